@@ -1,0 +1,148 @@
+"""Cards: named configurations of a model, usually with weights. Plain data, standard library only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from amphion_core import registry
+from amphion_core.errors import AmphionError, UnknownComponent, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One published variant of a model.
+
+    ``source`` is ``package:PACKAGE/path`` (a file inside an installed package, found without importing it),
+    ``hf:REPO@REVISION/FILE``, a path, or None for a configuration without weights. A foreign ``layout`` is converted
+    in memory when loaded; ``sha256`` is of the source file. ``needs`` are import names that using it takes, and
+    ``pip`` the requirement that brings them.
+    """
+
+    name: str
+    title: str
+    config: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    layout: str | None = None
+    sha256: str | None = None
+    licence: str = ""
+    data_licence: str = ""
+    default: bool = False
+    needs: tuple[str, ...] = ()
+    pip: str = ""
+
+    @property
+    def status(self) -> str:
+        """``ready``, ``download``, ``needs PACKAGE``, ``missing PATH``, or ``no weights``."""
+        if self.source is None:
+            return "no weights"
+        for package in self.needs:
+            if PathFinder.find_spec(package) is None:
+                return f"needs {self.pip or package}"
+        if self.source.startswith("package:"):
+            return (
+                "ready"
+                if self.path()
+                else f"needs {self.pip or self.source.removeprefix('package:').partition('/')[0]}"
+            )
+        if self.path():
+            return "ready"
+        return "download" if self.source.startswith("hf:") else f"missing {self.source}"
+
+    def path(self) -> Path | None:
+        """The weights file where it lies on this disk already, or None. Touches no network."""
+        if self.source is None:
+            return None
+        scheme, _, rest = self.source.partition(":")
+        if scheme == "package":
+            package, _, inside = rest.partition("/")
+            spec = PathFinder.find_spec(package)
+            roots = (spec.submodule_search_locations or ()) if spec else ()
+            return next((path for root in roots if (path := Path(root, inside)).is_file()), None)
+        if scheme == "hf":
+            return _cached_download(self.source)
+        path = Path(self.source)
+        return path if path.exists() else None
+
+
+def hub_address(source: str) -> tuple[str, str, str]:
+    """``hf:REPO@REVISION/FILE`` as (repo, revision, file); REPO is ``owner/name``."""
+    repo, _, rest = source.removeprefix("hf:").partition("@")
+    revision, _, file = rest.partition("/")
+    return repo, revision, file
+
+
+def _cached_download(source: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    repo, revision, file = hub_address(source)
+    found = try_to_load_from_cache(repo, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+@cache
+def _collect(refs: tuple[registry.ComponentRef, ...]) -> tuple[tuple[Card, ...], tuple[str, ...]]:
+    found: list[Card] = []
+    notes: list[str] = []
+    for ref in refs:
+        try:
+            found += ref.load()
+        except Exception as error:  # a broken plugin hurts only itself; the note is shown by list and by find
+            text = error.message if isinstance(error, AmphionError) else f"{type(error).__name__}: {error}"
+            notes.append(f"the cards of {ref.dist} {ref.version} cannot be read: {text}")
+    return tuple(found), tuple(notes)
+
+
+def cards(pattern: str = "") -> Iterator[Card]:
+    """Every card of every installed distribution whose name starts with ``pattern``; imports no model."""
+    return (card for card in _collect(tuple(registry.refs("pretrained")))[0] if card.name.startswith(pattern))
+
+
+def notes() -> tuple[str, ...]:
+    """One line for each distribution whose cards cannot be read."""
+    return _collect(tuple(registry.refs("pretrained")))[1]
+
+
+def find(name: str) -> Card:
+    """The card ``family/ident@tag``; an alias is followed. Raises UnknownComponent that lists the tags there are."""
+    bare, _, tag = name.partition("@")
+    base = registry.find("models", bare).name
+    tags = {card.name.partition("@")[2]: card for card in cards(f"{base}@")}
+    if tag in tags:
+        return tags[tag]
+    close = nearest(tag, tags)
+    known = f"did you mean {base}@{close}?" if close else f"its tags are {', '.join(sorted(tags)) or 'none'}"
+    message = f"{base} has no card {tag!r}"
+    raise UnknownComponent("; ".join([message, *notes()]), hint=known)
+
+
+def default(family: str) -> Card:
+    """The first card of a family marked ``default`` whose weights are on this disk. Touches no network.
+
+    Raises UnknownComponent that lists the family's cards with what each needs.
+    """
+    candidates = [card for card in cards(f"{family}/") if card.source is not None]
+    for card in candidates:
+        if card.default and card.status == "ready":
+            return card
+    if not candidates:
+        wanted = registry.PROVIDERS.get(family)
+        installed = bool(registry.names("models", f"{family}/*"))
+        hint = (
+            f"name a model folder, or train one; amphion list models '{family}/*'"
+            if installed
+            else f"pip install {wanted}"
+        )
+        raise UnknownComponent(f"no weights of the family {family!r} are known here", hint=hint)
+    needs = "; ".join(f"{card.name}: {_remedy(card)}" for card in candidates)
+    first = next((card for card in candidates if card.default), candidates[0])
+    raise UnknownComponent(f"no {family} model is ready to use ({needs})", hint=_remedy(first))
+
+
+def _remedy(card: Card) -> str:
+    status = card.status
+    if status.startswith("needs "):
+        return f'pip install "{status.removeprefix("needs ")}"'
+    return f"name it: {card.name}" if status in ("ready", "download") else status

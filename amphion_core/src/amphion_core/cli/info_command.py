@@ -1,0 +1,57 @@
+"""Show one component: what it is, where it comes from, its configuration fields and its cards."""
+
+import argparse
+
+from amphion_core import cards, registry
+from amphion_core.errors import UnknownComponent
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``amphion info``."""
+    parser.add_argument("name", help="a component or card, such as vocoder/hifigan or mel")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print everything known of the name; a kind in front (``features:mel``) settles an ident of two kinds."""
+    kind, _, name = args.name.rpartition(":")
+    bare = name.partition("@")[0]
+    kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
+    for each in kinds or [_likely_kind(bare)]:
+        _show(registry.find(each, bare))
+    for card in cards.cards(name if "@" in name else f"{bare}@"):
+        print(f"\ncard {card.name}: {card.title}\n  status: {card.status}")
+        for label, value in (("source", card.source), ("licence", card.licence), ("data", card.data_licence)):
+            if value:
+                print(f"  {label}: {value}")
+    return 0
+
+
+def _likely_kind(name: str) -> str:
+    if "/" in name:
+        return "models"
+    for kind in registry.BASES:
+        try:
+            registry.find(kind, name)
+        except UnknownComponent:
+            continue
+        return kind  # an alias
+    return "models"
+
+
+def _show(ref: registry.ComponentRef) -> None:
+    print(f"{ref.name}  ({ref.kind[:-1]})\n{ref.summary}\nfrom {ref.dist} {ref.version}: {ref.target}; {ref.status}")
+    component = ref.load()
+    if component.__doc__:
+        print("\n" + component.__doc__.strip())
+    print("\nconfiguration:")
+    for name, field in component.Config.model_fields.items():
+        default = "required" if field.is_required() else f"= {_short(field.get_default(call_default_factory=True))}"
+        print(f"  {name} {default}\n      {field.description}")
+    if layouts := getattr(component, "layouts", ()):
+        print(f"\nreads the layouts: {', '.join(layouts)}")
+
+
+def _short(value: object) -> str:
+    text = str(value) if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 90 else text[:87] + "..."

@@ -1,0 +1,136 @@
+"""The interfaces: what a plugin subclasses, each with one or two abstract methods. Networks are in ``families.py``.
+
+Letters in every docstring: B batch, C channels, T samples, F mel bands, N frames, L tokens, K codebooks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from amphion_core.config import BaseConfig, FrontendConfig
+from amphion_core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from amphion_core.audio import Audio
+
+
+class Component(ABC):
+    """Anything with a name in the registry: built from its nested ``Config`` and keyword-only runtime objects."""
+
+    Config: ClassVar[type[BaseConfig]]
+    config: Any
+
+    def __init__(self, config: BaseConfig) -> None:
+        self.config = config
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One item of a corpus. ``path`` names the audio file; ``start`` and ``duration`` are in seconds."""
+
+    id: str
+    path: str
+    duration: float
+    start: float = 0.0
+    text: str = ""
+    speaker: str = ""
+    language: str = ""
+    caption: str = ""
+    split: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+class Dataset(Component):
+    """A corpus on disk."""
+
+    @abstractmethod
+    def utterances(self) -> Iterable[Utterance]:
+        """Every item of the corpus, ids unique. Raises DataError when the folder is not such a corpus."""
+
+
+class FeatureExtractor(Component):
+    """Wave to frames, batched, on any device."""
+
+    sample_rate: int  # Hz expected
+    frame_shift: float  # seconds
+    dim: int
+
+    @abstractmethod
+    def extract(self, wave: "Tensor", lengths: "Tensor | None" = None) -> "Tensor":
+        """(B, T) -> (B, dim, N); ``lengths`` (B) are the valid samples, frames beyond an item's own are 0."""
+
+
+class TextFrontend(Component):
+    """Text to symbols to ids. The symbol table is in its config and nowhere else."""
+
+    Config: ClassVar[type[FrontendConfig]]
+
+    @abstractmethod
+    def tokens(self, text: str) -> list[str]:
+        """The symbols of a text, without blanks and ends. Raises DataError when there is nothing to say."""
+
+    def ids(self, tokens: Sequence[str]) -> list[int]:
+        """The ids of ``tokens`` with begin, end and blanks put in, as the config says.
+
+        Raises DataError that names the first symbol the table lacks, and its position.
+        """
+        table = {symbol: index for index, symbol in enumerate(self.config.symbols)}
+        for place, token in enumerate(tokens):
+            if token not in table:
+                where = f"position {place + 1} of {len(tokens)}"
+                raise DataError(
+                    f"symbol {token!r} at {where} is not among the model's {len(table)} symbols",
+                    hint=f"rewrite that part of the text; this model speaks {self.config.language}",
+                )
+        row = [*filter(None, [self.config.begin]), *tokens, *filter(None, [self.config.end])]
+        if self.config.blank is None:
+            return [table[token] for token in row]
+        spaced = [table[self.config.blank]] * (2 * len(row) + 1)
+        spaced[1::2] = [table[token] for token in row]
+        return spaced if self.config.blank_ends else spaced[1:-1]
+
+
+class TaskFramework(Component):
+    """Inference for one task: a request becomes audio. Training adds ``collate``."""
+
+    @abstractmethod
+    def generate(self, request: Any) -> "Audio":
+        """The audio asked for. Raises AmphionError for a request that cannot be met."""
+
+    def stream(self, request: Any) -> "Iterator[Audio]":
+        """The same in pieces, each as soon as it is ready; one piece unless the task can do better."""
+        yield self.generate(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one metric says of one item: its value, and the numbers the value was made of."""
+
+    value: float
+    details: dict[str, float] = field(default_factory=dict)
+
+
+class Metric(Component):
+    """A number for one generated item, and for a whole set of them."""
+
+    unit: ClassVar[str]
+    higher_is_better: ClassVar[bool | None]
+    needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # of "reference" (audio) and "text"
+    sample_rate: ClassVar[int | None] = None  # Hz; None: the generated file's own
+
+    @abstractmethod
+    def measure(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> Score:
+        """One item. Both audios come at ``sample_rate``. Raises DataError where the metric is not defined."""
+
+    def score(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> float:
+        """The value of one item alone."""
+        return self.measure(generated, reference, text=text).value
+
+    def aggregate(self, scores: Sequence[Score]) -> float:
+        """The value of a set: the mean, unless the metric is defined on the whole corpus. Raises DataError if empty."""
+        if not scores:
+            raise DataError("no item could be scored")
+        return sum(score.value for score in scores) / len(scores)

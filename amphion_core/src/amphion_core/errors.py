@@ -1,0 +1,91 @@
+"""Every error Amphion raises on purpose, with the next command as its hint.
+
+::
+
+    AmphionError(message, hint=...)
+    ├── RegistryError
+    │   ├── UnknownComponent     (LookupError)   nothing installed has that name
+    │   ├── NameConflict                         two distributions claim the name
+    │   ├── PluginIncompatible                   made for another core version or interface
+    │   ├── PluginImportError    (ImportError)   its module does not import
+    │   └── InvalidComponent     (TypeError)     it imports, but is not what its name says
+    ├── RecipeError              (ValueError)    configuration: all problems of a file at once
+    ├── MissingPackage           (ImportError)   an optional package is not installed
+    ├── WeightsError                             checkpoints: missing, damaged, of another model
+    ├── AudioError                               audio files, mel conventions
+    └── DataError                                texts, manifests, items that cannot be used
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AmphionError(Exception):
+    """An error with a one-line message and, where there is one, the next thing to do.
+
+    ``message`` says what is wrong and where; ``hint`` is a command or an action.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class RegistryError(AmphionError):
+    """A component cannot be found or used."""
+
+
+class UnknownComponent(RegistryError, LookupError):
+    """No installed distribution provides the name."""
+
+    __str__ = AmphionError.__str__  # LookupError's own would come first otherwise
+
+
+class NameConflict(RegistryError):
+    """Two distributions claim one name."""
+
+
+class PluginIncompatible(RegistryError):
+    """The distribution was made for another version of the core or of its interface."""
+
+
+class PluginImportError(RegistryError, ImportError):
+    """The component's module does not import."""
+
+    __str__ = AmphionError.__str__
+
+
+class InvalidComponent(RegistryError, TypeError):
+    """The object behind the name is not a component of that kind."""
+
+
+class RecipeError(AmphionError, ValueError):
+    """A configuration is not valid; the message lists every problem."""
+
+
+class MissingPackage(AmphionError, ImportError):
+    """An optional package is needed and not installed; the hint is the pip command."""
+
+    __str__ = AmphionError.__str__
+
+
+class WeightsError(AmphionError):
+    """A checkpoint is missing, damaged, or belongs to another network."""
+
+
+class AudioError(AmphionError):
+    """An audio file or a mel convention cannot be used."""
+
+
+class DataError(AmphionError):
+    """A text, a manifest or an item cannot be used."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate spelled most like ``name``, or None when nothing is close."""
+    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return found[0] if found else None

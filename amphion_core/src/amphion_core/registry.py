@@ -1,0 +1,306 @@
+"""The registry: Python entry points, read as text. Listing imports nothing; resolving imports exactly one module.
+
+A component is announced in its distribution's ``pyproject.toml``::
+
+    [project.entry-points."amphion.models"]
+    "vocoder/hifigan" = "amphion_vocoders.hifigan:HiFiGAN"
+
+Names are ``[family/]ident``, with ``@tag`` where a card is meant. Nothing registers itself when imported.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+from amphion_core.errors import (
+    InvalidComponent,
+    NameConflict,
+    PluginImportError,
+    PluginIncompatible,
+    RegistryError,
+    UnknownComponent,
+    nearest,
+)
+
+BASES = {
+    "models": "amphion_core.families:ModelArchitecture",
+    "features": "amphion_core.component:FeatureExtractor",
+    "datasets": "amphion_core.component:Dataset",
+    "tasks": "amphion_core.component:TaskFramework",
+    "trainers": "amphion_core.component:Component",
+    "metrics": "amphion_core.component:Metric",
+    "frontends": "amphion_core.component:TextFrontend",
+}
+"""The kinds of components, each with the base class that a component of it must have."""
+
+PLUMBING = ("pretrained", "recipes", "commands", "hooks", "aliases", "api")
+"""Entry-point groups that are not components."""
+
+PROVIDERS = {
+    "vocoder": "amphion-vocoders", "discriminator": "amphion-vocoders", "codec": "amphion-vocoders",
+    "vocode": "amphion-vocoders", "tts": "amphion-tts", "frontends": "amphion-tts", "svc": "amphion-svc",
+    "tta": "amphion-tta", "eval": "amphion-eval", "metrics": "amphion-eval",
+}  # fmt: skip
+"""Who provides a family, kind or command. The core knows no model's name."""
+
+NAME = re.compile(r"(?:(?P<family>[a-z][a-z0-9_]*)/)?(?P<ident>[a-z][a-z0-9_]*)(?:@(?P<tag>[a-z0-9][a-z0-9._-]*))?")
+_IMPORT_TO_DIST = {"parselmouth": "praat-parselmouth", "espeakng_loader": "espeakng-loader", "yaml": "pyyaml"}
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentRef:
+    """What the metadata says of one component or command; made without importing anything."""
+
+    kind: str
+    name: str
+    target: str  # "module:attribute"
+    dist: str
+    version: str
+    requires_core: str = ""  # the version specifier, such as ">=0.1,<0.2"
+    api: str = ""  # the interface marker the distribution declares
+
+    @property
+    def status(self) -> str:
+        """``ok``, or why it cannot be used: a version, an interface, a second claimant."""
+        rivals = [ref.dist for ref in _claims(self.kind, self.name) if ref.dist != self.dist]
+        if rivals and _preferred(self.name) != self.dist:
+            return f"also claimed by {', '.join(rivals)}"
+        return _incompatibility(self) or "ok"
+
+    @property
+    def summary(self) -> str:
+        """The first docstring line of the component's module, read as text."""
+        path = module_path(self.target.partition(":")[0])
+        return first_docstring_line(path) if path else ""
+
+    def load(self) -> Any:
+        """Import the one module and return the checked class (for plumbing: the object).
+
+        Raises PluginIncompatible, PluginImportError or InvalidComponent.
+        """
+        if reason := _incompatibility(self):
+            short = "pip install -U amphion-core" if "amphion-core" in reason else f"pip install -U {self.dist}"
+            raise PluginIncompatible(
+                f"{self.kind[:-1]} {self.name!r} from {self.dist} {self.version} {reason}", hint=short
+            )
+        found = _import(self)
+        if self.kind in BASES:
+            _check_class(self, found)
+        return found
+
+
+def names(kind: str, pattern: str = "*") -> list[str]:
+    """Names of installed components of a kind, sorted: ``names("models", "vocoder/*")``. Imports no plugin."""
+    return sorted({ref.name for ref in refs(kind) if fnmatchcase(ref.name, pattern)})
+
+
+def refs(kind: str) -> list[ComponentRef]:
+    """Every claim of a kind, sorted by name; a name claimed twice appears twice. Raises RegistryError: no such kind."""
+    if kind not in BASES and kind not in PLUMBING:
+        raise RegistryError(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(BASES)}")
+    found = [ref for ref in (*_temporary.get(), *_scan()) if ref.kind == kind]
+    return sorted(found, key=lambda ref: (ref.name, ref.dist))
+
+
+def find(kind: str, name: str) -> ComponentRef:
+    """The reference of a name (a tag is ignored, an alias followed). Imports no plugin.
+
+    Raises UnknownComponent with the nearest name or the pip line, NameConflict when two distributions claim it.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        raise UnknownComponent(
+            f"{name!r} is not a component name", hint="names look like mel, vocoder/hifigan or vocoder/hifigan@v1"
+        )
+    bare = name.partition("@")[0]
+    claims = _claims(kind, bare) or _claims(kind, _canonical(kind, bare))
+    if not claims:
+        raise _unknown(kind, bare, match["family"])
+    if len(claims) > 1:
+        chosen = [ref for ref in claims if ref.dist == _preferred(claims[0].name)]
+        if len(chosen) != 1:
+            both = " and ".join(f"{ref.dist} ({ref.target})" for ref in claims)
+            hint = f'uninstall one, or set AMPHION_PREFER="{bare}={claims[0].dist}"'
+            raise NameConflict(f"{bare!r} is claimed by {both}", hint=hint)
+        return chosen[0]
+    return claims[0]
+
+
+def get(kind: str, name: str) -> Any:
+    """The class behind a name. Raises RegistryError (see ``find`` and ``ComponentRef.load``)."""
+    return find(kind, name).load()
+
+
+def name_of(component: type) -> str:
+    """The registry name under which a model class is installed. Raises UnknownComponent."""
+    target = f"{component.__module__}:{component.__qualname__}"
+    for ref in refs("models"):
+        if ref.target == target:
+            return ref.name
+    raise UnknownComponent(f"{component.__qualname__} is not installed as a model", hint="declare it in pyproject.toml")
+
+
+@contextmanager
+def temporary(*added: ComponentRef) -> Iterator[None]:
+    """Make references known inside a ``with`` block: for notebooks and tests."""
+    token = _temporary.set((*added, *_temporary.get()))
+    try:
+        yield
+    finally:
+        _temporary.reset(token)
+
+
+def refresh() -> None:
+    """Forget the scan: after installing a distribution in a running process."""
+    _scan.cache_clear()
+
+
+def module_path(module: str) -> Path | None:
+    """The file of a module, found without importing it or its package; None if there is none."""
+    top, *rest = module.split(".")
+    spec = PathFinder.find_spec(top)
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin else None
+    for root in spec.submodule_search_locations or ():
+        path = Path(root, *rest)
+        for candidate in (path.with_name(path.name + ".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def first_docstring_line(path: Path) -> str:
+    """The first line of a module's docstring, read as text."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        line = file.readline().strip()
+    return line.strip('"').strip() if line.startswith('"""') else ""
+
+
+_temporary: ContextVar[tuple[ComponentRef, ...]] = ContextVar("amphion_temporary_components", default=())
+
+
+@cache
+def _scan() -> tuple[ComponentRef, ...]:
+    """Every reference of every distribution that mentions Amphion; METADATA is parsed once for each of those."""
+    found: dict[str, tuple[ComponentRef, ...]] = {}
+    for dist in distributions():
+        if "[amphion." in (dist.read_text("entry_points.txt") or ""):
+            name = re.sub(r"[-_.]+", "-", dist.metadata["Name"]).lower()
+            found.setdefault(name, tuple(_refs_of(dist, name)))  # the first on sys.path is the one that imports
+    return tuple(ref for refs_ in found.values() for ref in refs_)
+
+
+def _refs_of(dist: Distribution, name: str) -> Iterator[ComponentRef]:
+    entries = [entry for entry in dist.entry_points if entry.group.startswith("amphion.")]
+    markers = [entry.value for entry in entries if entry.group == "amphion.api"]
+    version, requires = dist.metadata["Version"], ""
+    for line in dist.requires or ():
+        if match := re.match(r"amphion[-_.]core(?![\w.-])\s*(?:\[[^]]*\])?\s*\(?([^;)]*)", line, re.IGNORECASE):
+            requires = requires or match[1].strip()
+    for entry in entries:
+        kind = entry.group.removeprefix("amphion.")
+        yield ComponentRef(kind, entry.name, entry.value, name, version, requires, ",".join(markers))
+
+
+def _claims(kind: str, name: str) -> list[ComponentRef]:
+    scoped = [ref for ref in _temporary.get() if (ref.kind, ref.name) == (kind, name)]
+    return scoped or [ref for ref in refs(kind) if ref.name == name]
+
+
+def _canonical(kind: str, alias: str) -> str:
+    targets = {ref.target for ref in refs("aliases") if ref.name == alias}
+    return next((ref.name for ref in refs(kind) if ref.target in targets), alias)
+
+
+def _preferred(name: str) -> str | None:
+    pairs = (pair.partition("=") for pair in os.environ.get("AMPHION_PREFER", "").split(","))
+    return next((dist.strip() for key, _, dist in pairs if key.strip() == name), None)
+
+
+def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
+    installed = names(kind)
+    siblings = [other for other in installed if other.startswith(f"{family}/")] if family else installed
+    provider = PROVIDERS.get(name if kind == "commands" else family or kind)
+    noun = kind[:-1]
+    if provider and (kind == "commands" or not siblings):
+        what = f"of the family {family!r}" if family else f"named {name!r}"
+        return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")
+    idents = {other.rpartition("/")[2]: other for other in installed}  # 'hifigan' without its family is meant too
+    close = nearest(name, installed) or idents.get(nearest(name, idents) or "")
+    see = "amphion --help" if kind == "commands" else f"amphion list {kind}"
+    return UnknownComponent(f"no {noun} named {name!r} is installed", hint=f"did you mean {close}?" if close else see)
+
+
+def _incompatibility(ref: ComponentRef) -> str | None:
+    from amphion_core import __version__
+    from amphion_core.api import SPOKEN, v1
+
+    if ref.requires_core:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        try:
+            if not SpecifierSet(ref.requires_core).contains(__version__, prereleases=True):
+                return f"wants amphion-core{ref.requires_core}, found {__version__}"
+        except InvalidSpecifier:
+            return f"states no readable version of amphion-core: {ref.requires_core!r}"
+    if not ref.api:
+        return (
+            f'declares no interface; its pyproject.toml needs [project.entry-points."amphion.api"] {ref.dist} = "{v1}"'
+        )
+    if not set(ref.api.split(",")) & set(SPOKEN):
+        return f"speaks {ref.api}, this core speaks {', '.join(SPOKEN)}"
+    return None
+
+
+def _import(ref: ComponentRef) -> Any:
+    module, _, attribute = ref.target.partition(":")
+    provided = f"{ref.name!r} is provided by {ref.dist} {ref.version}"
+    try:
+        found: Any = import_module(module)
+    except Exception as error:
+        missing = (
+            (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        )
+        own = missing == module.partition(".")[0] or not missing
+        hint = f"reinstall or remove {ref.dist}" if own else f"pip install {_IMPORT_TO_DIST.get(missing, missing)}"
+        text = f"{provided} but {module} failed to import: {type(error).__name__}: {error}"
+        raise PluginImportError(text, hint=hint) from error
+    for step in filter(None, attribute.split(".")):
+        if not hasattr(found, step):
+            text = f"{ref.dist} {ref.version} declares {ref.target}, and there is no such attribute"
+            raise PluginImportError(text, hint=f"stale install? pip install --force-reinstall {ref.dist}")
+        found = getattr(found, step)
+    return found
+
+
+def _check_class(ref: ComponentRef, found: Any) -> None:
+    base: Any = None
+    if ref.kind == "models":
+        from amphion_core.families import FAMILIES
+
+        base = FAMILIES.get(ref.name.partition("/")[0])
+    if base is None:
+        module, _, attribute = BASES[ref.kind].partition(":")
+        base = getattr(import_module(module), attribute)
+    from amphion_core.config import BaseConfig
+
+    wrong = ""
+    if not (isinstance(found, type) and issubclass(found, base)):
+        wrong = f"is not a subclass of amphion_core.api.{base.__name__}"
+    elif not (isinstance(config := getattr(found, "Config", None), type) and issubclass(config, BaseConfig)):
+        wrong = "has no nested class Config(BaseConfig)"
+    if wrong:
+        hint = f"tell the authors of {ref.dist}; amphion plugin check {ref.dist} lists what to mend"
+        raise InvalidComponent(f"{ref.kind[:-1]} {ref.name!r} from {ref.dist}: {ref.target} {wrong}", hint=hint)

