@@ -39,7 +39,7 @@ def load(name: str | Path, *, precision: "Precision" = "float32", device: str = 
 
         component, fields, state = weights.open_folder(folder)
         net = build(component, **fields)
-        weights.load_state(net, state, what=str(folder))
+        weights.load_state(net, state, what=component)
     else:
         net = _from_card(_card_with_weights(str(name)), download=download)
     net = net.to(device).for_inference(precision)
@@ -82,9 +82,8 @@ def convert(
     from amphion_core import weights
 
     architecture = registry.get("models", name)
-    what = "the state dict"
     if isinstance(checkpoint, str | Path):
-        path, what = Path(checkpoint), str(checkpoint)
+        path = Path(checkpoint)
         state: Mapping[str, Any] = weights.read_checkpoint(path)
         config = weights.publisher_config(path) if config is None else config
     else:
@@ -94,7 +93,7 @@ def convert(
         raise WeightsError(f"{name} does not read the layout {layout!r}", hint=f"it reads: {known}" if known else None)
     ours, tensors = architecture.import_state_dict(state, layout=layout, config=config)
     net = architecture(ours)
-    weights.load_state(net, tensors, what=what)
+    weights.load_state(net, tensors, what=name)
     return net
 
 

@@ -19,6 +19,7 @@ from amphion_core import registry, yaml
 from amphion_core.cards import Card, hub_address
 from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
+from amphion_core.weight_names import check_keys, to_parametrized
 
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 
@@ -154,27 +155,12 @@ def sha256(path: Path) -> str:
 def load_state(net: nn.Module, state: Mapping[str, Any], *, what: str) -> None:
     """Put every tensor of ``state`` into ``net``: none missing, none left over, all of the right shape.
 
-    Raises WeightsError that names the first keys that do not fit; ``what`` names the checkpoint.
+    Weight norms may be folded. Raises WeightsError that names the keys that do not fit; ``what`` names the network.
     """
-    wanted = net.state_dict()
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & state.keys()
-        if state[key].shape != wanted[key].shape
-    ]
-    problems = [f"missing: {_few(missing)}"] * bool(missing) + [f"unexpected: {_few(extra)}"] * bool(extra)
-    problems += [f"other shape: {_few(sorted(shapes))}"] * bool(shapes)
-    if problems:
-        raise WeightsError(
-            f"{what} is not a checkpoint of this {type(net).__name__}; {'; '.join(problems)}",
-            hint="check --layout and the publisher's config",
-        )
-    net.load_state_dict(dict(state))
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    named = to_parametrized(state, shapes)  # also what was saved after for_inference, with folded weight norms
+    check_keys(named, shapes, what)
+    net.load_state_dict(named)
 
 
 def _first_line(error: Exception) -> str:
@@ -198,8 +184,8 @@ def _download(card: Card) -> Path:
 def _onnx_tensors(path: Path) -> dict[str, Any]:
     """The weights of an ONNX graph by name.
 
-    Exporters leave some constants anonymous (``onnx::Conv_8168``); these are also given the name of the node that uses
-    them: input 1 of ``/flow/flows.6/enc/in_layers.0/Conv`` is ``flow.flows.6.enc.in_layers.0.weight``.
+    Exporters leave some constants anonymous (``onnx::Conv_8168``); where a layer uses them they take its name:
+    input 1 of ``/flow/flows.6/enc/in_layers.0/Conv`` is ``flow.flows.6.enc.in_layers.0.weight``.
     """
     try:
         import onnx
@@ -212,6 +198,8 @@ def _onnx_tensors(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} holds no weights", hint="it is not an exported network")
     for node in graph.node:
         owner = ".".join(node.name.strip("/").split("/")[:-1])
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+            continue
         for name, part in zip(node.input[1:], ("weight", "bias"), strict=False):
             if name.startswith("onnx::") and name in tensors and owner:
                 tensors[f"{owner}.{part}"] = tensors.pop(name)

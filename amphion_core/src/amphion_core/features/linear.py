@@ -1,0 +1,51 @@
+"""Linear-frequency magnitude spectrogram, what the posterior encoder of VITS reads (arXiv:2106.06103, section 2.1)."""
+
+from pydantic import Field
+from torch import Tensor
+
+from amphion_core.component import FeatureExtractor
+from amphion_core.config import BaseConfig
+from amphion_core.features.spectrum import framewise
+from amphion_core.mel import Mel, MelConfig
+
+
+class LinearSpectrogram(FeatureExtractor):
+    """Magnitude spectrogram without logarithm: (B, T) -> (B, n_fft / 2 + 1, N), float32, differentiable."""
+
+    class Config(BaseConfig):
+        """A mel convention, of which bands, edges and logarithm are not used."""
+
+        mel: Mel = Field(
+            default=MelConfig.preset("vits_22k_80"),
+            description="convention of the audio's mel, for rate, FFT, window, hop, padding, power and epsilon",
+        )
+
+    config: Config
+
+    @property
+    def sample_rate(self) -> int:  # type: ignore[override]
+        """Rate the audio must have, Hz."""
+        return self.config.mel.sample_rate
+
+    @property
+    def frame_shift(self) -> float:  # type: ignore[override]
+        """Seconds from frame to frame."""
+        return self.config.mel.hop_length / self.config.mel.sample_rate
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Number of bins."""
+        return self.config.mel.n_fft // 2 + 1
+
+    def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As `linear_spectrogram`."""
+        return linear_spectrogram(wave, self.config.mel, lengths)
+
+
+def linear_spectrogram(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None) -> Tensor:
+    """Audio (B, T) at ``mel.sample_rate`` -> ``(|S|^2 + epsilon)^(power / 2)``, (B, n_fft / 2 + 1, N).
+
+    N, ``lengths`` and errors as in `amphion_core.features.mel.mel_spectrogram`.
+    """
+    bins = mel.n_fft // 2 + 1
+    return framewise(wave, mel, lengths, lambda magnitudes: magnitudes, bins=bins, dim=bins)

@@ -1,0 +1,116 @@
+"""Magnitude spectra of framed audio, block by block: the part that the mel and the linear spectrogram share."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from amphion_core.errors import AudioError
+from amphion_core.mel import MelConfig
+
+# Frames computed at a time without gradients. On a CPU windowed frames, spectra and magnitudes of a block then stay in
+# the cache: 128 to 512 are equally fast, the whole batch at once takes twice as long. Elsewhere it bounds the memory.
+_BLOCK_CPU, _BLOCK_OTHER = 256, 1 << 16
+_TINY = 1e-24  # squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite
+
+
+def framewise(
+    wave: Tensor,
+    mel: MelConfig,
+    lengths: Tensor | None,
+    finish: Callable[[Tensor], Tensor],
+    *,
+    bins: int,
+    dim: int,
+) -> Tensor:
+    """Audio (B, T) -> ``finish`` of the magnitudes of the lowest ``bins`` bins, (b, n, bins) -> (b, n, dim), as (B, dim, N).
+
+    Magnitudes are ``(|S|^2 + epsilon)^(power / 2)``. ``lengths`` (B) are the samples of each item: its frames are those it
+    has alone, mirrored at its own end, and frames beyond are 0. N = ``mel.frames(T)``. Always in float32.
+
+    Raises AudioError for another shape than (B, T), and for items shorter than ``mel.shortest`` samples.
+    """
+    _check(wave, mel, lengths)
+    with torch.autocast(wave.device.type, enabled=False):
+        frames = _pad(wave.float(), mel, lengths).unfold(-1, mel.n_fft, mel.hop_length)  # (B, N, n_fft), a view
+        shape = (len(frames), dim, mel.frames(wave.shape[1]))
+        if (torch.is_grad_enabled() and wave.requires_grad) or torch.compiler.is_compiling():
+            result = finish(_magnitudes(frames, mel, bins)).mT
+        else:
+            result = wave.new_empty(shape, dtype=torch.float32)
+            _in_blocks(frames, mel, finish, bins, result)
+        if lengths is not None:
+            counts = lengths.to(wave.device) // mel.hop_length + (mel.padding == "center")
+            valid = torch.arange(shape[2], device=wave.device) < counts[:, None]
+            result = result * valid[:, None]
+    return result
+
+
+def _in_blocks(frames: Tensor, mel: MelConfig, finish: Callable[[Tensor], Tensor], bins: int, result: Tensor) -> None:
+    """Fill ``result`` (B, dim, N): many frames of one item at a time, or few frames of several items."""
+    block = _BLOCK_CPU if frames.device.type == "cpu" else _BLOCK_OTHER
+    batch, count = frames.shape[:2]
+    items = max(1, block // max(1, count))
+    for i in range(0, batch, items):
+        for n in range(0, count, block):
+            part = finish(_magnitudes(frames[i : i + items, n : n + block], mel, bins))
+            result[i : i + items, :, n : n + block] = part.mT
+
+
+def _magnitudes(frames: Tensor, mel: MelConfig, bins: int) -> Tensor:
+    """Frames (b, n, n_fft) -> (b, n, bins)."""
+    spectrum = torch.fft.rfft(frames * _window(mel, frames.device))[..., :bins]
+    real, imaginary = spectrum.real, spectrum.imag
+    energy = real.square().addcmul_(imaginary, imaginary)  # half the time of spectrum.abs()
+    if mel.epsilon:
+        energy = energy.add_(mel.epsilon)
+    elif energy.requires_grad:
+        energy = energy.clamp_min(_TINY)
+    if mel.power == 1:
+        return energy.sqrt_()
+    return energy if mel.power == 2 else energy.pow(mel.power / 2)
+
+
+def _check(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
+    if wave.ndim != 2 or not wave.is_floating_point():
+        found = f"{str(wave.dtype).removeprefix('torch.')} of shape {tuple(wave.shape)}"
+        raise AudioError(f"a wave must be floats of shape (B, T), not {found}", hint="wave[None] makes a batch of one")
+    if not len(wave):
+        raise AudioError("the batch holds no audio", hint="give at least one item")
+    counts = [wave.shape[1]] if lengths is None else lengths.tolist()
+    if lengths is not None and (len(counts) != len(wave) or max(counts) > wave.shape[1]):
+        raise AudioError(f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}", hint="one length an item, at most T")
+    if min(counts) < mel.shortest:
+        where = "" if lengths is None else f"item {counts.index(min(counts))} of the batch has "
+        seconds = mel.shortest / mel.sample_rate
+        raise AudioError(
+            f"{where}{min(counts)} samples are too few: frames of {mel.n_fft} samples need at least {mel.shortest}",
+            hint=f"skip audio shorter than {seconds:.3f} s, or put silence after it",
+        )
+
+
+def _pad(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> Tensor:
+    """(B, T) -> (B, T + padding); with ``lengths`` every item is continued past its own end."""
+    before, after = mel.pad
+    if lengths is None:
+        return F.pad(wave, (before, after), mode=mel.pad_mode)
+    last = lengths.to(wave.device)[:, None] - 1
+    place = torch.arange(-before, wave.shape[1] + after, device=wave.device).expand(len(wave), -1)
+    if mel.pad_mode == "constant":
+        inside = (place >= 0) & (place <= last)
+        return wave.gather(1, place.clamp(0, wave.shape[1] - 1)) * inside
+    mirrored = last - (last - place.abs()).abs()  # 0..last going up, then down again
+    return wave.gather(1, mirrored.clamp_min(0))  # what clamps lies past the mirrored end, in frames that become 0
+
+
+@lru_cache(maxsize=32)
+def _window(mel: MelConfig, device: torch.device) -> Tensor:
+    """The periodic Hann window, centred in ``n_fft`` samples, of energy 1 if the convention asks for it."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could not serve a backward pass later
+        window = torch.hann_window(mel.win_length, dtype=torch.float64)
+        if mel.normalized:
+            window /= window.square().sum().sqrt()
+        left = (mel.n_fft - mel.win_length) // 2
+        return F.pad(window, (left, mel.n_fft - mel.win_length - left)).to(device, torch.float32)

@@ -1,0 +1,85 @@
+"""Write files so that a crash, a full disk or Ctrl-C leaves the old file or the new one, never a half."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from amphion_core.errors import AmphionError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary file beside ``path``; when the block ends well it takes the place of ``path``.
+
+    The temporary name keeps the suffix. The data reach the disk before the name changes. When the block raises, the
+    temporary file is removed and ``path`` is as before. A symbolic link is followed.
+
+    Raises AmphionError when the folder is missing or cannot be written, when ``path`` is a folder or a device, and when
+    the disk is full.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with atomic_write(target) as temporary:
+    ...     _ = temporary.write_text("done")
+    >>> target.read_text()
+    'done'
+    """
+    path = _checked(path)
+    temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        temporary.open("xb").close()  # not tempfile: its files are readable by their owner only
+    except OSError as error:
+        raise _explained(error, path) from error
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _explained(error, path) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already when all went well
+    with suppress(OSError):  # the name, too, must survive a power cut; some file systems cannot sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def check_writable(path: str | Path) -> None:
+    """Nothing when a file could be written at ``path``: ask before long work whose result goes there.
+
+    Raises AmphionError as `atomic_write` would.
+    """
+    folder = _checked(path).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _explained(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), Path(path))
+
+
+def _checked(path: str | Path) -> Path:
+    """``path`` with links followed, if a file can stand there. Raises AmphionError."""
+    given, path = path, Path(path).expanduser().resolve()
+    if path.is_dir():
+        raise AmphionError(f"{given} is a folder, not a file", hint=f"name a file in it, such as {path / 'out.wav'}")
+    if not path.parent.is_dir():
+        if path.parent.exists() or any(parent.is_file() for parent in path.parents):
+            raise AmphionError(f"{given} cannot be written: a part of its path is a file", hint="choose another folder")
+        raise AmphionError(f"{given} cannot be written: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    if path.exists() and not path.is_file():  # replacing /dev/null would break the machine
+        raise AmphionError(f"{given} is a device, not a file", hint="name a file")
+    return path
+
+
+def _explained(error: OSError, path: Path) -> AmphionError:
+    if error.errno in _FULL:
+        return AmphionError(f"{path} cannot be written: the disk is full", hint=f"make room: df -h {path.parent}")
+    hint = "choose another folder" if isinstance(error, PermissionError) else None
+    return AmphionError(f"{path} cannot be written: {error.strerror or error}", hint=hint)

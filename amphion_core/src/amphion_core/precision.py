@@ -1,0 +1,32 @@
+"""Which precision inference runs in: bfloat16 where the device gains from it, float32 elsewhere."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from amphion_core.families import Precision
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32 ones.
+
+    On a CPU: AMX tiles or AVX-512 BF16 dot products, through oneDNN. On a GPU: what torch says of it.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    queries = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private to torch: absent means no
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in queries)
+
+
+def resolve_precision(precision: "Precision", device: torch.device) -> "Precision":
+    """``precision`` if the device gains from it, else ``"float32"`` with a warning. Raises ValueError for another word."""
+    if precision not in ("float32", "bf16"):
+        raise ValueError(f"precision: {precision!r} is neither float32 nor bf16")
+    if precision == "bf16" and not bf16_is_fast(device):
+        warnings.warn(f"this {device.type} has no fast bfloat16, so it stays float32", RuntimeWarning, stacklevel=3)
+        return "float32"
+    return precision

@@ -1,0 +1,123 @@
+"""Names in state dicts: wrappers and prefixes taken off, weight norms renamed, every key checked before loading.
+
+Publishers store one weight-normed layer in three ways: ``x.weight_g`` and ``x.weight_v`` (old torch),
+``x.parametrizations.weight.original0`` and ``original1`` (new torch), or folded, ``x.weight`` alone. Our networks are
+built with the new one; the functions here bring the others to it. An ``import_state_dict`` is then four lines::
+
+    state = strip_prefix(unwrap(state, "generator"), "module.")
+    shapes = expected_shapes(lambda: HiFiGAN(config))
+    state = to_parametrized(state, shapes)
+    check_keys(state, shapes, "HiFi-GAN")
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amphion_core.errors import WeightsError, nearest
+
+G = ".parametrizations.weight.original0"  # torch.nn.utils.parametrizations.weight_norm, magnitude
+V = ".parametrizations.weight.original1"  # and direction
+SHOWN = 5  # keys that an error message lists of each sort
+
+
+def unwrap(state: Mapping[str, Any], *wrappers: str) -> Mapping[str, Any]:
+    """The state dict inside a checkpoint such as ``{"generator": {...}, "steps": 1000}``; itself if it is bare.
+
+    ``wrappers`` are tried in order.
+    """
+    for wrapper in wrappers:
+        if isinstance(inner := state.get(wrapper), Mapping):
+            return inner
+    return state
+
+
+def strip_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Without ``prefix`` at the head of the names, if every name has it (``module.`` of DistributedDataParallel)."""
+    if state and all(name.startswith(prefix) for name in state):
+        return {name.removeprefix(prefix): value for name, value in state.items()}
+    return dict(state)
+
+
+def to_parametrized(state: Mapping[str, Any], expected: Iterable[str]) -> dict[str, Any]:
+    """Weight norms under the names of ``torch.nn.utils.parametrizations.weight_norm`` (dimension 0).
+
+    ``expected`` are the network's own names: a folded ``x.weight`` is split only where it is weight-normed there, into
+    direction v = weight and magnitude g = norm of v, so that the product is the weight again. Spectral norm also has a
+    ``weight_v``; it is left alone, because a ``weight_g`` must stand beside it. Other keys pass unchanged.
+
+    >>> sorted(to_parametrized({"up.weight_g": torch.ones(2, 1, 1), "up.weight_v": torch.ones(2, 3, 4)}, []))
+    ['up.parametrizations.weight.original0', 'up.parametrizations.weight.original1']
+    """
+    wanted = set(expected)
+    renamed: dict[str, Any] = {}
+    for name, value in state.items():
+        layer, _, part = name.rpartition(".")
+        if part == "weight_g":
+            renamed[layer + G] = value
+        elif part == "weight_v" and f"{layer}.weight_g" in state:
+            renamed[layer + V] = value
+        elif part == "weight" and layer + G in wanted and isinstance(value, Tensor) and value.dim():
+            renamed[layer + G] = torch.norm_except_dim(value.float(), 2, 0)
+            renamed[layer + V] = value
+        else:
+            renamed[name] = value
+    return renamed
+
+
+def to_folded(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Every weight norm of ``state``, old or new names, multiplied out to a plain ``x.weight`` = g * v / norm of v."""
+    state = to_parametrized(state, ())
+    folded: dict[str, Any] = {}
+    for name, value in state.items():
+        if name.endswith(V) and (g := state.get(name.removesuffix(V) + G)) is not None:
+            folded[name.removesuffix(V) + ".weight"] = value * (g / torch.norm_except_dim(value, 2, 0))
+        elif not (name.endswith(G) and name.removesuffix(G) + V in state):
+            folded[name] = value
+    return folded
+
+
+def expected_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in the state dict of the network that ``build`` makes; no memory is taken."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+
+
+def check_keys(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Raises WeightsError unless ``state`` has exactly the ``expected`` names, each a tensor of that shape.
+
+    ``what`` names the network in the message. When fewer than half of the names are there, the checkpoint is another
+    model's, and the message says so in one sentence; otherwise it lists missing, unexpected and misshaped keys.
+    """
+    missing = [name for name in expected if name not in state]
+    if 2 * len(missing) > len(expected):
+        head = ", ".join(list(state)[:3]) or "nothing"
+        raise WeightsError(
+            f"not a {what} checkpoint: it has {len(expected) - len(missing)} of the network's {len(expected)} tensors,"
+            f" and begins with {head}",
+            hint="choose the model and the layout that the file belongs to: amphion list models",
+        )
+    unexpected = [name for name in state if name not in expected]
+    misshaped = [
+        f"{name} ({_shape(state[name])}, the network has {_shape(shape)})"
+        for name, shape in expected.items()
+        if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != tuple(shape))
+    ]
+    problems = [
+        f"{len(found)} {sort}: {', '.join(found[:SHOWN])}{', ...' if len(found) > SHOWN else ''}"
+        for sort, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
+        if found
+    ]
+    if problems:
+        close = nearest(missing[0], unexpected) if missing and unexpected else None
+        raise WeightsError(
+            f"{what}: the checkpoint does not fit the network: " + "; ".join(problems),
+            hint=f"{close} may be {missing[0]}: check the layout" if close else "give the publisher's own config file",
+        )
+
+
+def _shape(value: Any) -> str:
+    shape = value if isinstance(value, tuple) else getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,210 @@
+"""The blocks of VITS: text encoder with relative attention, gated WaveNet stack, posterior encoder, coupling flow.
+
+Kim, Kong, Son, arXiv:2106.06103, section 2 and appendix B. Parameters are named as in the authors' checkpoints.
+Letters: B batch, C channels, L tokens, N frames. A mask is (B, 1, L) or (B, 1, N), 1 where valid.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from amphion_tts.stochastic_duration import ChannelNorm
+
+
+def length_mask(lengths: Tensor, size: int) -> Tensor:
+    """(B) -> (B, 1, size), 1 where the place is below the length."""
+    return (torch.arange(size, device=lengths.device) < lengths[:, None])[:, None].float()
+
+
+class RelativeAttention(nn.Module):
+    """Self attention that also sees how far apart two tokens are, up to ``window`` either way.
+
+    Shaw et al., arXiv:1803.02155, equations 3 and 4, with one table for all heads.
+    """
+
+    def __init__(self, channels: int, n_heads: int, window: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads, self.window = n_heads, window
+        size = channels // n_heads
+        self.conv_q, self.conv_k, self.conv_v, self.conv_o = (nn.Conv1d(channels, channels, 1) for _ in range(4))
+        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * window + 1, size) * size**-0.5)
+        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * window + 1, size) * size**-0.5)
+        self.drop = nn.Dropout(dropout)
+        for conv in (self.conv_q, self.conv_k, self.conv_v):
+            nn.init.xavier_uniform_(conv.weight)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, L) -> (B, C, L)."""
+        batch, channels, length = x.shape
+        heads = (batch, self.n_heads, channels // self.n_heads, length)
+        q = self.conv_q(x).view(heads).mT / math.sqrt(heads[2])  # (B, H, L, D)
+        k = self.conv_k(x).view(heads)
+        v = self.conv_v(x).view(heads).mT
+        place = torch.arange(length, device=x.device)
+        offset = place - place[:, None] + self.window  # row i, column j: j - i, counted from -window
+        near = (offset >= 0) & (offset <= 2 * self.window)
+        to_table = offset.clamp(0, 2 * self.window).expand(batch, self.n_heads, -1, -1)
+        scores = q @ k + (q @ self.emb_rel_k.mT).gather(-1, to_table) * near
+        scores = scores.masked_fill(mask[:, :, None] == 0, -1e4)
+        weights = self.drop(scores.softmax(-1))  # (B, H, L, L)
+        neighbour = place[:, None] + torch.arange(-self.window, self.window + 1, device=x.device)
+        inside = (neighbour >= 0) & (neighbour < length)
+        by_offset = weights.gather(-1, neighbour.clamp(0, length - 1).expand(batch, self.n_heads, -1, -1)) * inside
+        out = weights @ v + by_offset @ self.emb_rel_v  # (B, H, L, D)
+        return self.conv_o(out.mT.reshape(batch, channels, length))
+
+
+class FeedForward(nn.Module):
+    """Two convolutions with ReLU between them."""
+
+    def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.padding = ((kernel - 1) // 2, kernel // 2)
+        self.conv_1 = nn.Conv1d(channels, width, kernel)
+        self.conv_2 = nn.Conv1d(width, channels, kernel)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, L) -> (B, C, L)."""
+        x = self.drop(torch.relu(self.conv_1(F.pad(x * mask, self.padding))))
+        return self.conv_2(F.pad(x * mask, self.padding)) * mask
+
+
+class Transformer(nn.Module):
+    """Post-norm transformer encoder with relative attention."""
+
+    def __init__(
+        self, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attn_layers = nn.ModuleList(
+            RelativeAttention(channels, n_heads, window, dropout) for _ in range(n_layers)
+        )
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
+        self.ffn_layers = nn.ModuleList(FeedForward(channels, width, kernel, dropout) for _ in range(n_layers))
+        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, L) -> (B, C, L)."""
+        x = x * mask
+        layers = zip(self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True)
+        for attend, norm_1, feed, norm_2 in layers:
+            x = norm_1(x + self.drop(attend(x, mask)))
+            x = norm_2(x + self.drop(feed(x, mask)))
+        return x * mask
+
+
+class TextEncoder(nn.Module):
+    """Token ids -> hidden states, and mean and log deviation of the prior."""
+
+    def __init__(
+        self, vocabulary: int, out_channels: int, channels: int, width: int, n_heads: int, n_layers: int, kernel: int,
+        window: int, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.scale = math.sqrt(channels)
+        self.emb = nn.Embedding(vocabulary, channels)
+        nn.init.normal_(self.emb.weight, 0.0, channels**-0.5)
+        self.encoder = Transformer(channels, width, n_heads, n_layers, kernel, window, dropout)
+        self.proj = nn.Conv1d(channels, 2 * out_channels, 1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """ids (B, L) -> hidden (B, C, L), mean and log deviation (B, inter, L)."""
+        x = self.encoder((self.emb(ids) * self.scale).mT, mask)
+        mean, log_deviation = (self.proj(x) * mask).chunk(2, 1)
+        return x, mean, log_deviation
+
+
+class WaveNet(nn.Module):
+    """Gated convolutions with residual and skip connections (arXiv:1609.03499, section 2.3), not causal."""
+
+    def __init__(self, channels: int, kernel: int, dilation_rate: int, n_layers: int, condition_channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.in_layers = nn.ModuleList()
+        self.res_skip_layers = nn.ModuleList()
+        for layer in range(n_layers):
+            dilation = dilation_rate**layer
+            padding = dilation * (kernel - 1) // 2
+            conv = nn.Conv1d(channels, 2 * channels, kernel, dilation=dilation, padding=padding)
+            self.in_layers.append(weight_norm(conv))
+            out = 2 * channels if layer < n_layers - 1 else channels
+            self.res_skip_layers.append(weight_norm(nn.Conv1d(channels, out, 1)))
+        if condition_channels:
+            self.cond_layer = weight_norm(nn.Conv1d(condition_channels, 2 * channels * n_layers, 1))
+
+    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, C, N) -> (B, C, N); ``condition`` (B, G, 1)."""
+        total = torch.zeros_like(x)
+        biases = [None] * len(self.in_layers) if condition is None else self.cond_layer(condition).chunk(len(self.in_layers), 1)
+        for layer, (gate, res_skip, bias) in enumerate(zip(self.in_layers, self.res_skip_layers, biases, strict=True)):
+            h = gate(x) if bias is None else gate(x) + bias
+            a, b = h.chunk(2, 1)
+            h = res_skip(torch.tanh(a) * torch.sigmoid(b))
+            if layer + 1 < len(self.in_layers):
+                residual, h = h.chunk(2, 1)
+                x = (x + residual) * mask
+            total = total + h
+        return total * mask
+
+
+class PosteriorEncoder(nn.Module):
+    """Linear spectrogram -> a sample of the latent, its mean and log deviation."""
+
+    def __init__(self, bins: int, out_channels: int, channels: int, condition_channels: int) -> None:
+        super().__init__()
+        self.pre = nn.Conv1d(bins, channels, 1)
+        self.enc = WaveNet(channels, 5, 1, 16, condition_channels)
+        self.proj = nn.Conv1d(channels, 2 * out_channels, 1)
+
+    def forward(self, spec: Tensor, mask: Tensor, condition: Tensor | None, noise: Tensor | None) -> tuple[Tensor, ...]:
+        """spec (B, bins, N), noise (B, inter, N) -> z, mean, log deviation, (B, inter, N) each."""
+        x = self.enc(self.pre(spec) * mask, mask, condition)
+        mean, log_deviation = (self.proj(x) * mask).chunk(2, 1)
+        noise = torch.randn_like(mean) if noise is None else noise
+        return (mean + noise * torch.exp(log_deviation)) * mask, mean, log_deviation
+
+
+class Coupling(nn.Module):
+    """Shifts the second half of the channels by a function of the first; the volume is unchanged."""
+
+    def __init__(self, channels: int, hidden: int, condition_channels: int) -> None:
+        super().__init__()
+        self.pre = nn.Conv1d(channels // 2, hidden, 1)
+        self.enc = WaveNet(hidden, 5, 1, 4, condition_channels)
+        self.post = nn.Conv1d(hidden, channels // 2, 1)
+        for tensor in self.post.parameters():  # begins as the identity
+            nn.init.zeros_(tensor)
+
+    def shift(self, kept: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+        """(B, C / 2, N) -> (B, C / 2, N)."""
+        return self.post(self.enc(self.pre(kept) * mask, mask, condition)) * mask
+
+
+class Flow(nn.Module):
+    """Four couplings, the channels reversed after each."""
+
+    def __init__(self, channels: int, hidden: int, condition_channels: int) -> None:
+        super().__init__()
+        chain: list[nn.Module] = []
+        for _ in range(4):  # the published list holds the reversals at odd places
+            chain += [Coupling(channels, hidden, condition_channels), nn.Identity()]
+        self.flows = nn.ModuleList(chain)
+
+    def forward(self, z: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latent of the posterior -> latent of the prior, (B, C, N)."""
+        for coupling in self.flows[::2]:
+            kept, moved = z.chunk(2, 1)
+            z = torch.cat([kept, moved * mask + coupling.shift(kept, mask, condition)], 1).flip(1)
+        return z
+
+    def reverse(self, z: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latent of the prior -> latent of the posterior, (B, C, N)."""
+        for coupling in reversed(self.flows[::2]):
+            kept, moved = z.flip(1).chunk(2, 1)
+            z = torch.cat([kept, (moved - coupling.shift(kept, mask, condition)) * mask], 1)
+        return z

@@ -1,0 +1,23 @@
+"""Vocoders for Amphion: HiFi-GAN, Griffin-Lim, and the task ``vocoder``. Public names load when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "GriffinLim": "amphion_vocoders.griffin_lim",
+    "HiFiGAN": "amphion_vocoders.hifigan",
+    "HiFiGANGenerator": "amphion_vocoders.hifigan",
+    "VocoderTask": "amphion_vocoders.task",
+}
+__all__ = ["GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderTask"]
+
+if TYPE_CHECKING:
+    from amphion_vocoders.griffin_lim import GriffinLim as GriffinLim
+    from amphion_vocoders.hifigan import HiFiGAN as HiFiGAN, HiFiGANGenerator as HiFiGANGenerator
+    from amphion_vocoders.task import VocoderTask as VocoderTask
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,208 @@
+"""HiFi-GAN generator: mel spectrogram to waveform, all frames at once.
+
+Kong, Kim, Bae: "HiFi-GAN: Generative Adversarial Networks for Efficient and High Fidelity Speech Synthesis",
+arXiv:2010.05646. Section numbers refer to it.
+Layouts read: "jik876" (authors' release), "amphion", "transformers" (SpeechT5HifiGan, FastSpeech2ConformerHifiGan).
+Deviations: convolutions start from PyTorch's own initialisation, which is what the authors' code does in effect (its
+N(0, 0.01) is overwritten by the weight norm).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+
+from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
+from amphion_core.errors import WeightsError
+from amphion_vocoders.packed import PackedGenerator
+
+SLOPE = 0.1  # leaky ReLU inside the stages
+LAST_SLOPE = 0.01  # before the last convolution, as published
+
+
+class HiFiGANGenerator(nn.Module):
+    """The generator alone: features (B, C, N) -> wave (B, 1, T), T = N * product of the upsampling rates.
+
+    ``condition_channels`` adds a projected vector (B, G, 1) to the input, for use as a decoder. Parameters are named as
+    in the authors' checkpoints.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, upsample_rates: tuple[int, ...], upsample_kernels: tuple[int, ...],
+        resblock: Literal["1", "2"], resblock_kernels: tuple[int, ...], resblock_dilations: tuple[tuple[int, ...], ...],
+        condition_channels: int = 0, post_bias: bool = True, pre_weight_norm: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        pre = nn.Conv1d(in_channels, channels, 7, padding=3)
+        self.conv_pre = weight_norm(pre) if pre_weight_norm else pre
+        if condition_channels:
+            self.cond = nn.Conv1d(condition_channels, channels, 1)
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        block = ResBlock1 if resblock == "1" else ResBlock2
+        for rate, kernel in zip(upsample_rates, upsample_kernels, strict=True):
+            up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
+            self.ups.append(weight_norm(up))
+            channels //= 2
+            for size, dilations in zip(resblock_kernels, resblock_dilations, strict=True):
+                self.resblocks.append(block(channels, size, dilations))
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=post_bias)
+        if pre_weight_norm:  # the release weight-norms both ends; as a decoder neither
+            self.conv_post = weight_norm(self.conv_post)
+        self.packed: PackedGenerator | None = None
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]."""
+        if self.packed is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return self.packed(x, None if condition is None else self.cond(condition))
+        x = self.conv_pre(x)
+        if condition is not None:
+            x = x + self.cond(condition)
+        per_stage = len(self.resblocks) // len(self.ups)
+        for stage, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, SLOPE))  # (B, C / 2, N * rate)
+            blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
+            x = sum(block(x) for block in blocks) / per_stage  # section 2.3: multi-receptive field fusion
+        return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))
+
+    def for_inference(self, precision: Precision = "float32") -> Self:
+        """Fold the weight norms and lay the weights out for the CPU's convolutions; ``precision`` is a resolved one."""
+        self.eval().requires_grad_(False)
+        for module in self.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        self.packed = PackedGenerator(self, precision) if on_cpu and PackedGenerator.available() else None
+        return self
+
+
+class ResBlock1(nn.Module):
+    """For each dilation a dilated and a plain convolution, with a residual around both; appendix A.1."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(_conv(channels, kernel, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(_conv(channels, kernel, 1) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C, T)."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
+        return x
+
+
+class ResBlock2(nn.Module):
+    """For each dilation one convolution with a residual around it; appendix A.1 (V3)."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(_conv(channels, kernel, dilation) for dilation in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C, T)."""
+        for conv in self.convs:
+            x = x + conv(F.leaky_relu(x, SLOPE))
+        return x
+
+
+def _conv(channels: int, kernel: int, dilation: int) -> nn.Module:
+    return weight_norm(nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
+
+
+class HiFiGAN(Vocoder):
+    """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
+
+    class Config(BaseConfig):
+        """The defaults are the paper's V1."""
+
+        mel: Mel = Field(
+            default=MelConfig.preset("hifigan_22k_80"), description="mel convention: bands F, hop in samples, rate in Hz"
+        )
+        channels: int = Field(default=512, gt=0, description="channels before the first stage; each stage halves them")
+        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
+        upsample_kernels: tuple[int, ...] = Field(default=(16, 16, 4, 4), description="kernel of each stage, output samples")
+        resblock: Literal["1", "2"] = Field(default="1", description="1: two convolutions a dilation; 2: one")
+        resblock_kernels: tuple[int, ...] = Field(default=(3, 7, 11), description="kernels of the parallel blocks, samples")
+        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
+            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
+        )
+
+        @model_validator(mode="after")
+        def _stages_agree(self) -> Self:
+            check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
+            if len(self.resblock_kernels) != len(self.resblock_dilations):
+                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
+                raise ValueError(f"resblock_dilations: {counts}")
+            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
+                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
+            return self
+
+    config: Config
+    layouts = ("jik876", "amphion", "transformers")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.generator = HiFiGANGenerator(
+            config.mel.n_mels, config.channels, config.upsample_rates, config.upsample_kernels,
+            config.resblock, config.resblock_kernels, config.resblock_dilations,
+        )  # fmt: skip
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """4 bands, 2 stages, 16 channels."""
+        mel = MelConfig.preset("hifigan_22k_80").replace(n_mels=4, hop_length=4)
+        return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4))
+
+    def example_inputs(self) -> dict[str, Any]:
+        """One mel of four frames."""
+        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
+
+    def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
+        """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
+        return self.generator(mel)
+
+    @torch.inference_mode()
+    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
+        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used."""
+        return self.generator(mel)[:, 0].float()
+
+    def for_inference(self, precision: Precision = "float32") -> Self:
+        """As every model, and laid out for the CPU: see ``packed.py``."""
+        super().for_inference(precision)
+        self.generator.for_inference(self.precision)
+        return self
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """A published generator as (Config, state dict); the publisher's config is needed. Raises WeightsError."""
+        from amphion_vocoders.hifigan_layouts import read
+
+        if layout not in cls.layouts:
+            return super().import_state_dict(state, layout=layout, config=config)
+        if config is None:
+            raise WeightsError(
+                f"the layout {layout!r} of HiFi-GAN needs the publisher's config",
+                hint="put its config.json beside the checkpoint, or give --config",
+            )
+        fields, tensors = read(state, layout, config)
+        return cls.Config(**fields), tensors
+
+
+def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+    """Raises ValueError unless the stages make exactly ``hop`` samples of each frame."""
+    if len(rates) != len(kernels):
+        raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
+    if math.prod(rates) != hop:
+        raise ValueError(f"upsample_rates: product {math.prod(rates)} is not mel.hop_length {hop}")
+    for rate, kernel in zip(rates, kernels, strict=True):
+        if kernel < rate or (kernel - rate) % 2:  # else the output length is not N * hop
+            raise ValueError(f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size")
+    if channels % 2 ** len(rates):
+        raise ValueError(f"channels: {channels} cannot be halved {len(rates)} times")
