@@ -1,0 +1,294 @@
+"""VITS: text to waveform in one network, a conditional variational autoencoder with a flow and a GAN decoder.
+
+Kim, Kong, Son: "Conditional Variational Autoencoder with Adversarial Learning for End-to-End Text-to-Speech",
+arXiv:2106.06103. Equation numbers refer to it. The decoder is HiFi-GAN's generator.
+Layouts read: "jaywalnut310" (authors), "amphion", "piper" (checkpoint, or ONNX voice with its JSON), "transformers"
+(VitsModel, MMS), "coqui".
+Deviations: a batch is decoded item by item when lengths differ, so that no item hears its neighbours' padding.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from amphion_core.api import BaseConfig, FrontendPart, Mel, MelConfig, Precision, Synthesis, TextToSpeech
+from amphion_tts.alignment import expand, monotonic_alignment, path_of_durations
+from amphion_tts.stochastic_duration import DurationPredictor, StochasticDurationPredictor
+from amphion_tts.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
+from amphion_vocoders import HiFiGANGenerator
+
+LONGEST_TOKEN = 5.0  # seconds; bounds what a wrong network or text can ask for
+
+
+@dataclass(frozen=True, slots=True)
+class VITSOutput:
+    """What the training pass computes. ``wave`` (B, 1, S * hop) begins at frame ``starts`` (B) of each item."""
+
+    wave: Tensor
+    starts: Tensor
+    path: Tensor  # (B, N, L)
+    duration_loss: Tensor  # (B), summed over tokens: divide by the number of tokens of the step
+    z: Tensor  # (B, C, N)
+    z_p: Tensor
+    m_p: Tensor  # expanded to frames
+    logs_p: Tensor
+    m_q: Tensor
+    logs_q: Tensor
+    token_mask: Tensor  # (B, 1, L)
+    frame_mask: Tensor  # (B, 1, N)
+
+
+class VITS(TextToSpeech):
+    """Text to speech: ids (B, L) -> wave (B, T)."""
+
+    class Config(BaseConfig):
+        """The defaults are the authors' LJSpeech configuration."""
+
+        frontend: FrontendPart | None = Field(default=None, description="text to symbols, with the symbol table; null: ids only")
+        vocabulary: int | None = Field(default=None, gt=0, description="rows of the embedding; null: as many as symbols")
+        mel: Mel = Field(default=MelConfig.preset("vits_22k_80"), description="mel of the loss; its STFT is the linear input")
+        n_speakers: int = Field(default=1, ge=1, description="number of speakers; 1: no speaker embedding")
+        speaker_channels: int = Field(default=256, gt=0, description="size of the speaker embedding, if there are several")
+        latent_channels: int = Field(default=192, gt=0, multiple_of=2, description="channels of the latent z")
+        hidden_channels: int = Field(default=192, gt=0, description="channels of encoders, flow and duration predictor")
+        filter_channels: int = Field(default=768, gt=0, description="width of the text encoder's feed-forward layers")
+        n_heads: int = Field(default=2, gt=0, description="attention heads of the text encoder")
+        n_layers: int = Field(default=6, gt=0, description="layers of the text encoder")
+        kernel: int = Field(default=3, gt=0, description="kernel of the feed-forward layers, tokens")
+        window: int = Field(default=4, gt=0, description="furthest distance with its own attention weight, tokens")
+        dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the text encoder")
+        stochastic_duration: bool = Field(default=True, description="durations by a flow; false: by regression")
+        duration_width: int = Field(default=256, gt=0, description="width of the regression duration predictor")
+        duration_dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout of the duration predictor")
+        posterior: bool = Field(default=True, description="with posterior encoder; exported voices have none")
+        channels: int = Field(default=512, gt=0, description="decoder channels before the first stage")
+        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each decoder stage")
+        upsample_kernels: tuple[int, ...] = Field(default=(16, 16, 4, 4), description="kernel of each stage, output samples")
+        resblock: Literal["1", "2"] = Field(default="1", description="residual block of the decoder, as in HiFi-GAN")
+        resblock_kernels: tuple[int, ...] = Field(default=(3, 7, 11), description="kernels of the parallel blocks, samples")
+        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
+            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
+        )
+        segment: int = Field(default=32, gt=0, description="frames that a training step decodes of each item")
+        noise_scale: float = Field(default=0.667, ge=0, description="deviation of the prior sample at inference")
+        duration_noise_scale: float = Field(default=0.8, ge=0, description="deviation of the duration sample at inference")
+        length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
+
+        @property
+        def vocabulary_size(self) -> int:
+            """Rows of the embedding."""
+            return self.vocabulary or (len(self.frontend.config.symbols) if self.frontend else 0)  # type: ignore[attr-defined]
+
+        @model_validator(mode="after")
+        def _parts_agree(self) -> Self:
+            symbols = len(self.frontend.config.symbols) if self.frontend else 0  # type: ignore[attr-defined]
+            if self.vocabulary is not None and self.vocabulary < symbols:
+                raise ValueError(f"vocabulary: {self.vocabulary} rows are too few for {symbols} symbols")
+            if math.prod(self.upsample_rates) != self.mel.hop_length:
+                product = math.prod(self.upsample_rates)
+                raise ValueError(f"upsample_rates: product {product} is not mel.hop_length {self.mel.hop_length}")
+            if self.hidden_channels % self.n_heads:
+                raise ValueError(f"n_heads: {self.n_heads} does not divide hidden_channels {self.hidden_channels}")
+            return self
+
+    config: Config
+    layouts = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
+    output = "wave"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c, hidden = config, config.hidden_channels
+        if not c.vocabulary_size:
+            raise ValueError("vocabulary: a VITS without a frontend needs its number of symbols")
+        g = c.speaker_channels if c.n_speakers > 1 else 0
+        self.enc_p = TextEncoder(
+            c.vocabulary_size, c.latent_channels, hidden, c.filter_channels, c.n_heads, c.n_layers, c.kernel, c.window, c.dropout
+        )
+        self.dec = HiFiGANGenerator(
+            c.latent_channels, c.channels, c.upsample_rates, c.upsample_kernels, c.resblock, c.resblock_kernels,
+            c.resblock_dilations, condition_channels=g, post_bias=False, pre_weight_norm=False,
+        )  # fmt: skip
+        self.flow = Flow(c.latent_channels, hidden, g)
+        if c.posterior:
+            self.enc_q = PosteriorEncoder(c.mel.n_fft // 2 + 1, c.latent_channels, hidden, g)
+        self.dp: StochasticDurationPredictor | DurationPredictor
+        if c.stochastic_duration:
+            self.dp = StochasticDurationPredictor(hidden, 3, c.duration_dropout, g, posterior=c.posterior)
+        else:
+            self.dp = DurationPredictor(hidden, c.duration_width, 3, c.duration_dropout, g)
+        if g:
+            self.emb_g = nn.Embedding(c.n_speakers, g)
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """Ten symbols, two speakers, a hop of 4 samples."""
+        mel = MelConfig.preset("vits_22k_80").replace(n_fft=16, win_length=16, hop_length=4, n_mels=4)
+        return cls.Config(
+            vocabulary=10, mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8, hidden_channels=8, filter_channels=16,
+            n_layers=1, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4), resblock_kernels=(3,),
+            resblock_dilations=((1, 3),), segment=4, duration_dropout=0.0, dropout=0.0,
+        )  # fmt: skip
+
+    def example_inputs(self) -> dict[str, Any]:
+        """Two items of different lengths."""
+        generator = torch.Generator().manual_seed(0)
+        return {
+            "ids": torch.randint(0, self.config.vocabulary_size, (2, 5), generator=generator),
+            "lengths": torch.tensor([5, 3]),
+            "spec": torch.rand(2, self.config.mel.n_fft // 2 + 1, 12, generator=generator),
+            "spec_lengths": torch.tensor([12, 9]),
+            "speaker": torch.tensor([0, self.config.n_speakers - 1]) if self.config.n_speakers > 1 else None,
+        }
+
+    def forward(
+        self, ids: Tensor, lengths: Tensor, spec: Tensor, spec_lengths: Tensor, speaker: Tensor | None = None, *,
+        noise: Tensor | None = None, duration_noise: Tensor | None = None, starts: Tensor | None = None,
+    ) -> VITSOutput:  # fmt: skip
+        """The training pass: ids (B, L), linear magnitudes spec (B, n_fft / 2 + 1, N), their lengths, speaker (B).
+
+        ``noise`` (B, C, N), ``duration_noise`` (B, 2, L) and ``starts`` (B) are drawn unless given.
+        """
+        g = self._speaker(speaker)
+        token_mask, frame_mask = length_mask(lengths, ids.shape[1]), length_mask(spec_lengths, spec.shape[2])
+        h, m_p, logs_p = self.enc_p(ids, token_mask)
+        z, m_q, logs_q = self.enc_q(spec, frame_mask, g, noise)
+        z_p = self.flow(z, frame_mask, g)
+        path = monotonic_alignment(prior_log_likelihood(z_p, m_p, logs_p), lengths, spec_lengths)
+        durations = path.sum(1, keepdim=True)  # (B, 1, L)
+        if isinstance(self.dp, StochasticDurationPredictor):
+            duration_loss = self.dp(h, token_mask, durations, g, noise=duration_noise)
+        else:
+            error = torch.log(durations + 1e-6) * token_mask - self.dp(h, token_mask, g)
+            duration_loss = error.square().sum((1, 2))
+        size = min(self.config.segment, int(spec_lengths.min()))
+        if starts is None:
+            starts = (torch.rand(len(z), device=z.device) * (spec_lengths - size + 1)).long()
+        window = (starts[:, None] + torch.arange(size, device=z.device))[:, None].expand(-1, z.shape[1], -1)
+        wave = self.dec(z.gather(2, window), g)
+        return VITSOutput(
+            wave, starts, path, duration_loss, z, z_p, expand(m_p, path), expand(logs_p, path), m_q, logs_q, token_mask,
+            frame_mask,
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def synthesize(
+        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, seed: int | None = None,
+        noise_scale: float | None = None, duration_noise_scale: float | None = None, length_scale: float | None = None,
+    ) -> Synthesis:  # fmt: skip
+        """ids (B, L), lengths (B), speaker (B) -> wave (B, T), lengths in samples, durations (B, L) in frames.
+
+        Scales that are None are the config's. Item b draws from seed + b, so that it sounds as it would alone.
+        """
+        c = self.config
+        noise_scale = c.noise_scale if noise_scale is None else noise_scale
+        duration_noise_scale = c.duration_noise_scale if duration_noise_scale is None else duration_noise_scale
+        length_scale = c.length_scale if length_scale is None else length_scale
+        draws = [_generator(seed, item, ids.device) for item in range(len(ids))]
+        g = self._speaker(speaker)
+        mask = length_mask(lengths, ids.shape[1])
+        h, m_p, logs_p = self.enc_p(ids, mask)
+        if isinstance(self.dp, StochasticDurationPredictor):
+            noise = _noise(draws, 2, lengths, ids.shape[1]) * duration_noise_scale
+            log_durations = self.dp.sample(h, mask, noise, g)
+        else:
+            log_durations = self.dp(h, mask, g)
+        longest = LONGEST_TOKEN * c.mel.sample_rate / c.mel.hop_length
+        durations = torch.ceil((torch.exp(log_durations) * length_scale).clamp(max=longest) * mask)[:, 0]
+        frames = durations.sum(1).clamp_min(1).long()
+        path = path_of_durations(durations, int(frames.max()))
+        frame_mask = length_mask(frames, path.shape[1])
+        z_p = expand(m_p, path)
+        if noise_scale:
+            z_p = z_p + _noise(draws, z_p.shape[1], frames, z_p.shape[2]) * torch.exp(expand(logs_p, path)) * noise_scale
+        z = self.flow.reverse(z_p * frame_mask, frame_mask, g)
+        return Synthesis(frames * c.mel.hop_length, wave=self._decode(z, frames, g), durations=durations.long())
+
+    @torch.inference_mode()
+    def convert(
+        self, spec: Tensor, lengths: Tensor, source: Tensor, target: Tensor, *, seed: int | None = None, noise: Tensor | None = None
+    ) -> Synthesis:
+        """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of speakers ``source`` (B) said by ``target`` (B)."""
+        mask = length_mask(lengths, spec.shape[2])
+        if noise is None:
+            draws = [_generator(seed, item, spec.device) for item in range(len(spec))]
+            noise = _noise(draws, self.config.latent_channels, lengths, spec.shape[2])
+        z, _, _ = self.enc_q(spec, mask, self._speaker(source), noise)
+        g = self._speaker(target)
+        z = self.flow.reverse(self.flow(z, mask, self._speaker(source)), mask, g)
+        return Synthesis(lengths * self.config.mel.hop_length, wave=self._decode(z * mask, lengths, g))
+
+    def for_inference(self, precision: Precision = "float32") -> Self:
+        """As every model; the decoder is laid out for the CPU, and alone computes in bfloat16."""
+        super().for_inference(precision)
+        self.dec.for_inference(self.precision)
+        return self
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """A published checkpoint with its publisher's config as (Config, state dict). Raises WeightsError."""
+        from amphion_tts import vits_layouts
+
+        if layout not in cls.layouts:
+            return super().import_state_dict(state, layout=layout, config=config)
+        fields, tensors = vits_layouts.read(state, layout, config)
+        return cls.Config(**fields), tensors
+
+    def _speaker(self, speaker: Tensor | None) -> Tensor | None:
+        if self.config.n_speakers == 1:
+            return None
+        if speaker is None:
+            raise ValueError(f"speaker: one of {self.config.n_speakers} must be given")
+        return self.emb_g(speaker)[..., None]  # (B, G, 1)
+
+    def _decode(self, z: Tensor, frames: Tensor, g: Tensor | None) -> Tensor:
+        """(B, C, N) -> (B, T); each item at its own length."""
+        if bool((frames == z.shape[2]).all()):
+            return self.dec(z, g)[:, 0]
+        wave = z.new_zeros(len(z), z.shape[2] * self.config.mel.hop_length)
+        for item, count in enumerate(frames.tolist()):
+            own = self.dec(z[item : item + 1, :, :count], None if g is None else g[item : item + 1])
+            wave[item, : own.shape[-1]] = own[0, 0]
+        return wave
+
+
+def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
+    """log N(z_p; m_p, exp(logs_p)) of every frame under every token: (B, C, N), (B, C, L) -> (B, N, L); equation 5.
+
+    In four terms, so that nothing of size N x L x C is made.
+    """
+    precision = torch.exp(-2 * logs_p)
+    constant = (-0.5 * math.log(2 * math.pi) - logs_p - 0.5 * m_p.square() * precision).sum(1, keepdim=True)
+    return constant + z_p.mT @ (m_p * precision) - 0.5 * z_p.square().mT @ precision
+
+
+def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tensor) -> Tensor:
+    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4. A contribution:
+
+    divide by the frames of the step. It may be negative, because z_p is a sample.
+    """
+    kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
+    return (kl * mask).sum()
+
+
+def _generator(seed: int | None, item: int, device: torch.device) -> torch.Generator:
+    generator = torch.Generator(device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed + item)
+    return generator
+
+
+def _noise(draws: list[torch.Generator], channels: int, lengths: Tensor, size: int) -> Tensor:
+    """Standard normal (B, channels, size), 0 beyond each length; an item's noise depends on its own length only."""
+    noise = torch.zeros(len(draws), channels, size, device=lengths.device)
+    for item, (draw, length) in enumerate(zip(draws, lengths.tolist(), strict=True)):
+        noise[item, :, :length] = torch.randn(channels, length, generator=draw, device=lengths.device)
+    return noise
