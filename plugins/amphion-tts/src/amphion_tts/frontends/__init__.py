@@ -1,0 +1,1 @@
+"""Text frontends: text to the symbols that a model was trained on."""

