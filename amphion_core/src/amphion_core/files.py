@@ -72,7 +72,9 @@ def _checked(path: str | Path) -> Path:
     if not path.parent.is_dir():
         if path.parent.exists() or any(parent.is_file() for parent in path.parents):
             raise AmphionError(f"{given} cannot be written: a part of its path is a file", hint="choose another folder")
-        raise AmphionError(f"{given} cannot be written: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+        raise AmphionError(
+            f"{given} cannot be written: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}"
+        )
     if path.exists() and not path.is_file():  # replacing /dev/null would break the machine
         raise AmphionError(f"{given} is a device, not a file", hint="name a file")
     return path

@@ -26,7 +26,9 @@ class MelSpectrogram(FeatureExtractor):
     class Config(BaseConfig):
         """The mel convention, nothing else."""
 
-        mel: Mel = Field(default=MelConfig.preset("hifigan_22k_80"), description="mel convention: a preset or its fields")
+        mel: Mel = Field(
+            default=MelConfig.preset("hifigan_22k_80"), description="mel convention: a preset or its fields"
+        )
 
     config: Config
 

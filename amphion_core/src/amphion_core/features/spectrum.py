@@ -13,7 +13,9 @@ from amphion_core.mel import MelConfig
 # Frames computed at a time without gradients. On a CPU windowed frames, spectra and magnitudes of a block then stay in
 # the cache: 128 to 512 are equally fast, the whole batch at once takes twice as long. Elsewhere it bounds the memory.
 _BLOCK_CPU, _BLOCK_OTHER = 256, 1 << 16
-_TINY = 1e-24  # squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite
+_TINY = (
+    1e-24  # squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite
+)
 
 
 def framewise(
@@ -81,7 +83,9 @@ def _check(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
         raise AudioError("the batch holds no audio", hint="give at least one item")
     counts = [wave.shape[1]] if lengths is None else lengths.tolist()
     if lengths is not None and (len(counts) != len(wave) or max(counts) > wave.shape[1]):
-        raise AudioError(f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}", hint="one length an item, at most T")
+        raise AudioError(
+            f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}", hint="one length an item, at most T"
+        )
     if min(counts) < mel.shortest:
         where = "" if lengths is None else f"item {counts.index(min(counts))} of the batch has "
         seconds = mel.shortest / mel.sample_rate

@@ -10,7 +10,9 @@ from typing import Any
 
 from amphion_core.text.sentences import clean
 
-_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "...", "´": "'"})
+_QUOTES = str.maketrans(
+    {"‘": "'", "’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "...", "´": "'"}
+)
 _TITLES = {
     "mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor", "prof": "professor", "st": "saint", "rev": "reverend",
     "gen": "general", "col": "colonel", "sgt": "sergeant", "capt": "captain", "lt": "lieutenant", "hon": "honorable",
@@ -19,7 +21,7 @@ _ABBREVIATIONS = {
     "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is", "jr": "junior", "sr": "senior",
     "approx": "approximately", "dept": "department", "inc": "incorporated", "ltd": "limited", "corp": "corporation",
 }  # fmt: skip
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 _UNITS = {
     "km/h": "kilometer per hour", "mph": "mile per hour", "km": "kilometer", "cm": "centimeter", "mm": "millimeter",
     "m": "meter", "kg": "kilogram", "mg": "milligram", "g": "gram", "kHz": "kilohertz", "Hz": "hertz", "ms": "millisecond",
@@ -78,7 +80,9 @@ def _plural(noun: str, count: str) -> str:
 
 
 def _digits(text: str) -> str:
-    return " " + " ".join("zero one two three four five six seven eight nine".split()[int(digit)] for digit in text) + " "
+    return (
+        " " + " ".join(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"][int(digit)] for digit in text) + " "
+    )
 
 
 def _number(text: str) -> str:

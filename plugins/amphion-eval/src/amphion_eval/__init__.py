@@ -1,1 +1,16 @@
-"""."""
+"""Evaluation for Amphion: metrics with stated definitions, and ``evaluate`` over sets of files."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {"Item": "amphion_eval.evaluate", "Report": "amphion_eval.evaluate", "evaluate": "amphion_eval.evaluate"}
+__all__ = ["Item", "Report", "evaluate"]
+
+if TYPE_CHECKING:
+    from amphion_eval.evaluate import Item as Item, Report as Report, evaluate as evaluate
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(import_module(_HOME[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

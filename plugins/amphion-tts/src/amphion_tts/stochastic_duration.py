@@ -187,7 +187,13 @@ class StochasticDurationPredictor(nn.Module):
         return nn.ModuleList(chain)
 
     def forward(
-        self, x: Tensor, mask: Tensor, durations: Tensor, condition: Tensor | None = None, *, noise: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        durations: Tensor,
+        condition: Tensor | None = None,
+        *,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """x (B, C, L), durations (B, 1, L) in frames, noise (B, 2, L) -> bound on the negative log likelihood (B)."""
         h = self._encode(x, mask, condition)

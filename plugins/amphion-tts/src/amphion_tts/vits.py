@@ -49,11 +49,19 @@ class VITS(TextToSpeech):
     class Config(BaseConfig):
         """The defaults are the authors' LJSpeech configuration."""
 
-        frontend: FrontendPart | None = Field(default=None, description="text to symbols, with the symbol table; null: ids only")
-        vocabulary: int | None = Field(default=None, gt=0, description="rows of the embedding; null: as many as symbols")
-        mel: Mel = Field(default=MelConfig.preset("vits_22k_80"), description="mel of the loss; its STFT is the linear input")
+        frontend: FrontendPart | None = Field(
+            default=None, description="text to symbols, with the symbol table; null: ids only"
+        )
+        vocabulary: int | None = Field(
+            default=None, gt=0, description="rows of the embedding; null: as many as symbols"
+        )
+        mel: Mel = Field(
+            default=MelConfig.preset("vits_22k_80"), description="mel of the loss; its STFT is the linear input"
+        )
         n_speakers: int = Field(default=1, ge=1, description="number of speakers; 1: no speaker embedding")
-        speaker_channels: int = Field(default=256, gt=0, description="size of the speaker embedding, if there are several")
+        speaker_channels: int = Field(
+            default=256, gt=0, description="size of the speaker embedding, if there are several"
+        )
         latent_channels: int = Field(default=192, gt=0, multiple_of=2, description="channels of the latent z")
         hidden_channels: int = Field(default=192, gt=0, description="channels of encoders, flow and duration predictor")
         filter_channels: int = Field(default=768, gt=0, description="width of the text encoder's feed-forward layers")
@@ -68,15 +76,21 @@ class VITS(TextToSpeech):
         posterior: bool = Field(default=True, description="with posterior encoder; exported voices have none")
         channels: int = Field(default=512, gt=0, description="decoder channels before the first stage")
         upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each decoder stage")
-        upsample_kernels: tuple[int, ...] = Field(default=(16, 16, 4, 4), description="kernel of each stage, output samples")
+        upsample_kernels: tuple[int, ...] = Field(
+            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
+        )
         resblock: Literal["1", "2"] = Field(default="1", description="residual block of the decoder, as in HiFi-GAN")
-        resblock_kernels: tuple[int, ...] = Field(default=(3, 7, 11), description="kernels of the parallel blocks, samples")
+        resblock_kernels: tuple[int, ...] = Field(
+            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
+        )
         resblock_dilations: tuple[tuple[int, ...], ...] = Field(
             default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
         )
         segment: int = Field(default=32, gt=0, description="frames that a training step decodes of each item")
         noise_scale: float = Field(default=0.667, ge=0, description="deviation of the prior sample at inference")
-        duration_noise_scale: float = Field(default=0.8, ge=0, description="deviation of the duration sample at inference")
+        duration_noise_scale: float = Field(
+            default=0.8, ge=0, description="deviation of the duration sample at inference"
+        )
         length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
 
         @property
@@ -107,7 +121,15 @@ class VITS(TextToSpeech):
             raise ValueError("vocabulary: a VITS without a frontend needs its number of symbols")
         g = c.speaker_channels if c.n_speakers > 1 else 0
         self.enc_p = TextEncoder(
-            c.vocabulary_size, c.latent_channels, hidden, c.filter_channels, c.n_heads, c.n_layers, c.kernel, c.window, c.dropout
+            c.vocabulary_size,
+            c.latent_channels,
+            hidden,
+            c.filter_channels,
+            c.n_heads,
+            c.n_layers,
+            c.kernel,
+            c.window,
+            c.dropout,
         )
         self.dec = HiFiGANGenerator(
             c.latent_channels, c.channels, c.upsample_rates, c.upsample_kernels, c.resblock, c.resblock_kernels,
@@ -204,13 +226,22 @@ class VITS(TextToSpeech):
         frame_mask = length_mask(frames, path.shape[1])
         z_p = expand(m_p, path)
         if noise_scale:
-            z_p = z_p + _noise(draws, z_p.shape[1], frames, z_p.shape[2]) * torch.exp(expand(logs_p, path)) * noise_scale
+            z_p = (
+                z_p + _noise(draws, z_p.shape[1], frames, z_p.shape[2]) * torch.exp(expand(logs_p, path)) * noise_scale
+            )
         z = self.flow.reverse(z_p * frame_mask, frame_mask, g)
         return Synthesis(frames * c.mel.hop_length, wave=self._decode(z, frames, g), durations=durations.long())
 
     @torch.inference_mode()
     def convert(
-        self, spec: Tensor, lengths: Tensor, source: Tensor, target: Tensor, *, seed: int | None = None, noise: Tensor | None = None
+        self,
+        spec: Tensor,
+        lengths: Tensor,
+        source: Tensor,
+        target: Tensor,
+        *,
+        seed: int | None = None,
+        noise: Tensor | None = None,
     ) -> Synthesis:
         """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of speakers ``source`` (B) said by ``target`` (B)."""
         mask = length_mask(lengths, spec.shape[2])

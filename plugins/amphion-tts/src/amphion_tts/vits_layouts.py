@@ -26,7 +26,9 @@ def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any] | None
     fields, named = _READERS[layout](dict(state), config)
     if "enc_p.emb.weight" not in named:
         head = ", ".join(list(state)[:3])
-        raise WeightsError(f"this is no VITS checkpoint of the layout {layout!r}: it begins with {head}", hint="check --layout")
+        raise WeightsError(
+            f"this is no VITS checkpoint of the layout {layout!r}: it begins with {head}", hint="check --layout"
+        )
     return {**fields, "vocabulary": len(named["enc_p.emb.weight"])}, named
 
 
@@ -182,7 +184,9 @@ def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
         head = next((part for part in parts if name.startswith(part)), None)
         if head is None:  # the discriminator, and language embeddings
             if name.startswith("emb_l."):
-                raise WeightsError("this Coqui voice has language embeddings, which our VITS does not", hint="use another voice")
+                raise WeightsError(
+                    "this Coqui voice has language embeddings, which our VITS does not", hint="use another voice"
+                )
             continue
         name = parts[head] + name.removeprefix(head)
         name = re.sub(r"^flow\.flows\.(\d+)\.", lambda match: f"flow.flows.{2 * int(match[1])}.", name)
@@ -205,7 +209,9 @@ def _official_fields(given: Mapping[str, Any], state: Mapping[str, Any]) -> dict
     """The authors' config, ``data`` and ``model`` sections flattened; widths are read from the tensors themselves."""
     needed = ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes", "resblock")
     if missing := [name for name in needed if name not in given]:
-        raise WeightsError(f"the publisher's config does not state {', '.join(missing)}", hint="give its own config.json")
+        raise WeightsError(
+            f"the publisher's config does not state {', '.join(missing)}", hint="give its own config.json"
+        )
     embedding = state.get("emb_g.weight")
     heads = {"n_heads": given["n_heads"]} if "n_heads" in given else {}
     frontend = {"frontend": given["frontend"]} if "frontend" in given else {}

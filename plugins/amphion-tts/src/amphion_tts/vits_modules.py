@@ -80,9 +80,7 @@ class Transformer(nn.Module):
         self, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int, dropout: float
     ) -> None:
         super().__init__()
-        self.attn_layers = nn.ModuleList(
-            RelativeAttention(channels, n_heads, window, dropout) for _ in range(n_layers)
-        )
+        self.attn_layers = nn.ModuleList(RelativeAttention(channels, n_heads, window, dropout) for _ in range(n_layers))
         self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, width, kernel, dropout) for _ in range(n_layers))
         self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
@@ -140,7 +138,11 @@ class WaveNet(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, C, N) -> (B, C, N); ``condition`` (B, G, 1)."""
         total = torch.zeros_like(x)
-        biases = [None] * len(self.in_layers) if condition is None else self.cond_layer(condition).chunk(len(self.in_layers), 1)
+        biases = (
+            [None] * len(self.in_layers)
+            if condition is None
+            else self.cond_layer(condition).chunk(len(self.in_layers), 1)
+        )
         for layer, (gate, res_skip, bias) in enumerate(zip(self.in_layers, self.res_skip_layers, biases, strict=True)):
             h = gate(x) if bias is None else gate(x) + bias
             a, b = h.chunk(2, 1)

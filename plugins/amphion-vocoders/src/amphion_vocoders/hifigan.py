@@ -121,13 +121,18 @@ class HiFiGAN(Vocoder):
         """The defaults are the paper's V1."""
 
         mel: Mel = Field(
-            default=MelConfig.preset("hifigan_22k_80"), description="mel convention: bands F, hop in samples, rate in Hz"
+            default=MelConfig.preset("hifigan_22k_80"),
+            description="mel convention: bands F, hop in samples, rate in Hz",
         )
         channels: int = Field(default=512, gt=0, description="channels before the first stage; each stage halves them")
         upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
-        upsample_kernels: tuple[int, ...] = Field(default=(16, 16, 4, 4), description="kernel of each stage, output samples")
+        upsample_kernels: tuple[int, ...] = Field(
+            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
+        )
         resblock: Literal["1", "2"] = Field(default="1", description="1: two convolutions a dilation; 2: one")
-        resblock_kernels: tuple[int, ...] = Field(default=(3, 7, 11), description="kernels of the parallel blocks, samples")
+        resblock_kernels: tuple[int, ...] = Field(
+            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
+        )
         resblock_dilations: tuple[tuple[int, ...], ...] = Field(
             default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
         )

@@ -19,7 +19,9 @@ class Characters(TextFrontend):
     class Config(FrontendConfig):
         """The default table is Latin letters and punctuation."""
 
-        symbols: tuple[str, ...] = Field(default=LATIN, description="every character the model knows; the id is the position")
+        symbols: tuple[str, ...] = Field(
+            default=LATIN, description="every character the model knows; the id is the position"
+        )
         blank: str | None = Field(default="_", description="symbol put between all others; null: none")
         lower_case: bool = Field(default=True, description="lower the case first")
 

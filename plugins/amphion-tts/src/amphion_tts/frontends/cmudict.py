@@ -15,7 +15,7 @@ from amphion_core.errors import DataError
 from amphion_core.text import normalize_english
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
+CONSONANTS = tuple(["B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"])
 PUNCTUATION = tuple(" !'(),-.:;?")
 ARPABET = (
     "_",
@@ -26,8 +26,7 @@ ARPABET = (
 _LETTER_NAMES = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        "EY1|B IY1|S IY1|D IY1|IY1|EH1 F|JH IY1|EY1 CH|AY1|JH EY1|K EY1|EH1 L|EH1 M|EH1 N|OW1|P IY1|K Y UW1|AA1 R|EH1 S|T IY1|"
-        "Y UW1|V IY1|D AH1 B AH0 L Y UW0|EH1 K S|W AY1|Z IY1".split("|"),
+        ["EY1", "B IY1", "S IY1", "D IY1", "IY1", "EH1 F", "JH IY1", "EY1 CH", "AY1", "JH EY1", "K EY1", "EH1 L", "EH1 M", "EH1 N", "OW1", "P IY1", "K Y UW1", "AA1 R", "EH1 S", "T IY1", "Y UW1", "V IY1", "D AH1 B AH0 L Y UW0", "EH1 K S", "W AY1", "Z IY1"],
         strict=True,
     )
 )
@@ -39,7 +38,9 @@ class CMUDict(TextFrontend):
     class Config(FrontendConfig):
         """The table: padding, punctuation, 15 vowels with and without stress marks, 24 consonants."""
 
-        symbols: tuple[str, ...] = Field(default=ARPABET, description="every symbol the model knows; the id is the position")
+        symbols: tuple[str, ...] = Field(
+            default=ARPABET, description="every symbol the model knows; the id is the position"
+        )
         blank: str | None = Field(default="_", description="symbol put between all others; null: none")
 
     config: Config
@@ -55,7 +56,9 @@ class CMUDict(TextFrontend):
             elif found and found[-1] != mark:
                 found.append(mark)
         if not any(symbol[0].isalpha() for symbol in found):
-            raise DataError(f"there is nothing to say in English in {text[:40]!r}", hint="give a text with Latin letters")
+            raise DataError(
+                f"there is nothing to say in English in {text[:40]!r}", hint="give a text with Latin letters"
+            )
         return found
 
 
@@ -96,7 +99,9 @@ def _derived(word: str) -> list[str]:
             return add(sounds)
     for ending, sounds in (("ing", ["IH0", "NG"]), ("ly", ["L", "IY0"]), ("er", ["ER0"]), ("ness", ["N", "AH0", "S"])):
         stem = word.removesuffix(ending)
-        if stem != word and (found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")):
+        if stem != word and (
+            found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")
+        ):
             return found + sounds
     for place in range(len(word) - 3, 2, -1):
         first, second = _lookup(word[:place]), _lookup(word[place:])

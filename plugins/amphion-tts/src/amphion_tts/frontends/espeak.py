@@ -31,7 +31,9 @@ class Espeak(TextFrontend):
         """The default table is that of the authors' VITS models."""
 
         language: str = Field(default="en-us", description="voice of eSpeak NG, such as en-us, de, es-419")
-        symbols: tuple[str, ...] = Field(default=IPA, description="every symbol the model knows; the id is the position")
+        symbols: tuple[str, ...] = Field(
+            default=IPA, description="every symbol the model knows; the id is the position"
+        )
         blank: str | None = Field(default="_", description="symbol put between all others; null: none")
 
     config: Config
@@ -57,7 +59,9 @@ class Espeak(TextFrontend):
         found = list(unicodedata.normalize("NFD", spoken))
         known = frozenset(self.config.symbols)
         letters = [char for char in found if char in known or char.isalpha()]
-        if dropped := sorted({char for char in found if char not in known and not char.isalpha() and not char.isspace()}):
+        if dropped := sorted(
+            {char for char in found if char not in known and not char.isalpha() and not char.isspace()}
+        ):
             shown = " ".join(f"U+{ord(char):04X}" for char in dropped)
             warnings.warn(f"left out marks that the model does not know: {shown}", UserWarning, stacklevel=2)
         if not any(char.isalpha() for char in letters):
@@ -85,7 +89,8 @@ def _backend(language: str) -> Any:
     if language not in languages:
         close = nearest(language, languages)
         raise DataError(
-            f"eSpeak NG has no voice {language!r}", hint=f"did you mean {close}?" if close else "such as en-us, de, fr-fr, es"
+            f"eSpeak NG has no voice {language!r}",
+            hint=f"did you mean {close}?" if close else "such as en-us, de, fr-fr, es",
         )
     return EspeakBackend(
         language, preserve_punctuation=True, punctuation_marks=PUNCTUATION, with_stress=True,

@@ -1,0 +1,168 @@
+"""Audio: samples with their rate. Loads and saves wav, flac, ogg and mp3, resamples, measures loudness, plays in notebooks."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from amphion_core.errors import AudioError
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    """Float samples (T,) or (C, T), full scale at 1, and their rate in Hz."""
+
+    samples: Samples
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        """Raises AudioError: not one or two axes, or no positive rate."""
+        samples = np.asarray(self.samples, np.float32)
+        if samples.ndim not in (1, 2):
+            raise AudioError(f"audio of shape {samples.shape}: samples are (T,) or (C, T)")
+        if self.sample_rate <= 0:
+            raise AudioError(f"a sample rate of {self.sample_rate} Hz")
+        object.__setattr__(self, "samples", samples)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file; more than one channel gives (C, T).
+
+        Raises AudioError: missing, not audio, empty, or with samples that are not finite.
+        """
+        import soundfile
+
+        path = Path(path)
+        if not path.is_file():
+            raise AudioError(f"there is no audio file {path}", hint="check the path")
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            raise AudioError(f"{path} is not readable audio: {error}", hint="known formats: wav, flac, ogg, mp3") from error
+        if not len(samples):
+            raise AudioError(f"{path} holds no samples", hint="record or copy it again")
+        if not np.isfinite(samples).all():
+            raise AudioError(f"{path} holds samples that are not finite (NaN or infinite)", hint="write it again")
+        return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), int(rate))
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file whose suffix says the format, whole or not at all; 16-bit where the format has the choice.
+
+        Samples beyond full scale are clipped, with a warning. Raises AudioError: unknown suffix, nothing to write, not
+        finite; AmphionError when the place cannot be written.
+        """
+        import soundfile
+
+        from amphion_core.files import atomic_write
+
+        path = Path(path)
+        if path.suffix.lower() not in FORMATS:
+            raise AudioError(f"{path}: no audio format {path.suffix!r}", hint=f"use one of {', '.join(FORMATS)}")
+        if not self.samples.size:
+            raise AudioError(f"{path} was not written: the audio is empty")
+        if not np.isfinite(self.samples).all():
+            raise AudioError(f"{path} was not written: the audio has samples that are not finite")
+        if self.peak > 1:
+            warnings.warn(f"{path}: samples beyond full scale ({self.peak:.2f}) are clipped", UserWarning, stacklevel=2)
+        with atomic_write(path) as temporary:
+            data = np.clip(self.samples.T, -1, 1)
+            try:
+                soundfile.write(temporary, data, self.sample_rate, format=FORMATS[path.suffix.lower()])
+            except (soundfile.LibsndfileError, ValueError) as error:
+                raise AudioError(f"{path} cannot be written at {self.sample_rate} Hz: {error}", hint="use .wav") from error
+        return path
+
+    @classmethod
+    def concatenate(cls, pieces: Sequence["Audio"]) -> "Audio":
+        """One audio after the other. Raises AudioError for none, or different rates or channels."""
+        if not pieces or len({(piece.sample_rate, piece.samples.shape[:-1]) for piece in pieces}) != 1:
+            raise AudioError("only audios of one rate and one channel count can be joined")
+        return Audio(np.concatenate([piece.samples for piece in pieces], axis=-1), pieces[0].sample_rate)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(self.samples.shape[-1] / self.sample_rate)
+
+    @property
+    def peak(self) -> float:
+        """Largest magnitude; 1 is full scale."""
+        return float(np.abs(self.samples).max(initial=0.0))
+
+    def mono(self) -> "Audio":
+        """The mean of the channels, (T,)."""
+        return self if self.samples.ndim == 1 else Audio(self.samples.mean(0), self.sample_rate)
+
+    def resample(self, sample_rate: int) -> "Audio":
+        """At another rate in Hz, by soxr's high quality."""
+        if sample_rate == self.sample_rate:
+            return self
+        import soxr
+
+        return Audio(soxr.resample(self.samples.T, self.sample_rate, sample_rate, "HQ").T, sample_rate)
+
+    def loudness(self) -> float:
+        """Integrated loudness in LUFS, ITU-R BS.1770-4; -inf for silence. Raises AudioError below 0.4 seconds."""
+        size, step = round(0.4 * self.sample_rate), round(0.1 * self.sample_rate)
+        if self.samples.shape[-1] < size:
+            raise AudioError(f"loudness needs 0.4 seconds, this audio has {self.duration:.2f}")
+        power = np.square(_k_weighted(np.atleast_2d(self.samples), self.sample_rate)).sum(0)  # channels weigh 1 each
+        ends = np.concatenate([[0.0], power.cumsum()])
+        starts = np.arange(0, len(power) - size + 1, step)
+        blocks = (ends[starts + size] - ends[starts]) / size
+        loud = blocks[blocks > 10 ** ((-70 + 0.691) / 10)]  # absolute gate
+        if loud.size:
+            loud = loud[loud > loud.mean() / 10]  # relative gate: 10 dB below
+        return float(-0.691 + 10 * np.log10(loud.mean())) if loud.size else float("-inf")
+
+    def normalize(self, loudness: float = -23.0) -> "Audio":
+        """At another loudness in LUFS. Raises AudioError for silence."""
+        now = self.loudness()
+        if now == float("-inf"):
+            raise AudioError("silence has no loudness to change")
+        return Audio(self.samples * np.float32(10 ** ((loudness - now) / 20)), self.sample_rate)
+
+    def _repr_html_(self) -> str:
+        """A player for notebooks; the audio is inside the page."""
+        import base64
+        import io
+
+        import soundfile
+
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.clip(self.samples.T, -1, 1), self.sample_rate, format="WAV")
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+
+def _k_weighted(samples: Samples, rate: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(C, T) through the two filters of BS.1770-4, annex 1: a high shelf for the head, and a high pass.
+
+    The standard gives 48 kHz coefficients; these are its analogue prototypes, bilinear-transformed for any rate. The
+    filters run as one product of spectra, zero-padded until their response has died away.
+    """
+    size = samples.shape[-1] + rate  # one second of tail
+    z = np.exp(-2j * np.pi * np.fft.rfftfreq(size))
+    gain, quality, centre = 10 ** (3.999843853973347 / 20), 0.7071752369554196, 1681.974450955533
+    k = np.tan(np.pi * centre / rate)
+    middle = gain**0.4996667741545416
+    shelf = (gain + middle * k / quality + k * k, 2 * (k * k - gain), gain - middle * k / quality + k * k)
+    below = (1 + k / quality + k * k, 2 * (k * k - 1), 1 - k / quality + k * k)
+    quality, centre = 0.5003270373238773, 38.13547087602444
+    k = np.tan(np.pi * centre / rate)
+    a0 = 1 + k / quality + k * k
+    high = (1.0, -2.0, 1.0)
+    high_below = (1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0)
+
+    def response(b: tuple[float, ...]) -> Any:
+        return b[0] + b[1] * z + b[2] * z * z
+
+    spectrum = np.fft.rfft(samples.astype(np.float64), size)
+    spectrum *= response(shelf) / response(below) * response(high) / response(high_below)
+    return np.fft.irfft(spectrum, size)[..., : samples.shape[-1]]

@@ -1,0 +1,34 @@
+"""What the signal metrics share: checked mono samples of a pair, cut to one length."""
+
+from typing import Any
+
+import numpy as np
+
+from amphion_core.api import Audio
+from amphion_core.errors import DataError
+
+Samples = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def mono(audio: Audio, *, what: str) -> Samples:
+    """The samples as float64 (T,), channels averaged. Raises DataError: empty, not finite, or silent."""
+    samples = audio.mono().samples.astype(np.float64)
+    if not samples.size:
+        raise DataError(f"the {what} audio is empty")
+    if not np.isfinite(samples).all():
+        raise DataError(f"the {what} audio has samples that are not finite")
+    if not samples.any():
+        raise DataError(f"the {what} audio is silent")
+    return samples
+
+
+def pair(generated: Audio, reference: Audio | None, *, cut: bool = True) -> tuple[Samples, Samples]:
+    """(generated, reference) at one rate, with ``cut`` at the shorter one's length. Raises DataError."""
+    if reference is None:
+        raise DataError("a reference audio is needed")
+    if generated.sample_rate != reference.sample_rate:
+        rates = f"{generated.sample_rate} and {reference.sample_rate} Hz"
+        raise DataError(f"generated and reference have different rates: {rates}", hint="resample one of them")
+    one, other = mono(generated, what="generated"), mono(reference, what="reference")
+    size = min(len(one), len(other)) if cut else None
+    return one[:size], other[:size]
