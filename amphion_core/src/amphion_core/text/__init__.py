@@ -1,6 +1,6 @@
 """Text as speech needs it: English written out in words, and texts cut into sentences."""
 
 from amphion_core.text.english import normalize_english
-from amphion_core.text.sentences import clean, split_sentences
+from amphion_core.text.sentences import clean, plain_marks, split_sentences
 
-__all__ = ["clean", "normalize_english", "split_sentences"]
+__all__ = ["clean", "normalize_english", "plain_marks", "split_sentences"]

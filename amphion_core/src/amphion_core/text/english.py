@@ -8,11 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from amphion_core.text.sentences import clean
+from amphion_core.text.sentences import clean, plain_marks
 
-_QUOTES = str.maketrans(
-    {"‘": "'", "’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "...", "´": "'"}
-)
 _TITLES = {
     "mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor", "prof": "professor", "st": "saint", "rev": "reverend",
     "gen": "general", "col": "colonel", "sgt": "sergeant", "capt": "captain", "lt": "lieutenant", "hon": "honorable",
@@ -44,7 +41,7 @@ def normalize_english(text: str) -> str:
     >>> normalize_english("Dr. Smith paid $3.50 on the 3rd of May 1984.")
     'doctor Smith paid three dollars and fifty cents on the third of May nineteen eighty-four.'
     """
-    text = clean(text).replace("⁄", "/").translate(_QUOTES)
+    text = plain_marks(clean(text)).replace("⁄", "/")
     text = re.sub(r"[^\x00-\x7f]", _ascii_digit, text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)

@@ -21,6 +21,16 @@ def clean(text: str) -> str:
 _UNSPEAKABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk"})
 
 
+def plain_marks(text: str) -> str:
+    """Typographic quotes, dashes and dots as the ASCII marks that symbol tables hold."""
+    return text.translate(_TYPOGRAPHIC)
+
+
+_TYPOGRAPHIC = str.maketrans(
+    {"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "..."}
+)
+
+
 def split_sentences(text: str, *, max_chars: int = 400) -> list[str]:
     """Sentences in order; one longer than ``max_chars`` is cut at its last comma before that, else at a space.
 

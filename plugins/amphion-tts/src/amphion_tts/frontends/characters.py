@@ -8,7 +8,7 @@ from pydantic import Field
 
 from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError
-from amphion_core.text import clean
+from amphion_core.text import clean, plain_marks
 
 LATIN = ("_", *" !'(),-.:;?", *"abcdefghijklmnopqrstuvwxyz")
 
@@ -29,7 +29,7 @@ class Characters(TextFrontend):
 
     def tokens(self, text: str) -> list[str]:
         """The characters. Punctuation that the table lacks is left out. Raises DataError for an empty text."""
-        text = clean(text).replace("\n", " ").translate(TYPOGRAPHIC)
+        text = plain_marks(clean(text)).replace("\n", " ")
         if self.config.lower_case:
             text = text.lower()
         known = frozenset(self.config.symbols)
@@ -38,6 +38,3 @@ class Characters(TextFrontend):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
         return found
 
-
-TYPOGRAPHIC = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "—": "-", "–": "-", "…": "..."})
-"""Typographic marks as the ASCII ones that symbol tables hold."""

@@ -15,7 +15,34 @@ from amphion_core.errors import DataError
 from amphion_core.text import normalize_english
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-CONSONANTS = tuple(["B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH"])
+CONSONANTS = tuple(
+    [
+        "B",
+        "CH",
+        "D",
+        "DH",
+        "F",
+        "G",
+        "HH",
+        "JH",
+        "K",
+        "L",
+        "M",
+        "N",
+        "NG",
+        "P",
+        "R",
+        "S",
+        "SH",
+        "T",
+        "TH",
+        "V",
+        "W",
+        "Y",
+        "Z",
+        "ZH",
+    ]
+)
 PUNCTUATION = tuple(" !'(),-.:;?")
 ARPABET = (
     "_",
@@ -26,7 +53,34 @@ ARPABET = (
 _LETTER_NAMES = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        ["EY1", "B IY1", "S IY1", "D IY1", "IY1", "EH1 F", "JH IY1", "EY1 CH", "AY1", "JH EY1", "K EY1", "EH1 L", "EH1 M", "EH1 N", "OW1", "P IY1", "K Y UW1", "AA1 R", "EH1 S", "T IY1", "Y UW1", "V IY1", "D AH1 B AH0 L Y UW0", "EH1 K S", "W AY1", "Z IY1"],
+        [
+            "EY1",
+            "B IY1",
+            "S IY1",
+            "D IY1",
+            "IY1",
+            "EH1 F",
+            "JH IY1",
+            "EY1 CH",
+            "AY1",
+            "JH EY1",
+            "K EY1",
+            "EH1 L",
+            "EH1 M",
+            "EH1 N",
+            "OW1",
+            "P IY1",
+            "K Y UW1",
+            "AA1 R",
+            "EH1 S",
+            "T IY1",
+            "Y UW1",
+            "V IY1",
+            "D AH1 B AH0 L Y UW0",
+            "EH1 K S",
+            "W AY1",
+            "Z IY1",
+        ],
         strict=True,
     )
 )

@@ -12,8 +12,7 @@ from pydantic import Field
 
 from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError, MissingPackage, nearest
-from amphion_core.text import clean, normalize_english
-from amphion_tts.frontends.characters import TYPOGRAPHIC
+from amphion_core.text import clean, normalize_english, plain_marks
 
 PUNCTUATION = ';:,.!?¡¿—…"«»“”'
 IPA = (
@@ -50,7 +49,7 @@ class Espeak(TextFrontend):
         """
         import unicodedata
 
-        text = clean(text).replace("\n", " ").translate(TYPOGRAPHIC)
+        text = plain_marks(clean(text)).replace("\n", " ")
         if self.config.language.startswith("en"):
             text = normalize_english(text)  # eSpeak would pause at the stop of "Dr." and the colon of "10:30"
         if not any(char.isalnum() for char in text):

@@ -1,0 +1,107 @@
+"""The checks of features, text frontends, metrics and datasets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from amphion_core.api import Audio
+from amphion_core.errors import DataError
+from amphion_core.registry import ComponentRef
+from amphion_core.testing.checks import Check, CheckFailed, example_config, require
+
+
+def of(ref: ComponentRef) -> Iterator[Check]:
+    """The checks that apply to a reference."""
+    yield from KIND.get(ref.kind, ())
+
+
+def check_feature(ref: ComponentRef) -> None:
+    """Output is (B, dim, N) with N frames of ``frame_shift``; items of a batch are what they are alone; silence is finite."""
+    extractor = ref.load()(example_config(ref))
+    rate = extractor.sample_rate
+    wave = torch.randn(2, rate, generator=torch.Generator().manual_seed(0)) * 0.1
+    lengths = torch.tensor([rate, rate // 2])
+    both = extractor.extract(wave, lengths)
+    require(both.shape[:2] == (2, extractor.dim), f"extract gives {tuple(both.shape)}, dim is {extractor.dim}")
+    expected = 1 / extractor.frame_shift
+    require(
+        abs(both.shape[2] - expected) <= 2, f"one second has {both.shape[2]} frames of {extractor.frame_shift:.5f} s"
+    )
+    alone = extractor.extract(wave[1:, : rate // 2])
+    error = float((both[1:, :, : alone.shape[2]] - alone).abs().max())
+    require(error < 1e-4, f"an item differs by {error:.1e} from itself in a padded batch")
+    require(
+        bool(torch.isfinite(extractor.extract(torch.zeros(1, rate))).all()), "silence gives numbers that are not finite"
+    )
+
+
+def check_frontend(ref: ComponentRef) -> None:
+    """Tokens of a plain sentence have ids within the table; an unknown symbol is an error that names it."""
+    frontend = ref.load()(example_config(ref))
+    ids = frontend.ids(frontend.tokens("Hello there, how are you?"))
+    require(ids and all(0 <= number < len(frontend.config.symbols) for number in ids), "ids outside the symbol table")
+    try:
+        frontend.ids(["\uffff"])
+    except DataError as error:
+        require("\\uffff" in error.message, "the error for an unknown symbol does not name it")
+    else:
+        raise CheckFailed("an unknown symbol has an id")
+    for empty in ("", "  \n"):
+        try:
+            frontend.tokens(empty)
+        except DataError:
+            continue
+        raise CheckFailed("an empty text is no DataError")
+
+
+def check_metric(ref: ComponentRef) -> None:
+    """Declares unit, direction and needs; with a reference, identity is at least as good as noise; silence is no NaN."""
+    component = ref.load()
+    metric = component(example_config(ref))
+    require(isinstance(component.unit, str), "unit is not declared")
+    require(component.higher_is_better in (True, False, None), "higher_is_better is not declared")
+    require(component.needs <= {"reference", "text"}, f"needs {set(component.needs)}; known are reference and text")
+    if component.needs != {"reference"}:
+        return
+    rate = metric.sample_rate or 16000
+    random = np.random.default_rng(0)
+    times = np.arange(2 * rate) / rate
+    voice = (
+        sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20))
+        * (1.2 + np.sin(2 * np.pi * 3 * times))
+        * 0.05
+    )
+    clean = Audio(voice.astype(np.float32), rate)
+    noisy = Audio((voice + 0.1 * random.standard_normal(len(voice))).astype(np.float32), rate)
+    same, worse = metric.score(clean, clean), metric.score(noisy, clean)
+    if component.higher_is_better is not None:
+        require(
+            (same >= worse) == component.higher_is_better or same == worse, f"identity scores {same}, noise {worse}"
+        )
+    try:
+        value = metric.score(Audio(np.zeros(2 * rate, np.float32), rate), clean)
+    except DataError:
+        return
+    require(np.isfinite(value), f"silence scores {value}, and is no DataError")
+
+
+def check_dataset(ref: ComponentRef) -> None:
+    """Ids are unique and every file exists, where ``example_config`` names a corpus that is there."""
+    component = ref.load()
+    if not hasattr(component, "example_config"):
+        return
+    items = list(component(component.example_config()).utterances())
+    ids = [item.id for item in items]
+    require(len(ids) == len(set(ids)), "two utterances have one id")
+    lost = [item.path for item in items if not Path(item.path).is_file()]
+    require(not lost, f"files that do not exist: {lost[:3]}")
+
+
+KIND: dict[str, tuple[Check, ...]] = {
+    "features": (check_feature,),
+    "frontends": (check_frontend,),
+    "metrics": (check_metric,),
+    "datasets": (check_dataset,),
+}
