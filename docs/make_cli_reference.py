@@ -5,6 +5,7 @@ Run: python docs/make_cli_reference.py
 
 import argparse
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,26 +26,23 @@ def reference() -> str:
     os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
     sources = {ref.name: ref.dist for ref in registry.refs("commands")}
     parts = [HEAD]
-    for name, parser in subcommands(make_parser(None, every=True)):
-        parts += section(name, parser, depth=2, dist=sources[name])
+    for name, parser, about in subcommands(make_parser(None, every=True)):
+        parts += section(name, parser, f"{about} *(from {sources[name]})*", depth=2)
     return "\n".join(parts)
 
 
-def section(name: str, parser: argparse.ArgumentParser, *, depth: int, dist: str = "") -> Iterator[str]:
+def section(name: str, parser: argparse.ArgumentParser, about: str, *, depth: int) -> Iterator[str]:
     """The lines of one subcommand, and of its own subcommands one level below."""
-    usage = parser.format_usage().removeprefix("usage: ").strip()
+    usage = " ".join(parser.format_usage().removeprefix("usage:").split())
     yield f"{'#' * depth} amphion {name}\n"
-    if parser.description:
-        yield f"{parser.description}{f' *(from {dist})*' if dist else ''}\n"
-    yield f"```text\n{usage}\n```\n"
-    inner = [*subcommands(parser)]
-    rows = [*arguments(parser)]
-    if rows:
+    yield f"{about}\n"
+    yield f"```text\n{textwrap.fill(usage, 92, subsequent_indent='    ')}\n```\n"
+    if rows := [*arguments(parser)]:
         yield "| argument | meaning |\n| --- | --- |"
         yield from rows
         yield ""
-    for child, below in inner:
-        yield from section(f"{name} {child}", below, depth=depth + 1)
+    for child, below, its in subcommands(parser):
+        yield from section(f"{name} {child}", below, its, depth=depth + 1)
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -56,18 +54,27 @@ def arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
         if action.option_strings:
             value = value or (action.dest.upper() if action.nargs != 0 else "")
             shown = ", ".join(action.option_strings) + (f" {value}" if value else "")
+            note = "; required" if action.required else ""
         else:
-            shown = str(value or action.dest) + {"?": " (may be left out)", "*": " ..."}.get(str(action.nargs), "")
+            shown = str(value or action.dest)
+            note = {"?": "; may be left out", "*": "; any number"}.get(str(action.nargs), "")
         help_ = (action.help or "") % {**vars(action), "prog": parser.prog}
-        needed = "; required" if action.required and action.option_strings else ""
-        yield f"| `{cell(shown)}` | {cell(help_)}{needed} |"
+        yield f"| `{shown.replace('|', chr(92) + '|')}` | {cell(help_)}{note} |"
 
 
-def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """The parsers one level below, by name."""
+def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
+    """The parsers one level below: name, parser, what it does."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
+            about = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, below in action.choices.items():
+                yield name, below, sentence(about.get(name) or below.description or "")
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop, per cent signs as they are."""
+    text = text.replace("%%", "%").rstrip(".")
+    return cell(f"{text[:1].upper()}{text[1:]}.")
 
 
 def cell(text: str) -> str:
@@ -76,5 +83,6 @@ def cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(reference(), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+    print(f"wrote {PAGE}")

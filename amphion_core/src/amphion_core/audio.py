@@ -1,4 +1,4 @@
-"""Audio: samples with their rate. Loads and saves wav, flac, ogg and mp3, resamples, measures loudness, plays in notebooks."""
+"""Audio: samples with their rate. Loads and saves wav, flac, ogg, mp3; resamples; measures loudness."""
 
 import warnings
 from collections.abc import Sequence
@@ -44,7 +44,8 @@ class Audio:
         try:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            raise AudioError(f"{path} is not readable audio: {error}", hint="known formats: wav, flac, ogg, mp3") from error
+            formats = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)
+            raise AudioError(f"{path} is not readable audio: {error}", hint=f"known formats: {formats}") from error
         if not len(samples):
             raise AudioError(f"{path} holds no samples", hint="record or copy it again")
         if not np.isfinite(samples).all():
@@ -75,7 +76,8 @@ class Audio:
             try:
                 soundfile.write(temporary, data, self.sample_rate, format=FORMATS[path.suffix.lower()])
             except (soundfile.LibsndfileError, ValueError) as error:
-                raise AudioError(f"{path} cannot be written at {self.sample_rate} Hz: {error}", hint="use .wav") from error
+                at = f"at {self.sample_rate} Hz"
+                raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
         return path
 
     @classmethod

@@ -132,11 +132,19 @@ class TextToSpeech(ModelArchitecture):
 
     @abstractmethod
     def synthesize(
-        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, seed: int | None = None, **controls: Any
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        speaker: Tensor | None = None,
+        *,
+        seed: int | None = None,
+        noise_scale: float | None = None,
+        duration_noise_scale: float | None = None,
+        length_scale: float | None = None,
     ) -> Synthesis:
         """ids (B, L), lengths (B), speaker (B) -> Synthesis. No gradients.
 
-        ``controls`` are what the model has of ``noise_scale``, ``duration_noise_scale`` and ``length_scale``.
+        A scale that is None is the config's; one that the model does not have is ignored.
         """
 
 
@@ -144,7 +152,7 @@ class VoiceConverter(ModelArchitecture):
     """One voice's audio in another voice; ``forward(batch)`` is the training pass."""
 
     @abstractmethod
-    def convert(self, *conditions: Tensor, seed: int | None = None, **controls: Any) -> Synthesis:
+    def convert(self, *conditions: Any, **controls: Any) -> Synthesis:
         """The source's content features, F0 and the target voice -> Synthesis. No gradients."""
 
 
@@ -152,7 +160,7 @@ class TextToAudio(ModelArchitecture):
     """A caption's sound; ``forward(batch)`` is the training pass."""
 
     @abstractmethod
-    def sample(self, *conditions: Tensor, seed: int | None = None, **controls: Any) -> Synthesis:
+    def sample(self, *conditions: Any, **controls: Any) -> Synthesis:
         """Text embeddings -> Synthesis. No gradients."""
 
 

@@ -16,14 +16,14 @@ def bf16_is_fast(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     queries = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private to torch: absent means no
     return any(bool(getattr(torch.cpu, name, bool)()) for name in queries)
 
 
 def resolve_precision(precision: "Precision", device: torch.device) -> "Precision":
-    """``precision`` if the device gains from it, else ``"float32"`` with a warning. Raises ValueError for another word."""
+    """``precision`` if the device gains from it, else float32 with a warning. Raises ValueError for another word."""
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: {precision!r} is neither float32 nor bf16")
     if precision == "bf16" and not bf16_is_fast(device):

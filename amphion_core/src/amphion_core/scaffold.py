@@ -24,7 +24,9 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
     Raises AmphionError: a name that cannot be a distribution, a kind without template, a folder that is not empty.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", dist):
-        raise AmphionError(f"{dist!r} cannot name a distribution", hint="use small letters, digits and hyphens: amphion-repeat")
+        raise AmphionError(
+            f"{dist!r} cannot name a distribution", hint="use small letters, digits and hyphens: amphion-repeat"
+        )
     if kind not in KINDS:
         raise AmphionError(f"there is no template for {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,4 +1,4 @@
-"""The task tts: whole texts, streaming, controls, and what bad input says. A tiny untrained VITS stands in for a voice."""
+"""The task tts: whole texts, streaming, controls, bad input. A tiny untrained VITS stands in for a voice."""
 
 import numpy as np
 import pytest

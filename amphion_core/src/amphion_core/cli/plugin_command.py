@@ -63,6 +63,6 @@ def _list() -> int:
             counts[ref.dist, ref.version] = counts.get((ref.dist, ref.version), 0) + 1
     for (dist, version), count in sorted(counts.items()):
         about = metadata(dist)
-        home = about.get("Home-page") or next(iter(about.get_all("Project-URL") or []), "")
+        home = next(iter(about.get_all("Home-page") or about.get_all("Project-URL") or []), "")
         print("\t".join((dist, version, f"{count} components", home)).rstrip())
     return 0

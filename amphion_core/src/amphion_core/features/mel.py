@@ -1,7 +1,7 @@
 """Mel spectrogram of a waveform, in the convention of any published vocoder.
 
-Mel scales: Slaney, "Auditory Toolbox", Interval Research technical report 1998-010, and the formula of HTK. Conventions:
-`amphion_core.mel`. Agrees with librosa and torchaudio to 1e-4 on log-mels.
+Mel scales: Slaney, "Auditory Toolbox", Interval Research technical report 1998-010, and the formula of HTK.
+Conventions: `amphion_core.mel`. Agrees with librosa and torchaudio to 1e-4 on log-mels.
 """
 
 import math
@@ -72,7 +72,7 @@ def mel_spectrogram(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None)
 
 
 def mel_filterbank(mel: MelConfig) -> Tensor:
-    """Weights of the bins in each band, (F, n_fft / 2 + 1), float32 on the CPU: triangles between neighbouring centres."""
+    """Weights of the bins in each band, (F, n_fft / 2 + 1), float32 on the CPU: triangles between centres."""
     ends = _to_mel(torch.tensor([mel.fmin, mel.top], dtype=torch.float64), mel.scale)
     points = torch.linspace(float(ends[0]), float(ends[1]), mel.n_mels + 2, dtype=torch.float64)
     edges = _to_hertz(points, mel.scale)

@@ -13,9 +13,8 @@ from amphion_core.mel import MelConfig
 # Frames computed at a time without gradients. On a CPU windowed frames, spectra and magnitudes of a block then stay in
 # the cache: 128 to 512 are equally fast, the whole batch at once takes twice as long. Elsewhere it bounds the memory.
 _BLOCK_CPU, _BLOCK_OTHER = 256, 1 << 16
-_TINY = (
-    1e-24  # squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite
-)
+# Squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite.
+_TINY = 1e-24
 
 
 def framewise(
@@ -27,10 +26,10 @@ def framewise(
     bins: int,
     dim: int,
 ) -> Tensor:
-    """Audio (B, T) -> ``finish`` of the magnitudes of the lowest ``bins`` bins, (b, n, bins) -> (b, n, dim), as (B, dim, N).
+    """Audio (B, T) -> ``finish`` of the magnitudes of the lowest bins, (b, n, bins) -> (b, n, dim), as (B, dim, N).
 
-    Magnitudes are ``(|S|^2 + epsilon)^(power / 2)``. ``lengths`` (B) are the samples of each item: its frames are those it
-    has alone, mirrored at its own end, and frames beyond are 0. N = ``mel.frames(T)``. Always in float32.
+    Magnitudes are ``(|S|^2 + epsilon)^(power / 2)``. ``lengths`` (B) are the samples of each item: its frames are those
+    it has alone, mirrored at its own end, and frames beyond are 0. N = ``mel.frames(T)``. Always in float32.
 
     Raises AudioError for another shape than (B, T), and for items shorter than ``mel.shortest`` samples.
     """

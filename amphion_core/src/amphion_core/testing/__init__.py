@@ -12,8 +12,8 @@ and in one test file::
         check, ref = amphion_check
         check(ref)
 
-A check is a plain function of a ComponentRef that raises CheckFailed. An expected failure needs a reason, and passing by
-surprise fails.
+A check is a plain function of a ComponentRef that raises CheckFailed. An expected failure needs a reason, and passing
+by surprise fails.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,7 +4,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def check_installed_as_declared(ref: ComponentRef) -> None:
 
 
 def check_cards(ref: ComponentRef) -> None:
-    """Cards read without error, their configs are valid, and those with weights say where from and under which licence."""
+    """Cards read without error, their configs are valid, and weights have a checksum and licences."""
     mine = [other for other in registry.refs("pretrained") if other.dist == ref.dist]
     for card in [card for other in mine for card in other.load()]:
         base, _, tag = card.name.partition("@")
@@ -114,8 +114,7 @@ def check_imports_are_light(ref: ComponentRef) -> None:
     mine = [other for kind in ("pretrained", "commands") for other in registry.refs(kind) if other.dist == ref.dist]
     modules = {ref.target.partition(":")[0].partition(".")[0], *(other.target.partition(":")[0] for other in mine)}
     heavy = "torch", "transformers", "librosa"
-    code = f"import importlib, sys; [importlib.import_module(m) for m in {sorted(modules)}]; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = _run(f"import importlib; [importlib.import_module(m) for m in {sorted(modules)}]", heavy)
     require(done.returncode == 0, f"importing {sorted(modules)} fails: {done.stderr.strip().splitlines()[-1:]}")
     require(done.stdout.strip() == "[]", f"importing {sorted(modules)} loads {done.stdout.strip()}")
 
@@ -163,11 +162,16 @@ def check_resolves_to_one_module(ref: ComponentRef) -> None:
         for other in registry.refs(kind)
         if other.dist == ref.dist
     }
-    code = f"import sys, amphion_core; amphion_core.get({ref.kind!r}, {ref.name!r}); print([m for m in {sorted(others - {module})} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = _run(f"import amphion_core; amphion_core.get({ref.kind!r}, {ref.name!r})", sorted(others - {module}))
     require(done.returncode == 0, f"resolving fails in a new process: {done.stderr.strip().splitlines()[-1:]}")
     extra = [name for name in ast.literal_eval(done.stdout.strip()) if not _is_base(ref, name)]
     require(not extra, f"resolving {ref.name} also imports {extra}")
+
+
+def _run(code: str, modules: Iterable[str]) -> subprocess.CompletedProcess[str]:
+    """Run code in a new process, which prints those of ``modules`` that it imported."""
+    code = f"import sys; {code}; print([m for m in {list(modules)} if m in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def _is_base(ref: ComponentRef, module: str) -> bool:

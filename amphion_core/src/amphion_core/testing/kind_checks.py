@@ -18,7 +18,7 @@ def of(ref: ComponentRef) -> Iterator[Check]:
 
 
 def check_feature(ref: ComponentRef) -> None:
-    """Output is (B, dim, N) with N frames of ``frame_shift``; items of a batch are what they are alone; silence is finite."""
+    """Output is (B, dim, N) with N frames of ``frame_shift``; padding changes nothing; silence is finite."""
     extractor = ref.load()(example_config(ref))
     rate = extractor.sample_rate
     wave = torch.randn(2, rate, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -57,7 +57,7 @@ def check_frontend(ref: ComponentRef) -> None:
 
 
 def check_metric(ref: ComponentRef) -> None:
-    """Declares unit, direction and needs; with a reference, identity is at least as good as noise; silence is no NaN."""
+    """Declares unit, direction and needs; identity is at least as good as noise; silence is no NaN."""
     component = ref.load()
     metric = component(example_config(ref))
     require(isinstance(component.unit, str), "unit is not declared")

@@ -88,7 +88,7 @@ def check_state_dict(ref: ComponentRef) -> None:
 
 
 def check_vocode(ref: ComponentRef) -> None:
-    """(B, F, N) -> (B, T), T = N * hop, within [-1, 1], the same for the same seed; the global generator is left alone."""
+    """(B, F, N) -> (B, T), T = N * hop, in [-1, 1], repeatable by seed; the global generator is left alone."""
     net = ref.load()(example_config(ref)).for_inference()
     mel = torch.randn(2, net.config.mel.n_mels, 5, generator=torch.Generator().manual_seed(0)) - 3
     before = torch.get_rng_state()

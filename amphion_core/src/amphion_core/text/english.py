@@ -18,14 +18,19 @@ _ABBREVIATIONS = {
     "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is", "jr": "junior", "sr": "senior",
     "approx": "approximately", "dept": "department", "inc": "incorporated", "ltd": "limited", "corp": "corporation",
 }  # fmt: skip
-_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 _UNITS = {
     "km/h": "kilometer per hour", "mph": "mile per hour", "km": "kilometer", "cm": "centimeter", "mm": "millimeter",
-    "m": "meter", "kg": "kilogram", "mg": "milligram", "g": "gram", "kHz": "kilohertz", "Hz": "hertz", "ms": "millisecond",
-    "s": "second", "min": "minute", "h": "hour", "lb": "pound", "lbs": "pound", "ft": "foot", "l": "liter", "ml": "milliliter",
-    "°C": "degree celsius", "°F": "degree fahrenheit", "°": "degree", "GB": "gigabyte", "MB": "megabyte", "kW": "kilowatt",
-    "W": "watt", "V": "volt", "dB": "decibel",
+    "m": "meter", "kg": "kilogram", "mg": "milligram", "g": "gram", "kHz": "kilohertz", "Hz": "hertz",
+    "ms": "millisecond", "s": "second", "min": "minute", "h": "hour", "lb": "pound", "lbs": "pound", "ft": "foot",
+    "l": "liter", "ml": "milliliter", "°C": "degree celsius", "°F": "degree fahrenheit", "°": "degree",
+    "GB": "gigabyte", "MB": "megabyte", "kW": "kilowatt", "W": "watt", "V": "volt", "dB": "decibel",
 }  # fmt: skip
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_DAY = rf"\b({'|'.join(_MONTHS)})\s+"
 _MONEY = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", "")}
 _SCALES = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion", "tn": "trillion"}
 _SCALE_WORD = r"thousand|million|billion|trillion"
@@ -77,9 +82,7 @@ def _plural(noun: str, count: str) -> str:
 
 
 def _digits(text: str) -> str:
-    return (
-        " " + " ".join(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"][int(digit)] for digit in text) + " "
-    )
+    return f" {' '.join(_DIGITS[int(digit)] for digit in text)} "
 
 
 def _number(text: str) -> str:
@@ -186,8 +189,8 @@ _RULES: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
         (rf"(?<![\w.])(?:minus )?-(?={_NUMBER})", re.I, "minus "),
         (rf"({_NUMBER})\s?%", 0, lambda m: f"{_number(m[1])} percent"),
         (r"\b(\d{1,12})(?:st|nd|rd|th)\b", re.I, lambda m: _ordinal(int(m[1]))),
-        (rf"\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b(?!\d)(?=,?\s+\d{{4}}\b)", re.I, lambda m: f"{m[1]} {_ordinal(int(m[2]))}"),
-        (rf"\b({'|'.join(_MONTHS)})\s+([12]?\d|3[01])\b(?![:,.]?\d)", re.I, lambda m: f"{m[1]} {_ordinal(int(m[2]))}"),
+        (rf"{_DAY}(\d{{1,2}})\b(?!\d)(?=,?\s+\d{{4}}\b)", re.I, lambda m: f"{m[1]} {_ordinal(int(m[2]))}"),
+        (rf"{_DAY}([12]?\d|3[01])\b(?![:,.]?\d)", re.I, lambda m: f"{m[1]} {_ordinal(int(m[2]))}"),
         (r"(?<![\d.,/$-])\b(?P<top>\d{1,2})/(?P<bottom>\d{1,3})\b(?!/)", 0, _fraction),
         (r"(?<![\d.,])(1[1-9]\d\d|20[0-9]\d)(?![\d,]*\d|\.\d)\b", 0, lambda m: _year(int(m[1]))),
         (r"(?<=\d)-(?=\d)", 0, " "),

@@ -96,9 +96,10 @@ def align(a: Samples, b: Samples) -> np.ndarray[tuple[int, int], np.dtype[np.int
         i = np.arange(max(0, diagonal - m + 1), min(n, diagonal + 1))
         j = diagonal - i
         total[i + 1, j + 1] = cost[i, j] + np.minimum(np.minimum(total[i, j + 1], total[i + 1, j]), total[i, j])
-    path, i, j = [], n, m
-    while i and j:
-        path.append((i - 1, j - 1))
-        step = int(np.argmin([total[i - 1, j - 1], total[i - 1, j], total[i, j - 1]]))
-        i, j = i - (step != 2), j - (step != 1)
+    path = []
+    row, column = n, m
+    while row and column:
+        path.append((row - 1, column - 1))
+        step = int(np.argmin([total[row - 1, column - 1], total[row - 1, column], total[row, column - 1]]))
+        row, column = row - (step != 2), column - (step != 1)
     return np.array(path[::-1])

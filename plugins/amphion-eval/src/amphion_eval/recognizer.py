@@ -1,4 +1,4 @@
-"""The speech recogniser behind WER and CER: Whisper by faster-whisper, from weights on this disk unless told otherwise."""
+"""The speech recogniser behind WER and CER: Whisper by faster-whisper, from weights on this disk."""
 
 import os
 import shutil
@@ -48,7 +48,8 @@ class Recognizer:
         offline = bool(os.environ.get("HF_HUB_OFFLINE"))
         try:
             return WhisperModel(
-                str(place or self.name), device="cpu", compute_type="int8", cpu_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
+                str(place or self.name), device="cpu", compute_type="int8",
+                cpu_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
                 local_files_only=place is not None or offline,
             )  # fmt: skip
         except Exception as error:
@@ -67,7 +68,7 @@ def find_bundled() -> str:
 
 
 def _folder(name: str) -> Path | None:
-    """The model's folder on this disk; None: a hub name. Raises MissingPackage for a bundled one that is not installed."""
+    """The model's folder on this disk; None: a hub name. Raises MissingPackage if a bundled one is not installed."""
     if name not in BUNDLED:
         return Path(name) if Path(name).is_dir() else None
     roots = [_package(package) for package in BUNDLED[name]]

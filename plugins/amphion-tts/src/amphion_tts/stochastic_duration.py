@@ -6,6 +6,7 @@ Letters: B batch, C channels, L tokens. A mask is (B, 1, L), 1 where a token is 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -223,9 +224,11 @@ class StochasticDurationPredictor(nn.Module):
         """
         h = self._encode(x, mask, condition)
         z = noise
-        for place in (7, 5, 3):
-            z = self.flows[place].reverse(z.flip(1), mask, h)
-        return self.flows[0].reverse(z.flip(1), mask)[:, :1]
+        couplings: list[Any] = [self.flows[place] for place in (7, 5, 3)]
+        for coupling in couplings:
+            z = coupling.reverse(z.flip(1), mask, h)
+        affine: Any = self.flows[0]
+        return affine.reverse(z.flip(1), mask)[:, :1]
 
     def _encode(self, x: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
         h = self.pre(x.detach())

@@ -151,9 +151,9 @@ class VITS(TextToSpeech):
         """Ten symbols, two speakers, a hop of 4 samples."""
         mel = MelConfig.preset("vits_22k_80").replace(n_fft=16, win_length=16, hop_length=4, n_mels=4)
         return cls.Config(
-            vocabulary=10, mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8, hidden_channels=8, filter_channels=16,
-            n_layers=1, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4), resblock_kernels=(3,),
-            resblock_dilations=((1, 3),), segment=4, duration_dropout=0.0, dropout=0.0,
+            vocabulary=10, mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8,
+            hidden_channels=8, filter_channels=16, n_layers=1, channels=16, upsample_rates=(2, 2),
+            upsample_kernels=(4, 4), resblock_kernels=(3,), resblock_dilations=((1, 3),), segment=4, duration_dropout=0.0, dropout=0.0,
         )  # fmt: skip
 
     def example_inputs(self) -> dict[str, Any]:
@@ -243,7 +243,7 @@ class VITS(TextToSpeech):
         seed: int | None = None,
         noise: Tensor | None = None,
     ) -> Synthesis:
-        """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of speakers ``source`` (B) said by ``target`` (B)."""
+        """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of ``source`` (B) said by ``target`` (B)."""
         mask = length_mask(lengths, spec.shape[2])
         if noise is None:
             draws = [_generator(seed, item, spec.device) for item in range(len(spec))]

@@ -1,6 +1,6 @@
 """Published VITS checkpoints: the names and configs of their publishers, as ours.
 
-Our names are those of the authors' release, so "jaywalnut310" only unwraps. Traps of the others stand at their functions.
+Our names are those of the authors' release, so "jaywalnut310" only unwraps. Traps stand at the functions.
 """
 
 import re
@@ -174,7 +174,7 @@ def _rename_transformers(name: str) -> str:
 
 
 def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """Coqui: the flow lists hold no channel swaps, affine flows say translation and log_scale, HiFi-GAN's ``cond_layer``."""
+    """Coqui: no channel swaps in the flow lists; translation and log_scale; HiFi-GAN's ``cond_layer``."""
     parts = {
         "text_encoder.": "enc_p.", "posterior_encoder.": "enc_q.", "flow.": "flow.", "duration_predictor.": "dp.",
         "waveform_decoder.": "dec.", "emb_g.": "emb_g.",
@@ -258,8 +258,8 @@ def _widths(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mel(given: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     names = {
-        "sampling_rate": "sample_rate", "filter_length": "n_fft", "hop_length": "hop_length", "win_length": "win_length",
-        "n_mel_channels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
+        "sampling_rate": "sample_rate", "filter_length": "n_fft", "hop_length": "hop_length",
+        "win_length": "win_length", "n_mel_channels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
     }  # fmt: skip
     fields = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
     bins = (state or {}).get("enc_q.pre.weight")

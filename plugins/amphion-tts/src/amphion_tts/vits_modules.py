@@ -5,6 +5,7 @@ Letters: B batch, C channels, L tokens, N frames. A mask is (B, 1, L) or (B, 1, 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -199,14 +200,16 @@ class Flow(nn.Module):
 
     def forward(self, z: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
         """Latent of the posterior -> latent of the prior, (B, C, N)."""
-        for coupling in self.flows[::2]:
+        couplings: Any = self.flows[::2]
+        for coupling in couplings:
             kept, moved = z.chunk(2, 1)
             z = torch.cat([kept, moved * mask + coupling.shift(kept, mask, condition)], 1).flip(1)
         return z
 
     def reverse(self, z: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
         """Latent of the prior -> latent of the posterior, (B, C, N)."""
-        for coupling in reversed(self.flows[::2]):
+        couplings: Any = self.flows[::2]
+        for coupling in reversed(couplings):
             kept, moved = z.flip(1).chunk(2, 1)
             z = torch.cat([kept, (moved - coupling.shift(kept, mask, condition)) * mask], 1)
         return z

@@ -73,16 +73,17 @@ def _transformers_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _transformers_state(state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Tensor]:
     """``upsampler`` is ``ups``; ``mean`` and ``scale`` normalise the mel and are folded into the first convolution."""
-    mean, scale = state.get("mean"), state.get("scale")
+    mean: Any = state.get("mean")
+    scale: Any = state.get("scale")
     renamed = {
         "generator." + name.replace("upsampler.", "ups.", 1): tensor
         for name, tensor in state.items()
         if name not in ("mean", "scale")
     }
-    if given.get("normalize_before", True) and mean is not None and scale is not None:
-        if bool((mean != 0).any()) or bool((scale != 1).any()):
-            raise WeightsError(
-                "this checkpoint normalises its mel (normalize_before), which is not HiFi-GAN's convention",
-                hint="its zero padding would mean another level; use it through transformers",
-            )
+    normalises = given.get("normalize_before", True) and mean is not None and scale is not None
+    if normalises and (bool((mean != 0).any()) or bool((scale != 1).any())):
+        raise WeightsError(
+            "this checkpoint normalises its mel (normalize_before), which is not HiFi-GAN's convention",
+            hint="its zero padding would mean another level; use it through transformers",
+        )
     return renamed

@@ -50,7 +50,8 @@ class PackedGenerator:
     @staticmethod
     def available() -> bool:
         """Whether this torch has the fused oneDNN convolutions (they are internal to it)."""
-        return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        return has_onednn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
     def __init__(self, net: "HiFiGANGenerator", precision: "Precision") -> None:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -84,12 +85,12 @@ class PackedGenerator:
             x = second[0].plus(first(h, leaky=True), x) if second else first.plus(h, x)
         return x
 
-    def _pack_block(self, block: nn.Module) -> list[tuple[_Conv, ...]]:
+    def _pack_block(self, block: Any) -> list[tuple[_Conv, ...]]:
         if hasattr(block, "convs"):
             return [(self._pack(conv),) for conv in block.convs]
         return [(self._pack(a), self._pack(b)) for a, b in zip(block.convs1, block.convs2, strict=True)]
 
-    def _pack(self, conv: nn.Module) -> _Conv:
+    def _pack(self, conv: Any) -> _Conv:
         weight = conv.weight.detach().unsqueeze(2).to(self.dtype, memory_format=torch.channels_last)
         bias = None if conv.bias is None else conv.bias.detach().to(self.dtype)
         packed = _Conv(weight, bias, conv.dilation[0], conv.padding[0], conv.stride[0])

@@ -23,7 +23,7 @@ class VocoderTask(TaskFramework):
 
         model: str | None = Field(
             default=None,
-            description="card, weights folder, or vocoder/griffin_lim; null: the default card on this disk, else Griffin-Lim",
+            description="card, weights folder or vocoder/griffin_lim; null: the default card, else Griffin-Lim",
         )
         mel: Mel | None = Field(
             default=None, description="mel convention, for Griffin-Lim; trained vocoders have their own"

@@ -37,4 +37,3 @@ class Characters(TextFrontend):
         if not any(char.isalnum() for char in found):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
         return found
-

@@ -1,8 +1,8 @@
 """ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
 
 Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); all-capital
-ones are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the dictionary's
-first pronunciation.
+ones are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the first
+pronunciation of the dictionary.
 """
 
 import re
@@ -15,34 +15,10 @@ from amphion_core.errors import DataError
 from amphion_core.text import normalize_english
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-CONSONANTS = tuple(
-    [
-        "B",
-        "CH",
-        "D",
-        "DH",
-        "F",
-        "G",
-        "HH",
-        "JH",
-        "K",
-        "L",
-        "M",
-        "N",
-        "NG",
-        "P",
-        "R",
-        "S",
-        "SH",
-        "T",
-        "TH",
-        "V",
-        "W",
-        "Y",
-        "Z",
-        "ZH",
-    ]
-)
+CONSONANTS = (
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z",
+    "ZH",
+)  # fmt: skip
 PUNCTUATION = tuple(" !'(),-.:;?")
 ARPABET = (
     "_",
