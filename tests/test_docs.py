@@ -31,7 +31,8 @@ PAGES = [
     *sorted(ROOT.glob("*/README.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
-BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>[^>]*?) -->\n+)?^```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```", re.M | re.S)
+NEEDS = r"(?:<!-- needs: (?P<needs>[^>]*?) -->\n+)?"
+BLOCK = re.compile(NEEDS + r"^```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```", re.M | re.S)
 RUNNER = """
 import contextlib, io, json, sys
 namespace = {"__name__": "__main__"}
@@ -55,7 +56,8 @@ def blocks(page, *languages):
     text = page.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
         if match["language"] in languages:
-            yield text[: match.start("code")].count("\n") + 1, match["code"], (match["needs"] or "").replace(",", " ").split()
+            line = text[: match.start("code")].count("\n") + 1
+            yield line, match["code"], (match["needs"] or "").replace(",", " ").split()
 
 
 def prose(page):
@@ -97,7 +99,7 @@ def parser():
     return make_parser(None, every=True)
 
 
-@pytest.mark.parametrize("words", typed_commands())
+@pytest.mark.parametrize("words", list(typed_commands()))
 def test_a_command_line_of_the_documentation_parses(words, parser, capsys):
     try:
         parser.parse_args(words)

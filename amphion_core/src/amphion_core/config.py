@@ -156,7 +156,9 @@ class MetricPart(Part):
     kind = "metrics"
 
 
-def validate(schema: type[Schema], values: Mapping[str, Any], *, where: str = "", context: Any = None) -> Schema:
+def validate(
+    schema: type[Schema], values: Mapping[str, Any], *, where: str = "", hint: str | None = None, context: Any = None
+) -> Schema:
     """``values`` as a checked ``schema``; ``where`` is the heading of the error, by default the schema's owner.
 
     ``context`` is ``{"audio": MelConfig}`` where parts without a ``mel`` of their own take that one.
@@ -169,7 +171,7 @@ def validate(schema: type[Schema], values: Mapping[str, Any], *, where: str = ""
         problems = [_problem(detail, schema, values) for detail in error.errors(include_url=False)]
         title = where or schema.__qualname__.removesuffix(".Config")
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise RecipeError("\n  ".join([f"{title}: {count} in the configuration", *problems])) from error
+        raise RecipeError("\n  ".join([f"{title}: {count} in the configuration", *problems]), hint=hint) from error
 
 
 def _problem(detail: ErrorDetails, schema: type[BaseModel], values: Any) -> str:

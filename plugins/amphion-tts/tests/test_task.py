@@ -17,7 +17,11 @@ def voice(tmp_path_factory):
     """A weights folder of a tiny VITS that reads plain characters."""
     vits = get("models", "tts/vits")
     fields = vits.example_config().model_dump(mode="json")
-    fields |= {"frontend": {"name": "characters", "symbols": LETTERS, "blank": "_"}, "vocabulary": None}
+    fields |= {
+        "frontend": {"name": "characters", "symbols": LETTERS, "blank": "_"},
+        "vocabulary": None,
+        "n_speakers": 1,
+    }
     torch.manual_seed(0)
     return weights.save(vits(vits.Config(**fields)), tmp_path_factory.mktemp("voice") / "tiny")
 

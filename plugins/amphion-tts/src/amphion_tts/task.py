@@ -123,4 +123,4 @@ class TTSTask(TaskFramework):
 
 def request(**fields: Any) -> TTSRequest:
     """A checked request. Raises RecipeError that lists every field that is wrong."""
-    return validate(TTSRequest, fields, where="speech request")
+    return validate(TTSRequest, fields, where="speech request", hint="amphion tts --help")

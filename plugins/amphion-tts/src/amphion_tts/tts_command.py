@@ -84,7 +84,7 @@ def _text(args: argparse.Namespace) -> str:
     try:
         return str(args.file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{args.file} cannot be read as UTF-8 text: {error}") from error
+        raise DataError(f"{args.file} cannot be read as UTF-8 text: {error}", hint="check the path") from error
 
 
 def _shown(task: "TTSTask", wanted: "TTSRequest") -> "Iterator[Audio]":

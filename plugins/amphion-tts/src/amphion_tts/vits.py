@@ -153,7 +153,8 @@ class VITS(TextToSpeech):
         return cls.Config(
             vocabulary=10, mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8,
             hidden_channels=8, filter_channels=16, n_layers=1, channels=16, upsample_rates=(2, 2),
-            upsample_kernels=(4, 4), resblock_kernels=(3,), resblock_dilations=((1, 3),), segment=4, duration_dropout=0.0, dropout=0.0,
+            upsample_kernels=(4, 4), resblock_kernels=(3,), resblock_dilations=((1, 3),),
+            segment=4, duration_dropout=0.0, dropout=0.0,
         )  # fmt: skip
 
     def example_inputs(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
 
-Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); all-capital
-ones are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the first
+Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); capitals
+are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the first
 pronunciation of the dictionary.
 """
 
@@ -16,8 +16,8 @@ from amphion_core.text import normalize_english
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = (
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z",
-    "ZH",
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W",
+    "Y", "Z", "ZH",
 )  # fmt: skip
 PUNCTUATION = tuple(" !'(),-.:;?")
 ARPABET = (
@@ -26,40 +26,12 @@ ARPABET = (
     *(vowel + stress for vowel in VOWELS for stress in ("", "0", "1", "2")),
     *CONSONANTS,
 )
-_LETTER_NAMES = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        [
-            "EY1",
-            "B IY1",
-            "S IY1",
-            "D IY1",
-            "IY1",
-            "EH1 F",
-            "JH IY1",
-            "EY1 CH",
-            "AY1",
-            "JH EY1",
-            "K EY1",
-            "EH1 L",
-            "EH1 M",
-            "EH1 N",
-            "OW1",
-            "P IY1",
-            "K Y UW1",
-            "AA1 R",
-            "EH1 S",
-            "T IY1",
-            "Y UW1",
-            "V IY1",
-            "D AH1 B AH0 L Y UW0",
-            "EH1 K S",
-            "W AY1",
-            "Z IY1",
-        ],
-        strict=True,
-    )
-)
+_LETTER_NAMES = {
+    "a": "EY1", "b": "B IY1", "c": "S IY1", "d": "D IY1", "e": "IY1", "f": "EH1 F", "g": "JH IY1", "h": "EY1 CH",
+    "i": "AY1", "j": "JH EY1", "k": "K EY1", "l": "EH1 L", "m": "EH1 M", "n": "EH1 N", "o": "OW1", "p": "P IY1",
+    "q": "K Y UW1", "r": "AA1 R", "s": "EH1 S", "t": "T IY1", "u": "Y UW1", "v": "V IY1", "w": "D AH1 B AH0 L Y UW0",
+    "x": "EH1 K S", "y": "W AY1", "z": "Z IY1",
+}  # fmt: skip
 
 
 class CMUDict(TextFrontend):
@@ -156,17 +128,18 @@ def _past(sounds: list[str]) -> list[str]:
     return [*sounds, "T" if sounds[-1] in ("P", "K", "F", "TH", "S", "SH", "CH") else "D"]
 
 
-# Longest first at each place; the vowel sound of "a e i o u" depends on what follows (_RULES_OPEN: consonant + vowel).
+# Longest first at each place; the vowel sound of "a e i o u" depends on what follows (RULES_OPEN: before one consonant and a silent e).
 _RULES = {
     "tion": "SH AH0 N", "sion": "ZH AH0 N", "ture": "CH ER0", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",
-    "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K", "ng": "NG",
-    "qu": "K W", "kn": "N", "wr": "R", "gh": "", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "oi": "OY",
-    "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ew": "UW", "ie": "IY", "ei": "EY", "oa": "OW", "ue": "UW",
-    "ar": "AA R", "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R", "ce": "S EH", "ci": "S IH", "cy": "S IY", "ge": "JH EH",
-    "bb": "B", "cc": "K", "dd": "D", "ff": "F", "gg": "G", "ll": "L", "mm": "M", "nn": "N", "pp": "P", "rr": "R", "ss": "S",
-    "tt": "T", "zz": "Z", "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH",
-    "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
-    "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
+    "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K",
+    "ng": "NG", "qu": "K W", "kn": "N", "wr": "R", "gh": "", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW",
+    "ow": "OW", "oi": "OY", "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ew": "UW", "ie": "IY",
+    "ei": "EY", "oa": "OW", "ue": "UW", "ar": "AA R", "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R", "ce": "S EH",
+    "ci": "S IH", "cy": "S IY", "ge": "JH EH", "bb": "B", "cc": "K", "dd": "D", "ff": "F", "gg": "G", "ll": "L",
+    "mm": "M", "nn": "N", "pp": "P", "rr": "R", "ss": "S", "tt": "T", "zz": "Z", "a": "AE", "b": "B", "c": "K",
+    "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N",
+    "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY",
+    "z": "Z",
 }  # fmt: skip
 _RULES_OPEN = {"a": "EY", "i": "AY", "o": "OW", "u": "UW"}
 

@@ -1,0 +1,36 @@
+"""What every test may use. ``amphion_core`` comes first: it guards torchaudio, which transformers imports."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import amphion_core  # noqa: F401
+import pytest
+
+SHARED = Path(os.environ.get("AMPHION_SHARED") or Path(__file__).resolve().parent.parent / "shared")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a worker: results do not depend on how many workers there are."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def data_pack() -> Path:
+    """The folder of real recordings."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"data pack not found under {SHARED.name}/data; set AMPHION_SHARED to the folder that holds data/ and golden/")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Reads a case of reference numbers: ``golden("vits_small")["outputs"]``."""
+    path = SHARED / "golden" / "load.py"
+    if not path.is_file():
+        pytest.skip(f"reference numbers not found under {SHARED.name}/golden; set AMPHION_SHARED to the folder above")
+    spec = importlib.util.spec_from_file_location("golden_load", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load

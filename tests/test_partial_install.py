@@ -1,0 +1,56 @@
+"""Installing only what one needs: core and vocoders without the others, from metadata alone."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import distribution
+
+import pytest
+
+FILTER = """
+import importlib.metadata, re, sys
+real = importlib.metadata.distributions
+hidden = {hidden}
+def distributions(**kwargs):
+    return (d for d in real(**kwargs) if re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower() not in hidden)
+importlib.metadata.distributions = distributions
+from amphion_core.cli.main import main
+sys.exit(main({words}))
+"""
+OTHERS = ["amphion-tts", "amphion-eval"]
+
+
+def amphion(*words, hidden):
+    code = FILTER.format(hidden=hidden, words=list(words))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+
+
+def test_the_list_shows_what_is_installed_and_nothing_else():
+    listed = amphion("list", hidden=OTHERS).stdout
+    assert "vocoder/hifigan" in listed and "\tmel\t" in listed
+    assert "tts" not in listed and "wer" not in listed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["info", "tts/vits"], "pip install amphion-tts"),
+        (["tts", "Hello."], "pip install amphion-tts"),
+        (["eval", "folder"], "pip install amphion-eval"),
+        (["info", "svc/anything"], "pip install amphion-svc"),
+    ],
+)
+def test_what_is_missing_is_told_with_the_command_that_brings_it(words, told):
+    done = amphion(*words, hidden=OTHERS)
+    assert done.returncode == 2
+    assert f"hint: {told}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dist", "others"),
+    [("amphion-core", set()), ("amphion-vocoders", {"amphion-core"}), ("amphion-eval", {"amphion-core"}),
+     ("amphion-tts", {"amphion-core", "amphion-vocoders"})],
+)  # fmt: skip
+def test_a_distribution_requires_only_the_ones_it_says(dist, others):
+    plain = [line for line in distribution(dist).requires or () if "extra ==" not in line]
+    assert {line.partition(">")[0].partition("<")[0].strip() for line in plain if line.startswith("amphion")} == others
