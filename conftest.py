@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def data_pack() -> Path:
     """The folder of real recordings."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"data pack not found under {SHARED.name}/data; set AMPHION_SHARED to the folder that holds data/ and golden/")
+        pytest.skip(f"data pack not found under {SHARED.name}/data; set AMPHION_SHARED to the folder above")
     return SHARED / "data"
 
 
@@ -34,3 +34,17 @@ def golden():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.load
+
+
+@pytest.fixture(scope="session")
+def published_layout():
+    """The tensors of a published checkpoint as {name: shape}: ``published_layout("hifigan_v1")``."""
+
+    def read(name: str) -> dict[str, tuple[int, ...]]:
+        path = SHARED / "golden" / "layouts" / f"{name}.txt"
+        if not path.is_file():
+            pytest.skip(f"layouts not found under {SHARED.name}/golden; set AMPHION_SHARED to the folder above")
+        lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        return {name: tuple(int(size) for size in shape.split(",") if size != "-") for name, shape in lines}
+
+    return read

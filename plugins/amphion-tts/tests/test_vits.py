@@ -155,22 +155,12 @@ def test_parameter_counts_of_the_published_configurations():
         assert sum(parameter.numel() for parameter in amphion.build(card).parameters()) == count
 
 
-def test_the_official_layout_is_complete(golden):
+def test_the_official_layout_is_complete(published_layout):
     """The names and shapes of the published 109-speaker checkpoint, one by one."""
-    import pathlib
-    import sys
-
-    folder = pathlib.Path(sys.modules[golden.__module__].__file__ if golden.__module__ in sys.modules else golden.__code__.co_filename).parent
-    lines = (folder / "layouts/vits_vctk.txt").read_text().split("\n")
-    published = {line.split()[0]: line.split()[1] for line in lines if line.strip()}
-    state = {
-        name: torch.empty(0 if shape == "-" else [int(size) for size in shape.split(",")], device="meta")
-        for name, shape in published.items()
-    }
     from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
 
-    shapes = expected_shapes(lambda: amphion.build("tts/vits@vctk"))
-    check_keys(to_parametrized(state, ()), shapes, "VITS")
+    state = {name: torch.empty(shape, device="meta") for name, shape in published_layout("vits_vctk").items()}
+    check_keys(to_parametrized(state, ()), expected_shapes(lambda: amphion.build("tts/vits@vctk")), "VITS")
 
 
 def test_the_coqui_and_piper_names_come_back(net):

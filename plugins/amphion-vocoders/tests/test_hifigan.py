@@ -1,0 +1,149 @@
+"""HiFi-GAN: reference numbers, agreement with transformers, published layouts, and what a wrong config says."""
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+import amphion_core as amphion
+from amphion_core import weights
+from amphion_core.api import Vocoder
+from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
+from amphion_core.loading import convert
+from amphion_core.precision import bf16_is_fast
+
+TINY = amphion.get("models", "vocoder/hifigan").example_config().model_dump()
+
+
+@settings(max_examples=20, deadline=None)
+@given(frames=st.integers(1, 20), batch=st.integers(1, 3))
+def test_every_frame_becomes_one_hop(frames, batch):
+    net: Vocoder = amphion.build("vocoder/hifigan", **TINY).for_inference()
+    assert net.vocode(torch.zeros(batch, 4, frames)).shape == (batch, frames * net.config.mel.hop_length)
+
+
+@pytest.mark.parametrize("name", ["hifigan_small_rb1", "hifigan_small_rb2"])
+def test_reference_numbers_before_and_after_packing(golden, name):
+    case = golden(name)
+    net = convert("vocoder/hifigan", {"generator": case["state_dict"]}, layout="jik876", config=case["config"])
+    with torch.no_grad():
+        torch.testing.assert_close(net(case["inputs"]["mel"]), case["outputs"]["wav"], atol=1e-5, rtol=0)
+    packed = net.for_inference().vocode(case["inputs"]["mel"])
+    torch.testing.assert_close(packed, case["outputs"]["wav"][:, 0], atol=1e-5, rtol=0)
+
+
+def small_transformers(**changes):
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    torch.manual_seed(0)
+    config = SpeechT5HifiGanConfig(**({"upsample_initial_channel": 32, "normalize_before": False} | changes))
+    return SpeechT5HifiGan(config).eval()
+
+
+def test_same_waveform_as_transformers():
+    theirs = small_transformers()
+    config = theirs.config.to_dict()
+    ours: Vocoder = amphion.import_model("vocoder/hifigan", theirs.state_dict(), layout="transformers", config=config)
+    mel = torch.randn(1, 30, 80, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(ours.vocode(mel.mT)[0], theirs(mel)[0], atol=1e-5, rtol=0)
+
+
+def test_a_checkpoint_that_normalises_its_mel_is_refused():
+    theirs = small_transformers(normalize_before=True)
+    theirs.mean += 1
+    with pytest.raises(WeightsError, match="normalises its mel"):
+        amphion.import_model("vocoder/hifigan", theirs.state_dict(), layout="transformers", config=theirs.config.to_dict())
+
+
+@pytest.mark.parametrize(("tag", "layout", "count"), [("v1", "hifigan_v1", 13_936_130), ("v3", "hifigan_v3", 1_464_322)])
+def test_the_published_layouts_are_complete(published_layout, tag, layout, count):
+    from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
+
+    names = published_layout(layout)
+    state = {f"generator.{name}": torch.empty(shape, device="meta") for name, shape in names.items()}
+    shapes = expected_shapes(lambda: amphion.build(f"vocoder/hifigan@{tag}"))
+    check_keys(to_parametrized(state, ()), shapes, "HiFi-GAN")
+    assert sum(tensor.numel() for tensor in state.values()) == count
+
+
+def test_v2_has_the_published_size():
+    assert sum(parameter.numel() for parameter in amphion.build("vocoder/hifigan@v2").parameters()) == 928_514
+
+
+def test_a_distributed_export_with_capital_keys_loads(golden):
+    case = golden("hifigan_small_rb2")
+    state = {"generator_state_dict": {f"module.{name}": value for name, value in case["state_dict"].items()}}
+    config = {"MODEL": {"HiFiGAN": {key.upper(): value for key, value in case["config"].items()}}}
+    net = amphion.import_model("vocoder/hifigan", state, layout="amphion", config=config)
+    torch.testing.assert_close(net.vocode(case["inputs"]["mel"]), case["outputs"]["wav"][:, 0], atol=1e-5, rtol=0)
+
+
+def test_folded_weights_and_a_saved_folder_load_again(tmp_path):
+    net = amphion.build("vocoder/hifigan", **TINY).for_inference()
+    mel = torch.randn(1, 4, 9)
+    again: Vocoder = amphion.load(weights.save(net, tmp_path / "folder"))
+    torch.testing.assert_close(again.vocode(mel), net.vocode(mel), atol=1e-6, rtol=0)
+
+
+def test_packing_changes_nothing_but_the_layout():
+    net = amphion.build("vocoder/hifigan@v2").eval()
+    mel = torch.randn(2, 80, 17)
+    with torch.no_grad():
+        plain = net(mel)[:, 0]
+    torch.testing.assert_close(net.for_inference().vocode(mel), plain, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not bf16_is_fast(torch.device("cpu")), reason="this CPU has no bfloat16 dot products")
+def test_bfloat16_stays_near_float32_and_comes_back_as_float32():
+    torch.manual_seed(0)
+    net = amphion.build("vocoder/hifigan@v2")
+    state = net.state_dict()
+    mel = torch.randn(1, 80, 20)
+    exact = net.for_inference().vocode(mel)
+    other = amphion.build("vocoder/hifigan@v2")
+    other.load_state_dict(state)
+    rough = other.for_inference("bf16").vocode(mel)
+    assert rough.dtype == torch.float32
+    noise = float((rough - exact).square().mean() / exact.square().mean())
+    assert 0 < noise < 1e-3  # bfloat16 has 8 bits: one rounding is 1e-5 of the energy, and about 60 follow each other
+
+
+def test_bfloat16_without_the_hardware_warns_and_stays_float32(monkeypatch):
+    monkeypatch.setattr("amphion_core.precision.bf16_is_fast", lambda device: False)
+    with pytest.warns(RuntimeWarning, match="stays float32"):
+        net = amphion.build("vocoder/hifigan", **TINY).for_inference("bf16")
+    assert net.precision == "float32" and net.generator.packed.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"upsample_kernels": (4, 5)}, "upsample_kernels: 5 needs the parity of rate 2"),
+        ({"upsample_rates": (2, 4)}, r"upsample_rates: product 8 is not mel\.hop_length 4"),
+        ({"resblock_dilations": ((1,),)}, "resblock_dilations: 1 rows for 3 kernels"),
+        ({"channels": 6}, "channels: 6 cannot be halved 2 times"),
+        ({"chanels": 8}, "chanels: no such field; did you mean channels?"),
+        ({"mel": "hifigan_22k_8"}, "did you mean hifigan_22k_80"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_name(changes, told):
+    with pytest.raises(RecipeError, match=told.replace("?", r"\?")):
+        amphion.build("vocoder/hifigan", **TINY | changes)
+
+
+def test_loading_a_configuration_lists_what_has_weights():
+    with pytest.raises(UnknownComponent, match="without weights") as caught:
+        amphion.load("vocoder/hifigan@v1")
+    assert "amphion convert vocoder/hifigan" in caught.value.hint
+
+
+@pytest.mark.parametrize("layout", ["jik876", "amphion", "transformers"])
+def test_a_checkpoint_of_another_model_is_one_sentence(layout, golden):
+    config = golden("hifigan_small_rb1")["config"]
+    with pytest.raises(WeightsError, match="not a vocoder/hifigan checkpoint"):
+        amphion.import_model("vocoder/hifigan", {"encoder.weight": torch.zeros(3)}, layout=layout, config=config)
+
+
+def test_a_missing_config_is_told(golden):
+    with pytest.raises(WeightsError, match="needs the publisher's config"):
+        amphion.import_model("vocoder/hifigan", golden("hifigan_small_rb1")["state_dict"], layout="jik876")
