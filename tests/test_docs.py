@@ -5,6 +5,7 @@ must print that text. A block fenced as ``py`` is only shown. ``<!-- needs: pack
 packages without which it is left out. In ``bash`` blocks every line that begins with ``amphion`` must parse.
 """
 
+import importlib
 import inspect
 import json
 import os
@@ -139,6 +140,29 @@ def test_a_package_extra_that_is_mentioned_is_declared(page):
         folder = ROOT / "amphion_core" if "core" in dist else ROOT / "plugins" / dist
         declared = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
         assert {extra.strip() for extra in extras.split(",")} <= {*declared["project"]["optional-dependencies"]}, dist
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_dotted_name_of_ours_exists(page):
+    text = prose(page)
+    found = re.findall(r"^::: (amphion_[\w.]+)", text, re.M) + re.findall(r"`(amphion_\w+(?:\.\w+)+)(?=[`(])", text)
+    for name in found:
+        if name.removeprefix("amphion_core.") in ("list", "api:v1"):
+            continue
+        assert exists(name), f"there is no {name}"
+
+
+def exists(name):
+    """Whether a dotted name is a module, or an attribute of one."""
+    module, _, attribute = name.rpartition(".")
+    if registry.module_path(name):
+        return True
+    if registry.module_path(module):
+        return hasattr(importlib.import_module(module), attribute)
+    owner, _, inner = module.rpartition(".")
+    return bool(registry.module_path(owner)) and hasattr(
+        getattr(importlib.import_module(owner), inner, None), attribute
+    )
 
 
 def test_every_public_name_is_documented_in_the_code_and_on_the_reference_page():

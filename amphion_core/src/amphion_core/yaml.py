@@ -67,10 +67,17 @@ def _write_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
+def _write_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    """Quoted where it holds a line break or anything unprintable: PyYAML would fold some of those away."""
+    style = None if value.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
 _Reader.add_constructor("tag:yaml.org,2002:int", _int)
 _Reader.add_constructor("tag:yaml.org,2002:float", _float)
 _Reader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Writer.add_representer(float, _write_float)
+_Writer.add_representer(str, _write_text)
 _Writer.add_representer(tuple, yaml.SafeDumper.represent_list)
 
 

@@ -73,7 +73,7 @@ def test_numbers_are_spoken_and_words_are_separated():
 
 
 def test_letter_rules_stay_below_their_known_error():
-    """Phoneme error rate, stress left out, on every 97th word of the dictionary. Measured: 39 %."""
+    """Phoneme error rate, stress left out, on every 97th word of the dictionary. Measured: 27 %."""
     import jiwer
 
     from amphion_tts.frontends.cmudict import _dictionary
@@ -82,7 +82,7 @@ def test_letter_rules_stay_below_their_known_error():
     plain = [" ".join(sound.rstrip("012") for sound in _dictionary()[word].split()) for word in words]
     guessed = [" ".join(sound.rstrip("012") for sound in letters_to_sounds(word)) for word in words]
     assert len(words) > 800
-    assert jiwer.wer(plain, guessed) < 0.45
+    assert jiwer.wer(plain, guessed) < 0.32
 
 
 @settings(max_examples=100, deadline=None)

