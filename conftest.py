@@ -4,8 +4,9 @@ import importlib.util
 import os
 from pathlib import Path
 
-import amphion_core  # noqa: F401
 import pytest
+
+import amphion_core  # noqa: F401
 
 SHARED = Path(os.environ.get("AMPHION_SHARED") or Path(__file__).resolve().parent.parent / "shared")
 

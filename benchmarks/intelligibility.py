@@ -1,7 +1,7 @@
 """How well a recogniser understands the default voice: word error rate of 20 varied sentences, and how soon it speaks.
 
-Prints the corpus word error rate, the sentences that were misheard, the real-time factor, and for a long text the time to
-the first audio beside the time to the last. Run: python benchmarks/intelligibility.py
+Prints the corpus word error rate, the sentences that were misheard, the real-time factor, and for a long text the time
+to the first audio beside the time to the last. Run: python benchmarks/intelligibility.py
 """
 
 import statistics
@@ -61,8 +61,8 @@ def main() -> None:
     rest = sum(piece.duration for piece in pieces)
     whole = time.perf_counter() - start
     print(
-        f"long text, {first.duration + rest:.1f} s of audio: first audio after {after_first:.2f} s, last after {whole:.2f} s "
-        f"(ratio {after_first / whole:.3f})"
+        f"long text, {first.duration + rest:.1f} s of audio: first audio after {after_first:.2f} s, "
+        f"last after {whole:.2f} s (ratio {after_first / whole:.3f})"
     )
 
 

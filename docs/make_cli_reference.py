@@ -4,7 +4,7 @@ Run: python docs/make_cli_reference.py
 """
 
 import argparse
-import os
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,6 @@ error. Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.
 
 def reference() -> str:
     """The page: a section a subcommand, a table of its arguments in each."""
-    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
     sources = {ref.name: ref.dist for ref in registry.refs("commands")}
     parts = [HEAD]
     for name, parser, about in subcommands(make_parser(None, every=True)):
@@ -33,7 +32,8 @@ def reference() -> str:
 
 def section(name: str, parser: argparse.ArgumentParser, about: str, *, depth: int) -> Iterator[str]:
     """The lines of one subcommand, and of its own subcommands one level below."""
-    usage = " ".join(parser.format_usage().removeprefix("usage:").split())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", parser.format_usage())  # newer Pythons colour it on a terminal
+    usage = " ".join(plain.removeprefix("usage:").split())
     yield f"{'#' * depth} amphion {name}\n"
     yield f"{about}\n"
     yield f"```text\n{textwrap.fill(usage, 92, subsequent_indent='    ')}\n```\n"

@@ -9,14 +9,22 @@ HEAVY = ("torch", "numpy", "pydantic", "transformers", "soundfile", "librosa")
 
 
 def imported(code: str) -> list[str]:
-    code = f"import sys, io, contextlib\n{code}\nprint([name for name in {HEAVY} if name in sys.modules], file=sys.__stdout__)"
+    show = f"print([name for name in {HEAVY} if name in sys.modules], file=sys.__stdout__)"
+    code = f"import sys, io, contextlib\n{code}\n{show}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
     "words",
-    [["list"], ["list", "--pretrained"], ["list", "models", "vocoder/*", "--json"], ["--help"], ["--version"], ["recipes"]],
+    [
+        ["list"],
+        ["list", "--pretrained"],
+        ["list", "models", "vocoder/*", "--json"],
+        ["--help"],
+        ["--version"],
+        ["recipes"],
+    ],
 )
 def test_lists_and_help_import_nothing_heavy(words):
     code = f"""

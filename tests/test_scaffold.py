@@ -21,7 +21,9 @@ def test_a_new_plugin_installs_and_passes_its_own_tests(tmp_path, kind):
     files = new_plugin(f"amphion-fresh-{kind}", kind, folder)
     assert len(files) == 6
     site = tmp_path / "site"
-    installed = run("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", site, folder, cwd=tmp_path)
+    installed = run(
+        "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", site, folder, cwd=tmp_path
+    )
     assert installed.returncode == 0, installed.stderr
     tested = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder, paths=[site])
     assert tested.returncode == 0, tested.stdout + tested.stderr
@@ -42,7 +44,10 @@ def test_a_broken_plugin_fails_its_checks_and_hurts_nobody_else(tmp_path):
     assert listed.returncode == 0 and "vocoder/broken" in listed.stdout and "vocoder/hifigan" in listed.stdout
     asked = run("-m", "amphion_core.cli.main", "info", "vocoder/broken", cwd=tmp_path, paths=[site])
     assert asked.returncode == 2
-    assert "'vocoder/broken' is provided by amphion-broken 0.1.0 but amphion_broken.broken failed to import" in asked.stderr
+    assert (
+        "'vocoder/broken' is provided by amphion-broken 0.1.0 but amphion_broken.broken failed to import"
+        in asked.stderr
+    )
     assert "hint: pip install no_such_package" in asked.stderr
 
 

@@ -78,8 +78,8 @@ def test_yaml_reads_back_what_it_writes(tree):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("5e-4", 5e-4), ("1e6", 1e6), ("no", "no"), ("on", "on"), ("12:30", "12:30"), ("010", 10), ("0x1f", 31), ("~", None),
-     ("2020-01-01", "2020-01-01"), ("True", True), (".inf", float("inf")), ("1_000", "1_000"), ("", None)],
+    [("5e-4", 5e-4), ("1e6", 1e6), ("no", "no"), ("on", "on"), ("12:30", "12:30"), ("010", 10),
+     ("0x1f", 31), ("~", None), ("2020-01-01", "2020-01-01"), ("True", True), (".inf", float("inf")), ("1_000", "1_000"), ("", None)],
 )  # fmt: skip
 def test_yaml_scalars_mean_what_people_expect(text, value):
     found = yaml.parse(text)
@@ -88,7 +88,8 @@ def test_yaml_scalars_mean_what_people_expect(text, value):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: 1\na: 2", "line 2, column 1: the key 'a' is given twice"), ("a: [1", "line"), ("!!python/object:os.system {}", "line 1"),
+    [("a: 1\na: 2", "line 2, column 1: the key 'a' is given twice"), ("a: [1", "line"),
+     ("!!python/object:os.system {}", "line 1"),
      ("? [a]\n: 1", "a key must be a plain value")],
 )  # fmt: skip
 def test_yaml_errors_have_a_place(text, told):
@@ -123,7 +124,9 @@ def test_the_mel_is_handed_to_the_parts_and_written_once(path):
 
 
 def test_overrides_reach_into_parts_and_lists(path):
-    read = recipe.read(str(path), ["optim.lr=1e-5", "model.channels=64", "data.train.roots=[a, b]", "data.train.roots.1=c"])
+    read = recipe.read(
+        str(path), ["optim.lr=1e-5", "model.channels=64", "data.train.roots=[a, b]", "data.train.roots.1=c"]
+    )
     assert read.optim["lr"] == 1e-5 and read.model.config.channels == 64
     assert read.data["train"]["roots"] == ["a", "c"]
 

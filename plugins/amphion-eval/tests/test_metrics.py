@@ -104,7 +104,9 @@ def test_identity_is_perfect_and_noise_makes_it_worse(name, data_pack):
     component = amphion.get("metrics", name)
     clean = clean.resample(component.sample_rate or clean.sample_rate)
     noise = np.random.default_rng(0).standard_normal(len(clean.samples)).astype(np.float32)
-    scores = [metric(name).score(Audio(clean.samples + level * noise, clean.sample_rate), clean) for level in (0, 0.003, 0.03)]
+    scores = [
+        metric(name).score(Audio(clean.samples + level * noise, clean.sample_rate), clean) for level in (0, 0.003, 0.03)
+    ]
     assert scores == sorted(scores, reverse=component.higher_is_better)
     perfect = {"si_sdr": np.inf, "pesq_wb": 4.6439, "pesq_nb": 4.5486, "stoi": 1.0, "estoi": 1.0, "mcd": 0.0}[name]
     assert scores[0] == pytest.approx(perfect, abs=1e-3)
@@ -112,7 +114,9 @@ def test_identity_is_perfect_and_noise_makes_it_worse(name, data_pack):
 
 @pytest.mark.parametrize("name", SIGNAL)
 @pytest.mark.parametrize(
-    "samples", [np.zeros(16000), np.zeros(0), np.zeros(1), np.full(16000, np.nan)], ids=["silence", "empty", "one", "nan"]
+    "samples",
+    [np.zeros(16000), np.zeros(0), np.zeros(1), np.full(16000, np.nan)],
+    ids=["silence", "empty", "one", "nan"],
 )
 def test_what_is_not_defined_has_a_reason(name, samples):
     good = audio(np.sin(np.arange(16000) * 0.05) * 0.1, 16000)
@@ -144,7 +148,8 @@ def test_word_errors_are_summed_before_dividing():
 
 
 @pytest.mark.parametrize(
-    ("said", "heard"), [("On the 3rd of May, 1984!", "on the third of may nineteen eighty-four"), ("It's 5 o'clock", "its five oclock")]
+    ("said", "heard"),
+    [("On the 3rd of May, 1984!", "on the third of may nineteen eighty-four"), ("It's 5 o'clock", "its five oclock")],
 )
 def test_both_sides_are_normalised_alike(said, heard):
     wer = metric("wer")

@@ -12,7 +12,8 @@ from amphion_core.errors import DataError, MissingPackage
 from amphion_tts.frontends.cmudict import ARPABET, letters_to_sounds, pronounce
 
 needs_espeak = pytest.mark.skipif(
-    not all(map(find_spec, ("phonemizer", "espeakng_loader"))), reason='needs eSpeak NG: pip install "amphion-tts[espeak]"'
+    not all(map(find_spec, ("phonemizer", "espeakng_loader"))),
+    reason='needs eSpeak NG: pip install "amphion-tts[espeak]"',
 )
 FRONTENDS = ["characters", "cmudict", pytest.param("espeak", marks=needs_espeak)]
 
@@ -86,7 +87,11 @@ def test_letter_rules_stay_below_their_known_error():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCXYZ'", min_size=1, max_size=15).filter(lambda w: any(map(str.isalpha, w))))
+@given(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCXYZ'", min_size=1, max_size=15).filter(
+        lambda w: any(map(str.isalpha, w))
+    )
+)
 def test_any_word_has_symbols_of_the_table(word):
     sounds = pronounce(word)
     assert sounds and set(sounds) <= set(ARPABET)

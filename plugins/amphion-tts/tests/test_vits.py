@@ -81,7 +81,9 @@ def test_stochastic_durations_both_ways(case, net, passed):
 
 def test_decoder(case, net):
     with torch.no_grad():
-        close(net.dec(case["inputs"]["dec_in"], net.emb_g(case["inputs"]["sid"])[..., None]), case["outputs"]["dec_out"])
+        close(
+            net.dec(case["inputs"]["dec_in"], net.emb_g(case["inputs"]["sid"])[..., None]), case["outputs"]["dec_out"]
+        )
 
 
 def test_synthesis_and_conversion(case, net):
@@ -171,14 +173,19 @@ def test_the_coqui_and_piper_names_come_back(net):
     state = tiny.state_dict()
     given = tiny.config
     official = {
-        "upsample_rates": given.upsample_rates, "upsample_kernel_sizes": given.upsample_kernels, "n_heads": given.n_heads,
-        "resblock": given.resblock, "resblock_kernel_sizes": given.resblock_kernels, "sampling_rate": 22050,
+        "upsample_rates": given.upsample_rates, "upsample_kernel_sizes": given.upsample_kernels,
+        "n_heads": given.n_heads, "resblock": given.resblock, "resblock_kernel_sizes": given.resblock_kernels, "sampling_rate": 22050,
         "resblock_dilation_sizes": given.resblock_dilations, "hop_length": given.mel.hop_length,
         "n_mel_channels": 4, "filter_length": 16, "win_length": 16,
     }  # fmt: skip
     again = convert("tts/vits", {"model": state}, layout="jaywalnut310", config={"data": {}, "model": official})
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in state.items())
-    parts = {"enc_p": "text_encoder", "enc_q": "posterior_encoder", "dp": "duration_predictor", "dec": "waveform_decoder"}
+    parts = {
+        "enc_p": "text_encoder",
+        "enc_q": "posterior_encoder",
+        "dp": "duration_predictor",
+        "dec": "waveform_decoder",
+    }
     coqui = {}
     for name, value in to_folded(state).items():
         head, _, rest = name.partition(".")
@@ -222,21 +229,25 @@ def test_the_deterministic_predictor_trains_and_speaks():
     tiny = VITS(VITS.example_config().replace(stochastic_duration=False))
     out = tiny(**tiny.example_inputs())
     assert torch.isfinite(out.duration_loss).all()
-    assert tiny.for_inference().synthesize(torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([1]), seed=0).wave.numel()
+    assert (
+        tiny.for_inference()
+        .synthesize(torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([1]), seed=0)
+        .wave.numel()
+    )
 
 
 def test_alignment_equals_the_reference_cases(golden):
     case = golden("mas")
-    for given, expected in zip(case["inputs"]["cases"], case["outputs"]["cases"], strict=True):
-        scores = given["value"].mT[None]
+    for item, expected in zip(case["inputs"]["cases"], case["outputs"]["cases"], strict=True):
+        scores = item["value"].mT[None]
         n, tokens = scores.shape[1:]
         path = monotonic_alignment(scores, torch.tensor([tokens]), torch.tensor([n]))
         assert torch.equal(path[0].mT, expected["path"])
     batch = case["inputs"]["batch"]
     lengths = torch.tensor(batch["x_len"]), torch.tensor(batch["y_len"])
     assert torch.equal(monotonic_alignment(batch["value"].mT, *lengths).mT, case["outputs"]["batch"]["path"])
-    for given, expected in zip(case["inputs"]["big"], case["outputs"]["big"], strict=True):
-        scores = given["value"].mT[None]
+    for item, expected in zip(case["inputs"]["big"], case["outputs"]["big"], strict=True):
+        scores = item["value"].mT[None]
         path = monotonic_alignment(scores, torch.tensor([scores.shape[2]]), torch.tensor([scores.shape[1]]))
         assert torch.equal(path.sum(1)[0].int(), expected["path_dur"])
 

@@ -52,10 +52,14 @@ def test_a_checkpoint_that_normalises_its_mel_is_refused():
     theirs = small_transformers(normalize_before=True)
     theirs.mean += 1
     with pytest.raises(WeightsError, match="normalises its mel"):
-        amphion.import_model("vocoder/hifigan", theirs.state_dict(), layout="transformers", config=theirs.config.to_dict())
+        amphion.import_model(
+            "vocoder/hifigan", theirs.state_dict(), layout="transformers", config=theirs.config.to_dict()
+        )
 
 
-@pytest.mark.parametrize(("tag", "layout", "count"), [("v1", "hifigan_v1", 13_936_130), ("v3", "hifigan_v3", 1_464_322)])
+@pytest.mark.parametrize(
+    ("tag", "layout", "count"), [("v1", "hifigan_v1", 13_936_130), ("v3", "hifigan_v3", 1_464_322)]
+)
 def test_the_published_layouts_are_complete(published_layout, tag, layout, count):
     from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
 

@@ -27,10 +27,8 @@ def run(args: argparse.Namespace) -> int:
         columns, rows = ("card", "status", "title", "licence"), [*_cards(pattern)]
     else:
         if args.kind and args.kind not in registry.BASES:
-            close = "'*'" if "/" not in args.kind else f"models '{args.kind}'"
-            raise AmphionError(
-                f"there is no kind {args.kind!r}", hint=f"amphion list {close}; kinds: {', '.join(registry.BASES)}"
-            )
+            near = f"amphion list models '{args.kind}'; " if "/" in args.kind else ""
+            raise AmphionError(f"there is no kind {args.kind!r}", hint=f"{near}kinds: {', '.join(registry.BASES)}")
         columns, rows = ("kind", "name", "from", "status", "what it is"), [*_components(args.kind, args.pattern)]
     if args.json:
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))

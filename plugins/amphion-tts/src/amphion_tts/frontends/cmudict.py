@@ -128,7 +128,7 @@ def _past(sounds: list[str]) -> list[str]:
     return [*sounds, "T" if sounds[-1] in ("P", "K", "F", "TH", "S", "SH", "CH") else "D"]
 
 
-# Longest first at each place; the vowel sound of "a e i o u" depends on what follows (RULES_OPEN: before one consonant and a silent e).
+# Longest first at each place. Before one consonant and a silent e, vowels sound as _RULES_OPEN says.
 _RULES = {
     "tion": "SH AH0 N", "sion": "ZH AH0 N", "ture": "CH ER0", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",
     "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K",

@@ -1,0 +1,130 @@
+"""Audio and files: round trips, loudness, and what cannot be read or written; nothing half-written is left."""
+
+import errno
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings, strategies as st
+
+from amphion_core.api import Audio
+from amphion_core.errors import AmphionError, AudioError
+from amphion_core.files import atomic_write, check_writable
+
+
+def tone(rate=22050, seconds=1.0, level=0.3):
+    return Audio((level * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)).astype(np.float32), rate)
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".wav", 1e-4), (".flac", 1e-4), (".ogg", 0.05), (".mp3", 0.05)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_format_comes_back(tmp_path, suffix, tolerance, channels):
+    samples = tone().samples if channels == 1 else np.stack([tone().samples, tone(level=0.1).samples])
+    path = Audio(samples, 22050).save(tmp_path / f"a{suffix}")
+    again = Audio.load(path)
+    assert again.sample_rate == 22050 and again.samples.ndim == channels
+    size = min(again.samples.shape[-1], samples.shape[-1])
+    assert abs(again.samples.shape[-1] - samples.shape[-1]) < 3000  # mp3 pads to its frames
+    middle = slice(size // 4, size // 2)
+    assert abs(again.samples[..., middle].std() - samples[..., middle].std()) < tolerance
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rate=st.sampled_from([8000, 16000, 22050, 44100]),
+    target=st.sampled_from([8000, 16000, 24000, 48000]),
+    size=st.integers(1, 3000),
+)
+def test_resampling_keeps_the_duration(rate, target, size):
+    made = Audio(np.zeros(size, np.float32), rate).resample(target)
+    assert abs(len(made.samples) - size * target / rate) <= 2
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 48000])
+def test_loudness_equals_pyloudnorm(data_pack, rate):
+    import pyloudnorm
+
+    clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[0]).resample(rate)
+    # pyloudnorm's high pass is 0.04 dB below the standard's coefficients, and it cuts the blocks elsewhere
+    assert clip.loudness() == pytest.approx(pyloudnorm.Meter(rate).integrated_loudness(clip.samples), abs=0.15)
+    assert clip.normalize(-20).loudness() == pytest.approx(-20, abs=0.01)
+
+
+def test_the_weighting_is_the_standards_filter():
+    from scipy.signal import lfilter
+
+    from amphion_core.audio import _HIGH_PASS, _SHELF, _k_weighted
+
+    wave = np.random.default_rng(0).standard_normal((1, 20000))
+    expected = lfilter(*_HIGH_PASS, lfilter(*_SHELF, wave))
+    np.testing.assert_allclose(_k_weighted(wave), expected, atol=1e-9)
+
+
+def test_the_loudness_of_the_standards_test_tone():
+    """A 997 Hz sine of full scale in one channel is -3.01 LUFS (BS.1770-4, annex 1)."""
+    wave = np.sin(2 * np.pi * 997 * np.arange(48000 * 2) / 48000).astype(np.float32)
+    assert Audio(wave, 48000).loudness() == pytest.approx(-3.01, abs=0.02)
+    assert Audio(np.zeros(48000, np.float32), 48000).loudness() == -np.inf
+
+
+def test_joining_and_playing():
+    two = Audio.concatenate([tone(seconds=0.5), tone(seconds=0.25)])
+    assert two.duration == pytest.approx(0.75, abs=1e-3)
+    assert "data:audio/wav;base64," in two._repr_html_()
+    with pytest.raises(AudioError, match="one rate"):
+        Audio.concatenate([tone(), tone(16000)])
+
+
+def test_files_that_are_no_good_audio_are_told(tmp_path):
+    (tmp_path / "text.wav").write_text("not audio")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
+    for name, told in (
+        ("none.wav", "no audio file"),
+        ("text.wav", "not readable"),
+        ("empty.wav", "no samples"),
+        ("nan.wav", "NaN"),
+    ):
+        with pytest.raises(AudioError, match=told) as caught:
+            Audio.load(tmp_path / name)
+        assert name in caught.value.message and caught.value.hint
+
+
+def test_what_cannot_be_saved_is_told_and_leaves_nothing(tmp_path):
+    for audio, name, told in (
+        (tone(), "a.xyz", "no audio format"),
+        (Audio(np.zeros(0, np.float32), 16000), "a.wav", "empty"),
+        (Audio(np.array([np.inf], np.float32), 16000), "a.wav", "not finite"),
+        (tone(), "missing/a.wav", "no folder"),
+    ):
+        with pytest.raises(AmphionError, match=told):
+            audio.save(tmp_path / name)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AmphionError, match="part of its path is a file"):
+        tone().save(tmp_path / "file" / "a.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_clipping_warns(tmp_path):
+    with pytest.warns(UserWarning, match="clipped"):
+        tone(level=1.5).save(tmp_path / "a.wav")
+    assert Audio.load(tmp_path / "a.wav").peak <= 1
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    with pytest.raises(AmphionError, match="full") as caught, atomic_write(path) as temporary:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.hint
+    assert path.read_text() == "old" and [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_and_a_device_are_not_written(tmp_path):
+    for place in (tmp_path, "/dev/null"):
+        with pytest.raises(AmphionError, match=r"not a file"):
+            check_writable(place)
