@@ -50,9 +50,9 @@ def main() -> None:
         score = metric.measure(audio, text=text)
         scores.append(score)
         if score.value:
-            print(f"  misheard ({100 * score.value:.1f} %): {text}")
+            print(f"  misheard ({score.value:.1f} %): {text}")
     print(f"voice {task.model_name}, {len(SENTENCES)} sentences, one thread")
-    print(f"word error rate, corpus: {100 * metric.aggregate(scores):.2f} %")
+    print(f"word error rate, corpus: {metric.aggregate(scores):.2f} %")
     print(f"real-time factor, median: {statistics.median(factors):.3f}")
     start = time.perf_counter()
     pieces = iter(task.stream(" ".join(SENTENCES)))

@@ -118,6 +118,7 @@ def test_what_cannot_be_used_says_why(fields, error, told):
         ("models", "Vocoder/HiFi", "names look like"),
         ("models", "vocoder/hifigan@", "names look like"),
         ("commands", "svc", "pip install amphion-svc"),
+        ("tasks", "svc", "pip install amphion-svc"),
         ("metrics", "pesqwb", "did you mean pesq_wb?"),
     ],
 )

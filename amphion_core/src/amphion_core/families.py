@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from amphion_core.component import Component
 from amphion_core.config import BaseConfig
 from amphion_core.errors import WeightsError
+from amphion_core.modules.folding import fold_weight_norms
 
 Precision = Literal["float32", "bf16"]
+"""What inference computes in: bf16 is used where the device gains from it."""
 
 
 class ModelArchitecture(Component, nn.Module):
@@ -58,9 +59,7 @@ class ModelArchitecture(Component, nn.Module):
         from amphion_core.precision import resolve_precision
 
         self.eval().requires_grad_(False)
-        for module in self.modules():
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        fold_weight_norms(self)
         self.precision = resolve_precision(precision, self.device)
         return self
 

@@ -232,9 +232,9 @@ def _preferred(name: str) -> str | None:
 def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
     installed = names(kind)
     siblings = [other for other in installed if other.startswith(f"{family}/")] if family else installed
-    provider = PROVIDERS.get(name if kind == "commands" else family or kind)
+    provider = PROVIDERS.get(name if kind in ("commands", "tasks") else family or kind)
     noun = kind[:-1]
-    if provider and (kind == "commands" or not siblings):
+    if provider and (kind in ("commands", "tasks") or not siblings):
         what = f"of the family {family!r}" if family else f"named {name!r}"
         return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")
     idents = {other.rpartition("/")[2]: other for other in installed}  # 'hifigan' without its family is meant too

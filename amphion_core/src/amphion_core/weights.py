@@ -21,7 +21,7 @@ from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
 from amphion_core.weight_names import check_keys, to_parametrized
 
-PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", "")  # some publishers give no suffix: generator_v1, g_02500000
 
 
 def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
@@ -109,7 +109,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} ({size:,} bytes) is damaged or not a checkpoint: {_first_line(error)}",
             hint="download or copy it again",
         ) from error
-    kinds = ", ".join((".safetensors", ".onnx", *PICKLED))
+    kinds = ", ".join((".safetensors", ".onnx", *PICKLED[:-1], "none"))
     raise WeightsError(f"{path} is not a checkpoint file by its name", hint=f"known endings: {kinds}")
 
 

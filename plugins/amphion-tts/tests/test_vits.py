@@ -174,7 +174,8 @@ def test_the_coqui_and_piper_names_come_back(net):
     given = tiny.config
     official = {
         "upsample_rates": given.upsample_rates, "upsample_kernel_sizes": given.upsample_kernels,
-        "n_heads": given.n_heads, "resblock": given.resblock, "resblock_kernel_sizes": given.resblock_kernels, "sampling_rate": 22050,
+        "n_heads": given.n_heads, "resblock": given.resblock, "resblock_kernel_sizes": given.resblock_kernels,
+        "sampling_rate": 22050,
         "resblock_dilation_sizes": given.resblock_dilations, "hop_length": given.mel.hop_length,
         "n_mel_channels": 4, "filter_length": 16, "win_length": 16,
     }  # fmt: skip

@@ -22,20 +22,12 @@ class LinearSpectrogram(FeatureExtractor):
 
     config: Config
 
-    @property
-    def sample_rate(self) -> int:  # type: ignore[override]
-        """Rate the audio must have, Hz."""
-        return self.config.mel.sample_rate
-
-    @property
-    def frame_shift(self) -> float:  # type: ignore[override]
-        """Seconds from frame to frame."""
-        return self.config.mel.hop_length / self.config.mel.sample_rate
-
-    @property
-    def dim(self) -> int:  # type: ignore[override]
-        """Number of bins."""
-        return self.config.mel.n_fft // 2 + 1
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        mel = config.mel
+        self.sample_rate = mel.sample_rate
+        self.frame_shift = mel.hop_length / mel.sample_rate
+        self.dim = mel.n_fft // 2 + 1
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """As `linear_spectrogram`."""

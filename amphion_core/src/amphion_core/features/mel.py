@@ -32,20 +32,12 @@ class MelSpectrogram(FeatureExtractor):
 
     config: Config
 
-    @property
-    def sample_rate(self) -> int:  # type: ignore[override]
-        """Rate the audio must have, Hz."""
-        return self.config.mel.sample_rate
-
-    @property
-    def frame_shift(self) -> float:  # type: ignore[override]
-        """Seconds from frame to frame."""
-        return self.config.mel.hop_length / self.config.mel.sample_rate
-
-    @property
-    def dim(self) -> int:  # type: ignore[override]
-        """F, the number of bands."""
-        return self.config.mel.n_mels
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        mel = config.mel
+        self.sample_rate = mel.sample_rate
+        self.frame_shift = mel.hop_length / mel.sample_rate
+        self.dim = mel.n_mels
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """As `mel_spectrogram`."""

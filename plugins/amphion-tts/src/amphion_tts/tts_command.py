@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         "real_time_factor": round(seconds / audio.duration, 4), "model": task.model_name,
     }  # fmt: skip
     if scorer:
-        result["wer"] = round(100 * scorer(scorer.Config()).score(audio, text=text), 2)
+        result["wer"] = round(scorer(scorer.Config()).score(audio, text=text), 2)
     print(json.dumps(result) if args.json else _sentence(result))
     return 0
 

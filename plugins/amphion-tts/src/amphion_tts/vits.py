@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, FrontendPart, Mel, MelConfig, Precision, Synthesis, TextToSpeech
+from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_tts.alignment import expand, monotonic_alignment, path_of_durations
 from amphion_tts.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
@@ -255,8 +256,10 @@ class VITS(TextToSpeech):
         return Synthesis(lengths * self.config.mel.hop_length, wave=self._decode(z * mask, lengths, g))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """As every model; the decoder is laid out for the CPU, and alone computes in bfloat16."""
+        """As every model, and laid out for the CPU; the decoder alone computes in bfloat16."""
         super().for_inference(precision)
+        for part in (self.enc_p, self.dp, self.flow) if self.device.type == "cpu" else ():
+            pack_convolutions(part)
         self.dec.for_inference(self.precision)
         return self
 

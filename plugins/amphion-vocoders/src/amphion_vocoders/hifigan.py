@@ -15,11 +15,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.errors import WeightsError
+from amphion_core.modules.folding import fold_weight_norms
+from amphion_core.modules.packed_conv import packing_available
 from amphion_vocoders.packed import PackedGenerator
 
 SLOPE = 0.1  # leaky ReLU inside the stages
@@ -73,11 +74,9 @@ class HiFiGANGenerator(nn.Module):
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Fold the weight norms and lay the weights out for the CPU's convolutions; ``precision`` is a resolved one."""
         self.eval().requires_grad_(False)
-        for module in self.modules():
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        fold_weight_norms(self)
         on_cpu = next(self.parameters()).device.type == "cpu"
-        self.packed = PackedGenerator(self, precision) if on_cpu and PackedGenerator.available() else None
+        self.packed = PackedGenerator(self, precision) if on_cpu and packing_available() else None
         return self
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amphion_core.modules.packed_conv import blocked
+
 if TYPE_CHECKING:
     from amphion_core.api import Precision
     from amphion_vocoders.hifigan import HiFiGANGenerator
-
-BLOCKED_FROM = 64  # channels from which the blocked order of weights pays
 
 
 class _Conv(NamedTuple):
@@ -47,12 +47,6 @@ class _Conv(NamedTuple):
 class PackedGenerator:
     """A copy of a generator's weights with its own forward pass; float32 or bfloat16, no gradients."""
 
-    @staticmethod
-    def available() -> bool:
-        """Whether this torch has the fused oneDNN convolutions (they are internal to it)."""
-        has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-        return has_onednn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-
     def __init__(self, net: "HiFiGANGenerator", precision: "Precision") -> None:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.pre, self.post = self._pack(net.conv_pre), self._pack(net.conv_post)
@@ -71,17 +65,18 @@ class PackedGenerator:
             x = x + condition.unsqueeze(2).to(self.dtype)
         for up, blocks in self.stages:
             x = up.up(F.leaky_relu_(x, 0.1))
-            total = self._block(x, blocks[0])
+            activated = F.leaky_relu(x, 0.1)  # what every block of the stage begins with
+            total = self._block(x, activated, blocks[0])
             for block in blocks[1:]:
-                total = total.add_(self._block(x, block))
+                total = total.add_(self._block(x, activated, block))
             x = total.div_(len(blocks))
         x = self.post(F.leaky_relu_(x, 0.01))
         return torch.tanh_(x.float()).squeeze(2)
 
     @staticmethod
-    def _block(x: Tensor, layers: list[tuple[_Conv, ...]]) -> Tensor:
-        for first, *second in layers:
-            h = F.leaky_relu(x, 0.1)
+    def _block(x: Tensor, activated: Tensor, layers: list[tuple[_Conv, ...]]) -> Tensor:
+        for place, (first, *second) in enumerate(layers):
+            h = F.leaky_relu(x, 0.1) if place else activated
             x = second[0].plus(first(h, leaky=True), x) if second else first.plus(h, x)
         return x
 
@@ -93,11 +88,7 @@ class PackedGenerator:
     def _pack(self, conv: Any) -> _Conv:
         weight = conv.weight.detach().unsqueeze(2).to(self.dtype, memory_format=torch.channels_last)
         bias = None if conv.bias is None else conv.bias.detach().to(self.dtype)
-        packed = _Conv(weight, bias, conv.dilation[0], conv.padding[0], conv.stride[0])
-        if isinstance(conv, nn.Conv1d) and min(weight.shape[:2]) >= BLOCKED_FROM:
-            size = (1, weight.shape[1], 1, 1024)  # any length: it only chooses the order
-            order = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, (0, packed.padding), (1, 1), (1, packed.dilation), 1, size
-            )
-            packed = packed._replace(weight=order)
-        return packed
+        padding, dilation = conv.padding[0], conv.dilation[0]
+        if isinstance(conv, nn.Conv1d):
+            weight = blocked(weight, padding, dilation)
+        return _Conv(weight, bias, dilation, padding, conv.stride[0])
