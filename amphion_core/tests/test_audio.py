@@ -106,6 +106,30 @@ def test_what_cannot_be_saved_is_told_and_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_long_vorbis_files_are_written(tmp_path):  # in one call, libsndfile ends the process
+    Audio(np.zeros((2, 44100 * 180), np.float32), 44100).save(tmp_path / "long.ogg")
+    assert Audio.load(tmp_path / "long.ogg").duration == pytest.approx(180, abs=0.1)
+
+
+def test_normalising_never_clips():
+    samples = np.full(48000, 1e-4, np.float32) * tone(48000).samples
+    samples[1000] = 0.9
+    assert 0.99 < Audio(samples, 48000).normalize(-16).peak <= 1
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tone().save(tmp_path / "a.wav")
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(AmphionError, match="the disk is full"):
+        tone(level=0.1).save(path)
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["a.wav"]
+
+
 def test_clipping_warns(tmp_path):
     with pytest.warns(UserWarning, match="clipped"):
         tone(level=1.5).save(tmp_path / "a.wav")

@@ -116,6 +116,55 @@ def test_gradients_flow_and_agree_with_the_block_wise_path():
     assert torch.isfinite(grown.grad).all() and grown.grad.abs().sum() > 0
 
 
+def test_power_and_normalisation_equal_torchaudio():
+    import torchaudio
+
+    config = PRESETS["vocos_24k_100"].replace(power=2.0, normalized=True, win_length=800, pad_mode="constant")
+    wave = torch.from_numpy(noise(24000))[None]
+    theirs = torchaudio.transforms.MelSpectrogram(
+        24000, 1024, 800, 256, n_mels=100, power=2.0, normalized=True, pad_mode="constant"
+    )(wave)[0].numpy()
+    np.testing.assert_allclose(mel_spectrogram(wave, config)[0].numpy(), log_of(theirs, config), atol=1e-4)
+
+
+def test_items_padded_with_zeros_are_what_they_are_alone():
+    config = PRESETS["wavernn_22k_80"].replace(pad_mode="constant")
+    wave = torch.from_numpy(np.stack([noise(22050, seed=0), noise(22050, seed=1)]))  # the second goes on after its end
+    both = mel_spectrogram(wave, config, torch.tensor([wave.shape[1], 4001]))
+    alone = mel_spectrogram(wave[1:, :4001], config)[0]
+    torch.testing.assert_close(both[1, :, : alone.shape[1]], alone, atol=1e-5, rtol=0)
+
+
+def test_a_long_item_in_blocks_is_its_frames_one_by_one():
+    config = PRESETS["hifigan_22k_80"]
+    wave = torch.from_numpy(noise(22050, 8.0))[None]  # 689 frames, in blocks of 512 a thread
+    around = (config.n_fft - config.hop_length) // 2
+    made = mel_spectrogram(wave, config)
+    for frame in (0, 255, 256, 511, 512, 688):
+        near = wave[:, max(0, frame * 256 - 2 * around) : frame * 256 + 256 + 2 * around]
+        at = min(frame, 2 * around // 256)
+        torch.testing.assert_close(mel_spectrogram(near, config)[..., at], made[..., frame], atol=1e-4, rtol=0)
+
+
+def test_modes_of_the_caller_change_nothing():
+    config = MelConfig.preset("hifigan_22k_80").replace(n_mels=77)  # in no other test's cache
+    wave = torch.from_numpy(noise(22050))[None]
+    with torch.inference_mode():
+        first = mel_spectrogram(wave, config)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(mel_spectrogram(wave, config), first)
+    grown = wave.clone().requires_grad_()
+    mel_spectrogram(grown, config).sum().backward()  # refused for filters made in inference mode
+    assert mel_spectrogram(wave.bfloat16(), config).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_gradient_of_silence_is_finite(name):
+    wave = torch.zeros(1, 8000, requires_grad=True)
+    mel_spectrogram(wave, PRESETS[name]).sum().backward()
+    assert torch.isfinite(wave.grad).all()
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_silence_is_finite(name):
     config = PRESETS[name]

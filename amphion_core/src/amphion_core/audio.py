@@ -1,5 +1,6 @@
 """Audio: samples with their rate. Loads and saves wav, flac, ogg, mp3; resamples; measures loudness."""
 
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
+_PIECE = 1 << 16  # frames written at a time: given minutes at once, libsndfile's Vorbis encoder overflows the stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +60,6 @@ class Audio:
         Samples beyond full scale are clipped, with a warning. Raises AudioError: unknown suffix, nothing to write, not
         finite; AmphionError when the place cannot be written.
         """
-        import soundfile
-
         from amphion_core.files import atomic_write
 
         path = Path(path)
@@ -71,13 +71,13 @@ class Audio:
             raise AudioError(f"{path} was not written: the audio has samples that are not finite")
         if self.peak > 1:
             warnings.warn(f"{path}: samples beyond full scale ({self.peak:.2f}) are clipped", UserWarning, stacklevel=2)
+        try:
+            data = self._encoded(FORMATS[path.suffix.lower()])
+        except (RuntimeError, ValueError) as error:  # soundfile's errors are RuntimeErrors
+            at = f"at {self.sample_rate} Hz"
+            raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
         with atomic_write(path) as temporary:
-            data = np.clip(self.samples.T, -1, 1)
-            try:
-                soundfile.write(temporary, data, self.sample_rate, format=FORMATS[path.suffix.lower()])
-            except (soundfile.LibsndfileError, ValueError) as error:
-                at = f"at {self.sample_rate} Hz"
-                raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
+            temporary.write_bytes(data)  # by Python, which tells a full disk from other errors; libsndfile does not
         return path
 
     @classmethod
@@ -127,22 +127,32 @@ class Audio:
         return float(-0.691 + 10 * np.log10(loud.mean())) if loud.size else float("-inf")
 
     def normalize(self, loudness: float = -23.0) -> "Audio":
-        """At another loudness in LUFS. Raises AudioError for silence."""
+        """At another loudness in LUFS, or as loud as it can be with no sample beyond full scale.
+
+        Raises AudioError for silence.
+        """
         now = self.loudness()
         if now == float("-inf"):
             raise AudioError("silence has no loudness to change")
-        return Audio(self.samples * np.float32(10 ** ((loudness - now) / 20)), self.sample_rate)
+        gain = min(10 ** ((loudness - now) / 20), 1 / self.peak)
+        return Audio((self.samples * np.float32(gain)).clip(-1, 1), self.sample_rate)
+
+    def _encoded(self, form: str) -> bytes:
+        """The file's content, clipped to full scale, 16-bit where the format has the choice."""
+        import soundfile
+
+        buffer, data = io.BytesIO(), np.clip(self.samples.T, -1, 1)
+        channels = 1 if data.ndim == 1 else data.shape[1]
+        with soundfile.SoundFile(buffer, "w", self.sample_rate, channels, format=form) as file:
+            for start in range(0, len(data), _PIECE):
+                file.write(data[start : start + _PIECE])
+        return buffer.getvalue()
 
     def _repr_html_(self) -> str:
         """A player for notebooks; the audio is inside the page."""
         import base64
-        import io
 
-        import soundfile
-
-        buffer = io.BytesIO()
-        soundfile.write(buffer, np.clip(self.samples.T, -1, 1), self.sample_rate, format="WAV")
-        data = base64.b64encode(buffer.getvalue()).decode()
+        data = base64.b64encode(self._encoded("WAV")).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
 
 

@@ -90,6 +90,18 @@ def test_long_audio_in_chunks_equals_one_piece(monkeypatch):
     np.testing.assert_allclose(Audio.concatenate(pieces).samples, whole.samples, atol=1e-5)
 
 
+def test_chunks_of_griffin_lim_join_without_a_click(monkeypatch):
+    from amphion_vocoders import task as module
+
+    monkeypatch.setattr(module, "CHUNK", 80)
+    task = amphion.task("vocoder")
+    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(256 * 240) / 22050).astype(np.float32)
+    pieces = list(task.stream(Audio(tone, 22050)))
+    steps = np.abs(np.diff(Audio.concatenate(pieces).samples))
+    joints = np.cumsum([len(piece.samples) for piece in pieces])[:-1] - 1
+    assert len(joints) == 2 and steps[joints].max() <= steps[5000:15000].max()
+
+
 def test_too_short_audio_and_a_missing_file_are_told(tmp_path, capsys):
     with pytest.raises(AudioError, match="too short"):
         amphion.task("vocoder").generate(Audio(np.zeros(100, np.float32), 22050))

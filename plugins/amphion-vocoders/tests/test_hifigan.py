@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 import amphion_core as amphion
 from amphion_core import weights
 from amphion_core.api import Vocoder
-from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
+from amphion_core.errors import AudioError, RecipeError, UnknownComponent, WeightsError
 from amphion_core.loading import convert
 from amphion_core.precision import bf16_is_fast
 
@@ -31,30 +31,56 @@ def test_reference_numbers_before_and_after_packing(golden, name):
     torch.testing.assert_close(packed, case["outputs"]["wav"][:, 0], atol=1e-5, rtol=0)
 
 
-def small_transformers(**changes):
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+def lively(net):
+    """Weights that keep the level of the signal: with N(0, 0.01) the output would be its last bias."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            size = parameter[0].numel() if parameter.dim() > 1 else 100
+            parameter.normal_(0, size**-0.5, generator=generator)
+    return net.eval()
 
-    torch.manual_seed(0)
-    config = SpeechT5HifiGanConfig(**({"upsample_initial_channel": 32, "normalize_before": False} | changes))
-    return SpeechT5HifiGan(config).eval()
+
+def small_transformers(family="SpeechT5", **changes):
+    import transformers
+
+    config = getattr(transformers, f"{family}HifiGanConfig")(
+        **({"upsample_initial_channel": 32, "normalize_before": False} | changes)
+    )
+    return lively(getattr(transformers, f"{family}HifiGan")(config))
 
 
-def test_same_waveform_as_transformers():
-    theirs = small_transformers()
+def assert_same_as(theirs, frames=30):
     config = theirs.config.to_dict()
     ours: Vocoder = amphion.import_model("vocoder/hifigan", theirs.state_dict(), layout="transformers", config=config)
-    mel = torch.randn(1, 30, 80, generator=torch.Generator().manual_seed(1))
+    mel = torch.randn(2, frames, 80, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        torch.testing.assert_close(ours.vocode(mel.mT)[0], theirs(mel)[0], atol=1e-5, rtol=0)
+        wave = theirs(mel)
+    assert float(wave.std()) > 0.01  # else there is nothing to compare
+    torch.testing.assert_close(ours.vocode(mel.mT), wave, atol=1e-5, rtol=0)
+    return ours
 
 
-def test_a_checkpoint_that_normalises_its_mel_is_refused():
+@pytest.mark.parametrize("family", ["SpeechT5", "FastSpeech2Conformer"])
+def test_same_waveform_as_transformers(family):
+    assert_same_as(small_transformers(family))
+
+
+def test_same_waveform_as_transformers_when_the_mel_is_standardised_first():
     theirs = small_transformers(normalize_before=True)
-    theirs.mean += 1
-    with pytest.raises(WeightsError, match="normalises its mel"):
-        amphion.import_model(
-            "vocoder/hifigan", theirs.state_dict(), layout="transformers", config=theirs.config.to_dict()
-        )
+    theirs.mean += torch.linspace(-3, 1, 80)
+    theirs.scale *= torch.linspace(0.5, 2, 80)
+    ours = assert_same_as(theirs)
+    assert ours.config.mel.sample_rate == 16000 and ours.config.mel.log == "log10"
+
+
+def test_a_standardising_network_survives_saving(tmp_path):
+    statistics = {"mean": (1.0, 2.0, 3.0, 4.0), "scale": (1.0, 2.0, 0.5, 1.0)}
+    net = amphion.build("vocoder/hifigan", **TINY | statistics)
+    weights.save(net, tmp_path / "folder")
+    again: Vocoder = amphion.load(tmp_path / "folder")
+    mel = torch.randn(1, 4, 9)
+    torch.testing.assert_close(again.vocode(mel), net.for_inference().vocode(mel), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +115,73 @@ def test_folded_weights_and_a_saved_folder_load_again(tmp_path):
     torch.testing.assert_close(again.vocode(mel), net.vocode(mel), atol=1e-6, rtol=0)
 
 
-def test_packing_changes_nothing_but_the_layout():
-    net = amphion.build("vocoder/hifigan@v2").eval()
-    mel = torch.randn(2, 80, 17)
+@pytest.mark.parametrize("tag", ["v2", "v3"])
+@pytest.mark.parametrize(("piece", "split_from"), [(1 << 20, 448), (1, 1), (1, 10**9)])
+def test_packing_changes_nothing_but_the_order_of_the_sums(monkeypatch, tag, piece, split_from):
+    from amphion_vocoders import packed
+
+    monkeypatch.setattr(packed, "PIECE", piece)  # 1: every stage in many pieces
+    monkeypatch.setattr(packed, "SPLIT_FROM", split_from)  # 1: every convolution is split
+    net = lively(amphion.build(f"vocoder/hifigan@{tag}"))
+    mel = torch.randn(2, 80, 37, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         plain = net(mel)[:, 0]
-    torch.testing.assert_close(net.for_inference().vocode(mel), plain, atol=1e-5, rtol=0)
+    assert net.generator.packed is None and float(plain.std()) > 0.01
+    made = net.for_inference().vocode(mel)
+    assert net.generator.packed is not None
+    torch.testing.assert_close(made, plain, atol=1e-5, rtol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    taps=st.integers(1, 12), dilation=st.integers(1, 12), splits=st.integers(0, 3), size=st.integers(1, 40),
+    padding=st.integers(0, 30),
+)  # fmt: skip
+def test_a_split_convolution_equals_the_plain_one(taps, dilation, splits, size, padding):
+    from torch.nn import functional as F
+
+    from amphion_vocoders import packed
+
+    if size + 2 * padding <= (taps - 1) * dilation:
+        return
+    generator = torch.Generator().manual_seed(taps)
+    weight, bias = torch.randn(6, 4, taps, generator=generator), torch.randn(6, generator=generator)
+    x = torch.randn(2, 4, size, generator=generator)
+    plain = F.conv1d(F.leaky_relu(x, 0.1), weight, bias, padding=padding, dilation=dilation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "SPLIT_FROM", 1)
+        fir = packed._Fir(weight, bias, dilation, splits)
+    made = fir(x[:, :, None], -padding, plain.shape[2], 0.1)
+    torch.testing.assert_close(made[:, :, 0], plain, atol=1e-4, rtol=1e-4)  # values of about 7, 48 products each
+
+
+def test_changed_weights_are_heard_after_for_inference():
+    net = amphion.build("vocoder/hifigan", **TINY).for_inference()
+    mel = torch.randn(1, 4, 9)
+    before = net.vocode(mel)
+    net.load_state_dict({name: tensor * 2 for name, tensor in net.state_dict().items()})
+    assert net.generator.packed is None
+    doubled = net.vocode(mel)
+    assert not torch.equal(before, doubled)
+    torch.testing.assert_close(net.for_inference().vocode(mel), doubled, atol=1e-6, rtol=0)
+    assert net.train().generator.packed is None
+
+
+@pytest.mark.parametrize(
+    ("mel", "told"),
+    [
+        (torch.zeros(1, 5, 9), r"this vocoder takes \(B, 4, N\)"),
+        (torch.zeros(4, 9), r"this vocoder takes \(B, 4, N\)"),
+        (torch.full((1, 4, 9), float("nan")), "not finite"),
+    ],
+)
+def test_a_mel_that_cannot_be_vocoded_is_told(mel, told):
+    with pytest.raises(AudioError, match=told):
+        amphion.build("vocoder/hifigan", **TINY).for_inference().vocode(mel)
+
+
+def test_no_frames_are_no_samples():
+    assert amphion.build("vocoder/hifigan", **TINY).for_inference().vocode(torch.zeros(2, 4, 0)).shape == (2, 0)
 
 
 @pytest.mark.skipif(not bf16_is_fast(torch.device("cpu")), reason="this CPU has no bfloat16 dot products")
@@ -125,6 +212,9 @@ def test_bfloat16_without_the_hardware_warns_and_stays_float32(monkeypatch):
         ({"upsample_kernels": (4, 5)}, "upsample_kernels: 5 needs the parity of rate 2"),
         ({"upsample_rates": (2, 4)}, r"upsample_rates: product 8 is not mel\.hop_length 4"),
         ({"resblock_dilations": ((1,),)}, "resblock_dilations: 1 rows for 3 kernels"),
+        ({"resblock_dilations": ((1,), (), (1,))}, "every block needs at least one dilation"),
+        ({"mean": (1.0,)}, "mean: 1 values for 4 mel bands"),
+        ({"scale": (1.0, 1.0, 0.0, 1.0)}, "scale: a band cannot be divided by 0"),
         ({"channels": 6}, "channels: 6 cannot be halved 2 times"),
         ({"chanels": 8}, "chanels: no such field; did you mean channels?"),
         ({"mel": "hifigan_22k_8"}, "did you mean hifigan_22k_80"),

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from amphion_core.errors import AudioError
 from amphion_core.mel import MelConfig
 
-# Frames computed at a time without gradients. On a CPU windowed frames, spectra and magnitudes of a block then stay in
-# the cache: 128 to 512 are equally fast, the whole batch at once takes twice as long. Elsewhere it bounds the memory.
-_BLOCK_CPU, _BLOCK_OTHER = 256, 1 << 16
+# Samples framed at a time without gradients. On a CPU, for each thread: windowed frames, spectra and magnitudes then
+# stay in the cache; half or twice as many cost some percent, the whole batch at once twice the time. Smaller blocks
+# make threads wait for each other on a busy machine. Elsewhere it bounds the memory.
+_BLOCK_CPU, _BLOCK_OTHER = 1 << 19, 1 << 26
 # Squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite.
 _TINY = 1e-24
 
@@ -51,7 +52,8 @@ def framewise(
 
 def _in_blocks(frames: Tensor, mel: MelConfig, finish: Callable[[Tensor], Tensor], bins: int, result: Tensor) -> None:
     """Fill ``result`` (B, dim, N): many frames of one item at a time, or few frames of several items."""
-    block = _BLOCK_CPU if frames.device.type == "cpu" else _BLOCK_OTHER
+    samples = _BLOCK_CPU * torch.get_num_threads() if frames.device.type == "cpu" else _BLOCK_OTHER
+    block = max(1, samples // mel.n_fft)
     batch, count = frames.shape[:2]
     items = max(1, block // max(1, count))
     for i in range(0, batch, items):

@@ -4,11 +4,12 @@ Kong, Kim, Bae: "HiFi-GAN: Generative Adversarial Networks for Efficient and Hig
 arXiv:2010.05646. Section numbers refer to it.
 Layouts read: "jik876" (authors' release), "amphion", "transformers" (SpeechT5HifiGan, FastSpeech2ConformerHifiGan).
 Deviations: convolutions start from PyTorch's own initialisation, which is what the authors' code does in effect (its
-N(0, 0.01) is overwritten by the weight norm).
+N(0, 0.01) is overwritten by the weight norm). Some published weights standardise the mel first: `mean` and `scale`.
 """
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, Self
 
 import torch
@@ -18,9 +19,8 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
-from amphion_core.errors import WeightsError
+from amphion_core.errors import AudioError, WeightsError
 from amphion_core.modules.folding import fold_weight_norms
-from amphion_core.modules.packed_conv import packing_available
 from amphion_vocoders.packed import PackedGenerator
 
 SLOPE = 0.1  # leaky ReLU inside the stages
@@ -59,7 +59,7 @@ class HiFiGANGenerator(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]."""
-        if self.packed is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
+        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return self.packed(x, None if condition is None else self.cond(condition))
         x = self.conv_pre(x)
         if condition is not None:
@@ -76,8 +76,23 @@ class HiFiGANGenerator(nn.Module):
         self.eval().requires_grad_(False)
         fold_weight_norms(self)
         on_cpu = next(self.parameters()).device.type == "cpu"
-        self.packed = PackedGenerator(self, precision) if on_cpu and packing_available() else None
+        self.packed = PackedGenerator(self, precision) if on_cpu and PackedGenerator.available() else None
         return self
+
+    # The packed weights are a copy: whatever changes the network's own drops them, and the plain equations run.
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module; training mode ends what `for_inference` prepared."""
+        self.packed = None if mode else self.packed
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self.packed = None
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.packed = None
+        super()._load_from_state_dict(*args, **kwargs)
 
 
 class ResBlock1(nn.Module):
@@ -135,6 +150,12 @@ class HiFiGAN(Vocoder):
         resblock_dilations: tuple[tuple[int, ...], ...] = Field(
             default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
         )
+        mean: tuple[float, ...] = Field(
+            default=(), description="subtracted from each band before the network, in the mel's unit; empty: nothing"
+        )
+        scale: tuple[float, ...] = Field(
+            default=(), description="what each band is divided by after that, in the mel's unit; empty: nothing"
+        )
 
         @model_validator(mode="after")
         def _stages_agree(self) -> Self:
@@ -144,9 +165,18 @@ class HiFiGAN(Vocoder):
                 raise ValueError(f"resblock_dilations: {counts}")
             if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
                 raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
+            if not self.resblock_kernels or not all(self.resblock_dilations):
+                raise ValueError("resblock_dilations: every block needs at least one dilation")
+            for name, values in (("mean", self.mean), ("scale", self.scale)):
+                if values and len(values) != self.mel.n_mels:
+                    raise ValueError(f"{name}: {len(values)} values for {self.mel.n_mels} mel bands")
+            if 0 in self.scale:
+                raise ValueError("scale: a band cannot be divided by 0")
             return self
 
     config: Config
+    mean: Tensor
+    scale: Tensor
     layouts = ("jik876", "amphion", "transformers")
 
     def __init__(self, config: Config) -> None:
@@ -155,6 +185,9 @@ class HiFiGAN(Vocoder):
             config.mel.n_mels, config.channels, config.upsample_rates, config.upsample_kernels,
             config.resblock, config.resblock_kernels, config.resblock_dilations,
         )  # fmt: skip
+        count = config.mel.n_mels  # not in the state dict: the config has them
+        self.register_buffer("mean", torch.tensor(config.mean or [0.0] * count)[:, None], persistent=False)
+        self.register_buffer("scale", torch.tensor(config.scale or [1.0] * count)[:, None], persistent=False)
 
     @classmethod
     def example_config(cls) -> Config:
@@ -168,12 +201,27 @@ class HiFiGAN(Vocoder):
 
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
+        if self.config.mean or self.config.scale:
+            mel = (mel - self.mean) / self.scale
         return self.generator(mel)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used."""
-        return self.generator(mel)[:, 0].float()
+        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
+
+        Raises AudioError for another shape and for values that are not finite.
+        """
+        if mel.dim() != 3 or mel.shape[1] != self.config.mel.n_mels:
+            raise AudioError(
+                f"a mel of shape {tuple(mel.shape)}: this vocoder takes (B, {self.config.mel.n_mels}, N)",
+                hint="compute it with the vocoder's own mel convention: net.config.mel",
+            )
+        if not mel.isfinite().all():
+            raise AudioError("the mel has values that are not finite (NaN or infinite)", hint="check what made it")
+        if not mel.shape[2]:
+            return mel.new_zeros(len(mel), 0)
+        with self.autocast() if self.generator.packed is None else nullcontext():
+            return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """As every model, and laid out for the CPU: see ``packed.py``."""

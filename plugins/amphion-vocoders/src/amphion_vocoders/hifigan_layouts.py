@@ -4,10 +4,10 @@
 nested or with capital keys. "transformers": SpeechT5HifiGan and FastSpeech2ConformerHifiGan.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from amphion_core.errors import WeightsError
@@ -20,8 +20,8 @@ def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any]) -> tu
     given = dict(_leaves(config))
     state = strip_prefix(unwrap(state, "generator", "generator_state_dict", "state_dict", "model"), "module.")
     if layout == "transformers":
-        return _fields(_transformers_names(given)), _transformers_state(state, given)
-    return _fields(given), {f"generator.{name}": tensor for name, tensor in state.items()}
+        return _transformers_fields(given) | _statistics(state, given), _transformers_state(state)
+    return _fields(given, {}), {f"generator.{name}": tensor for name, tensor in state.items()}
 
 
 def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -33,7 +33,9 @@ def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(key).lower(), value
 
 
-def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Our fields; what neither the publisher nor ``base`` says of the mel is as in the paper."""
+
     def pick(*names: str) -> Any:
         for name in names:
             if name in given:
@@ -50,10 +52,12 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
         if any(key in given for key in keys):
             mel[name] = pick(*keys)
     rates = tuple(pick("upsample_rates"))
-    mel.setdefault("hop_length", int(torch.tensor(rates).prod()))
-    base = MelConfig.preset("hifigan_22k_80").model_dump()
+    mel.setdefault("hop_length", math.prod(rates))
+    paper = MelConfig.preset("hifigan_22k_80").model_dump()
+    if "n_fft" not in mel and mel["hop_length"] > paper["n_fft"] // 4:
+        paper |= {"n_fft": 4 * mel["hop_length"], "win_length": 4 * mel["hop_length"]}
     return {
-        "mel": base | mel,
+        "mel": paper | dict(base) | mel,
         "channels": pick("upsample_initial_channel"),
         "upsample_rates": rates,
         "upsample_kernels": tuple(pick("upsample_kernel_sizes")),
@@ -63,27 +67,35 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _transformers_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """transformers has residual block 1 only, slope 0.1 only, and says little of the mel."""
+def _transformers_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """transformers has residual block 1 and slope 0.1 only; the mel is that of its feature extractors.
+
+    SpeechT5FeatureExtractor at 16 kHz, and ESPnet's extractor at 22.05 kHz for FastSpeech2Conformer, agree in the rest.
+    """
     if given.get("leaky_relu_slope", 0.1) != 0.1:
         raise WeightsError(f"leaky_relu_slope is {given['leaky_relu_slope']}, HiFi-GAN's is 0.1")
     rate = given.get("sampling_rate", 22050)
-    return {"resblock": "1", "fmax": min(8000, rate / 2), **given}
+    mel = {"fmin": 80.0, "fmax": min(7600.0, rate / 2), "log": "log10", "floor": 1e-10, "epsilon": 0.0}
+    return _fields({"resblock": "1", "sampling_rate": rate, **given}, mel | {"padding": "center"})
 
 
-def _transformers_state(state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Tensor]:
-    """``upsampler`` is ``ups``; ``mean`` and ``scale`` normalise the mel and are folded into the first convolution."""
-    mean: Any = state.get("mean")
-    scale: Any = state.get("scale")
-    renamed = {
+def _statistics(state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields ``mean`` and ``scale`` of a network that standardises its mel (``normalize_before``).
+
+    They stay apart from the first convolution: its zero padding is a zero of the standardised mel.
+    """
+    mean, scale = state.get("mean"), state.get("scale")
+    if not given.get("normalize_before", True) or mean is None or scale is None:
+        return {}
+    if not bool(mean.any()) and bool((scale == 1).all()):
+        return {}
+    return {"mean": tuple(mean.tolist()), "scale": tuple(scale.tolist())}
+
+
+def _transformers_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """``upsampler`` is ``ups``; ``mean`` and ``scale`` belong to the config."""
+    return {
         "generator." + name.replace("upsampler.", "ups.", 1): tensor
         for name, tensor in state.items()
         if name not in ("mean", "scale")
     }
-    normalises = given.get("normalize_before", True) and mean is not None and scale is not None
-    if normalises and (bool((mean != 0).any()) or bool((scale != 1).any())):
-        raise WeightsError(
-            "this checkpoint normalises its mel (normalize_before), which is not HiFi-GAN's convention",
-            hint="its zero padding would mean another level; use it through transformers",
-        )
-    return renamed

@@ -13,6 +13,7 @@ from amphion_core.features.mel import mel_spectrogram
 
 CHUNK = 2048  # frames vocoded at once, so that memory does not grow with the audio
 CONTEXT = 64  # frames on either side of a chunk; more than the receptive field of feed-forward vocoders
+FADE = 16  # frames over which a chunk takes over from the last; matters to those that find a phase of their own
 
 
 class VocoderTask(TaskFramework):
@@ -52,7 +53,7 @@ class VocoderTask(TaskFramework):
         return Audio.concatenate(list(self.stream(request)))
 
     def stream(self, request: Audio) -> Iterator[Audio]:
-        """The same in chunks of about half a minute."""
+        """The same in chunks of about half a minute; a feed-forward vocoder's are those of the whole, to rounding."""
         mel = self.net.config.mel
         audio = request.mono().resample(mel.sample_rate)
         if len(audio.samples) < mel.shortest:
@@ -63,11 +64,16 @@ class VocoderTask(TaskFramework):
         wave = torch.from_numpy(audio.samples.copy())[None].to(self.device)
         features = mel_spectrogram(wave, mel)  # (1, F, N)
         count = features.shape[2]
+        last: torch.Tensor | None = None  # what the chunk before made of the first frames of this one
         for start in range(0, count, CHUNK):
             stop = min(start + CHUNK, count)
             left, right = max(0, start - CONTEXT), min(count, stop + CONTEXT)
             made = self.net.vocode(features[..., left:right], seed=0)[0]
             piece = made[(start - left) * mel.hop_length : (stop - left) * mel.hop_length]
+            if last is not None:
+                rising = torch.linspace(0, 1, len(last), device=last.device)
+                piece = torch.cat([torch.lerp(last, piece[: len(last)], rising), piece[len(last) :]])
+            last = made[(stop - left) * mel.hop_length : (min(stop + FADE, count) - left) * mel.hop_length]
             yield Audio(piece.cpu().numpy(), mel.sample_rate)
 
 
