@@ -62,9 +62,7 @@ class Audio:
         """
         from amphion_core.files import atomic_write
 
-        path = Path(path)
-        if path.suffix.lower() not in FORMATS:
-            raise AudioError(f"{path}: no audio format {path.suffix!r}", hint=f"use one of {', '.join(FORMATS)}")
+        path = self.check_target(path)
         if not self.samples.size:
             raise AudioError(f"{path} was not written: the audio is empty")
         if not np.isfinite(self.samples).all():
@@ -78,6 +76,20 @@ class Audio:
             raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)  # by Python, which tells a full disk from other errors; libsndfile does not
+        return path
+
+    @staticmethod
+    def check_target(path: str | Path) -> Path:
+        """The path, if an audio file could be written there: ask before long work whose result goes there.
+
+        Raises AudioError for an unknown suffix, AmphionError for a place that cannot be written.
+        """
+        from amphion_core.files import check_writable
+
+        path = Path(path)
+        if path.suffix.lower() not in FORMATS:
+            raise AudioError(f"{path}: no audio format {path.suffix!r}", hint=f"use one of {', '.join(FORMATS)}")
+        check_writable(path)
         return path
 
     @classmethod

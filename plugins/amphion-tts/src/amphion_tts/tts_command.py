@@ -55,15 +55,14 @@ def run(args: argparse.Namespace) -> int:
         text=text, speaker=args.speaker, length_scale=args.length_scale, noise_scale=args.noise_scale,
         duration_noise_scale=args.duration_noise_scale, pause=args.pause, seed=args.seed,
     )  # fmt: skip
+    if not args.stream:
+        amphion.Audio.check_target(args.out)
     scorer = amphion.get("metrics", "wer") if args.wer else None
     task: TTSTask = amphion.task(
         "tts", model=args.model, vocoder=args.vocoder, precision=args.precision, device=args.device
     )
     if args.stream:
         return _stream(task, wanted)
-    from amphion_core.files import check_writable
-
-    check_writable(args.out)
     start = time.perf_counter()
     audio = amphion.Audio.concatenate(list(_shown(task, wanted)))
     seconds = time.perf_counter() - start
