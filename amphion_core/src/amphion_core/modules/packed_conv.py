@@ -36,8 +36,15 @@ class PackedConv1d(nn.Conv1d):
             bias=conv.bias is not None, device="meta",
         )  # fmt: skip
         self.weight, self.bias = conv.weight, conv.bias
-        laid_out = conv.weight.detach().unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        self.order = blocked(laid_out, conv.padding[0], conv.dilation[0])
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        laid_out = self.weight.detach().unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        self.order = blocked(laid_out, int(self.padding[0]), self.dilation[0])
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._lay_out()  # the order is a copy
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, T) -> (B, C_out, T)."""
