@@ -165,7 +165,7 @@ def test_the_official_layout_is_complete(published_layout):
     check_keys(to_parametrized(state, ()), expected_shapes(lambda: amphion.build("tts/vits@vctk")), "VITS")
 
 
-def test_the_coqui_and_piper_names_come_back(net):
+def test_the_official_and_coqui_names_come_back():
     """Our own weights written in the publishers' names load to the same network."""
     from amphion_core.weight_names import to_folded
 

@@ -17,6 +17,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, FrontendPart, Mel, MelConfig, Precision, Synthesis, TextToSpeech
+from amphion_core.config import validate
+from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_tts.alignment import expand, monotonic_alignment, path_of_durations
 from amphion_tts.stochastic_duration import DurationPredictor, StochasticDurationPredictor
@@ -107,6 +109,21 @@ class VITS(TextToSpeech):
             if math.prod(self.upsample_rates) != self.mel.hop_length:
                 product = math.prod(self.upsample_rates)
                 raise ValueError(f"upsample_rates: product {product} is not mel.hop_length {self.mel.hop_length}")
+            if len(self.upsample_rates) != len(self.upsample_kernels):
+                counts = f"{len(self.upsample_kernels)} kernels for {len(self.upsample_rates)} rates"
+                raise ValueError(f"upsample_kernels: {counts}")
+            for rate, kernel in zip(self.upsample_rates, self.upsample_kernels, strict=True):
+                if kernel < rate or (kernel - rate) % 2:  # else a frame is not a hop of samples
+                    raise ValueError(
+                        f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size"
+                    )
+            if self.channels % 2 ** len(self.upsample_rates):
+                raise ValueError(f"channels: {self.channels} cannot be halved {len(self.upsample_rates)} times")
+            if len(self.resblock_kernels) != len(self.resblock_dilations):
+                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
+                raise ValueError(f"resblock_dilations: {counts}")
+            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
+                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
             if self.hidden_channels % self.n_heads:
                 raise ValueError(f"n_heads: {self.n_heads} does not divide hidden_channels {self.hidden_channels}")
             return self
@@ -119,7 +136,9 @@ class VITS(TextToSpeech):
         super().__init__(config)
         c, hidden = config, config.hidden_channels
         if not c.vocabulary_size:
-            raise ValueError("vocabulary: a VITS without a frontend needs its number of symbols")
+            raise RecipeError(
+                "vocabulary: a VITS without a frontend needs its number of symbols", hint="give frontend or vocabulary"
+            )
         g = c.speaker_channels if c.n_speakers > 1 else 0
         self.enc_p = TextEncoder(
             c.vocabulary_size,
@@ -175,8 +194,10 @@ class VITS(TextToSpeech):
     ) -> VITSOutput:  # fmt: skip
         """The training pass: ids (B, L), linear magnitudes spec (B, n_fft / 2 + 1, N), their lengths, speaker (B).
 
-        ``noise`` (B, C, N), ``duration_noise`` (B, 2, L) and ``starts`` (B) are drawn unless given.
+        ``noise`` (B, C, N), ``duration_noise`` (B, 2, L) and ``starts`` (B) are drawn unless given. Raises ValueError
+        when an item has fewer frames than tokens, WeightsError for a network without posterior encoder.
         """
+        self._need_posterior("train")
         g = self._speaker(speaker)
         token_mask, frame_mask = length_mask(lengths, ids.shape[1]), length_mask(spec_lengths, spec.shape[2])
         h, m_p, logs_p = self.enc_p(ids, token_mask)
@@ -207,11 +228,14 @@ class VITS(TextToSpeech):
         """ids (B, L), lengths (B), speaker (B) -> wave (B, T), lengths in samples, durations (B, L) in frames.
 
         Scales that are None are the config's. Item b draws from seed + b, so that it sounds as it would alone.
+        Raises DataError for ids, speakers and scales that the network does not have.
         """
         c = self.config
+        self._check_tokens(ids, lengths)
         noise_scale = c.noise_scale if noise_scale is None else noise_scale
         duration_noise_scale = c.duration_noise_scale if duration_noise_scale is None else duration_noise_scale
         length_scale = c.length_scale if length_scale is None else length_scale
+        _check_scales(noise_scale=noise_scale, duration_noise_scale=duration_noise_scale, length_scale=length_scale)
         draws = [_generator(seed, item, ids.device) for item in range(len(ids))]
         g = self._speaker(speaker)
         mask = length_mask(lengths, ids.shape[1])
@@ -245,7 +269,12 @@ class VITS(TextToSpeech):
         seed: int | None = None,
         noise: Tensor | None = None,
     ) -> Synthesis:
-        """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of ``source`` (B) said by ``target`` (B)."""
+        """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of ``source`` (B) said by ``target`` (B).
+
+        ``noise`` (B, C, N) is drawn from ``seed`` unless given. Raises DataError for a speaker that the network does
+        not have, WeightsError for a network without posterior encoder.
+        """
+        self._need_posterior("convert voices")
         mask = length_mask(lengths, spec.shape[2])
         if noise is None:
             draws = [_generator(seed, item, spec.device) for item in range(len(spec))]
@@ -267,20 +296,45 @@ class VITS(TextToSpeech):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published checkpoint with its publisher's config as (Config, state dict). Raises WeightsError."""
+        """A published checkpoint with its publisher's config as (Config, state dict).
+
+        Raises WeightsError for a checkpoint or config of another kind, RecipeError for one that contradicts itself.
+        """
         from amphion_tts import vits_layouts
 
         if layout not in cls.layouts:
             return super().import_state_dict(state, layout=layout, config=config)
         fields, tensors = vits_layouts.read(state, layout, config)
-        return cls.Config(**fields), tensors
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
     def _speaker(self, speaker: Tensor | None) -> Tensor | None:
         if self.config.n_speakers == 1:
             return None
-        if speaker is None:
-            raise ValueError(f"speaker: one of {self.config.n_speakers} must be given")
+        count = self.config.n_speakers
+        if speaker is None or bool((speaker < 0).any() | (speaker >= count).any()):
+            asked = "none is given" if speaker is None else f"asked for {speaker.tolist()}"
+            raise DataError(f"this VITS has {count} speakers; {asked}", hint=f"give one of 0 to {count - 1} an item")
         return self.emb_g(speaker)[..., None]  # (B, G, 1)
+
+    def _need_posterior(self, purpose: str) -> None:
+        if not self.config.posterior:
+            raise WeightsError(
+                f"this VITS cannot {purpose}: it has no posterior encoder, as every exported voice",
+                hint="import the voice's training checkpoint instead, or build a network with posterior=True",
+            )
+
+    def _check_tokens(self, ids: Tensor, lengths: Tensor) -> None:
+        if not ids.numel() or bool((lengths < 1).any() | (lengths > ids.shape[1]).any()):
+            raise DataError(
+                f"ids of shape {tuple(ids.shape)} with lengths {lengths.tolist()}: each item needs 1 to L tokens",
+                hint="ids are (B, L), lengths (B)",
+            )
+        if bool((ids < 0).any() | (ids >= self.config.vocabulary_size).any()):
+            largest = self.config.vocabulary_size - 1
+            raise DataError(
+                f"ids from {int(ids.min())} to {int(ids.max())}: this VITS has 0 to {largest}",
+                hint="make ids with the frontend of the network's own config",
+            )
 
     def _decode(self, z: Tensor, frames: Tensor, g: Tensor | None) -> Tensor:
         """(B, C, N) -> (B, T); each item at its own length."""
@@ -310,6 +364,12 @@ def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tens
     """
     kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
     return (kl * mask).sum()
+
+
+def _check_scales(**scales: float) -> None:
+    for name, scale in scales.items():
+        if not math.isfinite(scale) or scale < 0 or (name == "length_scale" and not scale):
+            raise DataError(f"{name} is {scale}", hint="it must be finite and positive; noise may also be 0")
 
 
 def _generator(seed: int | None, item: int, device: torch.device) -> torch.Generator:

@@ -50,7 +50,7 @@ def _piper(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
     state = dict(unwrap(state, "state_dict"))
     if any(name.startswith("model_g.") for name in state):
         state = {name.removeprefix("model_g."): value for name, value in state.items() if name.startswith("model_g.")}
-    elif "sid" in state:
+    elif any(name == "sid" or name.startswith(("/", "onnx::")) for name in state):  # names in an ONNX graph
         state = _onnx_names(state)
     quality = _piper_decoder(state)
     audio, inference = config.get("audio", {}), config.get("inference", {})
@@ -68,8 +68,12 @@ def _piper(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
 
 
 def _onnx_names(state: State) -> State:
-    """An exported voice: the embedding is called ``sid``, weight norms are folded, exp(-logs) was folded too."""
-    state["enc_p.emb.weight"] = state.pop("sid")
+    """An exported voice: weight norms are folded, exp(-logs) was folded too.
+
+    The embedding is called ``sid`` in voices of one speaker, after an input that they do not have.
+    """
+    if "sid" in state:
+        state["enc_p.emb.weight"] = state.pop("sid")
     if "/dp/flows.0/Exp_output_0" in state:
         state["dp.flows.0.logs"] = -torch.log(state.pop("/dp/flows.0/Exp_output_0")).reshape(2, 1)
     parts = ("enc_p.", "enc_q.", "flow.", "dp.", "dec.", "emb_g.")
@@ -103,6 +107,10 @@ def _piper_frontend(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _transformers(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
     """``VitsModel``. A decoder saved with its weight norm still applied is folded here."""
+    _require(config, "upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
+    for name, fixed in _TRANSFORMERS_FIXED.items():
+        if config.get(name, fixed) != fixed:
+            raise WeightsError(f"the publisher's config has {name} {config[name]}; our VITS has {fixed} only")
     state = to_folded(_bare(state))
     named: State = {}
     for name, value in state.items():
@@ -133,6 +141,10 @@ def _transformers(state: State, config: Mapping[str, Any]) -> tuple[dict[str, An
     return fields, named
 
 
+_TRANSFORMERS_FIXED = {  # what no tensor's shape would show
+    "leaky_relu_slope": 0.1, "hidden_act": "relu", "layer_norm_eps": 1e-5, "wavenet_dilation_rate": 1,
+    "duration_predictor_flow_bins": 10, "duration_predictor_tail_bound": 5.0,
+}  # fmt: skip
 _TRANSFORMERS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^text_encoder\.embed_tokens\.", "enc_p.emb."),
     (r"^text_encoder\.project\.", "enc_p.proj."),
@@ -207,11 +219,8 @@ def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
 
 def _official_fields(given: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
     """The authors' config, ``data`` and ``model`` sections flattened; widths are read from the tensors themselves."""
-    needed = ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes", "resblock")
-    if missing := [name for name in needed if name not in given]:
-        raise WeightsError(
-            f"the publisher's config does not state {', '.join(missing)}", hint="give its own config.json"
-        )
+    sizes = ("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
+    _require(given, "upsample_rates", *sizes, "resblock")
     embedding = state.get("emb_g.weight")
     heads = {"n_heads": given["n_heads"]} if "n_heads" in given else {}
     frontend = {"frontend": given["frontend"]} if "frontend" in given else {}
@@ -260,6 +269,9 @@ def _mel(given: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> di
     names = {
         "sampling_rate": "sample_rate", "filter_length": "n_fft", "hop_length": "hop_length",
         "win_length": "win_length", "n_mel_channels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
+        "sample_rate": "sample_rate", "n_fft": "n_fft", "hop_size": "hop_length", "win_size": "win_length",
+        "n_mel": "n_mels", "fmin": "fmin", "fmax": "fmax",  # Amphion
+        "fft_size": "n_fft", "num_mels": "n_mels",  # Coqui
     }  # fmt: skip
     fields = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
     bins = (state or {}).get("enc_q.pre.weight")
@@ -279,6 +291,13 @@ def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value)
         else:
             yield str(key).lower(), value
+
+
+def _require(config: Mapping[str, Any], *names: str) -> None:
+    if missing := [name for name in names if name not in config]:
+        raise WeightsError(
+            f"the publisher's config does not state {', '.join(missing)}", hint="give its own config.json"
+        )
 
 
 def _product(rates: Any) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_tts.stochastic_duration import ChannelNorm
@@ -63,15 +62,15 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.padding = ((kernel - 1) // 2, kernel // 2)
-        self.conv_1 = nn.Conv1d(channels, width, kernel)
-        self.conv_2 = nn.Conv1d(width, channels, kernel)
+        self.first = 1 - kernel % 2  # an even kernel reaches one token further to the right
+        self.conv_1 = nn.Conv1d(channels, width, kernel, padding=kernel // 2)
+        self.conv_2 = nn.Conv1d(width, channels, kernel, padding=kernel // 2)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, C, L) -> (B, C, L)."""
-        x = self.drop(torch.relu(self.conv_1(F.pad(x * mask, self.padding))))
-        return self.conv_2(F.pad(x * mask, self.padding)) * mask
+        x = self.drop(torch.relu(self.conv_1(x * mask)[..., self.first :]))
+        return self.conv_2(x * mask)[..., self.first :] * mask
 
 
 class Transformer(nn.Module):
