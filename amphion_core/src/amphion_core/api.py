@@ -16,7 +16,7 @@ _MODULES = {
         "Component", "Dataset", "FeatureExtractor", "Metric", "Score", "TaskFramework", "TextFrontend", "Utterance",
     ),
     "amphion_core.config": (
-        "BaseConfig", "DatasetPart", "FeaturePart", "FrontendConfig", "FrontendPart", "MetricPart", "ModelPart", "Part",
+        "AugmentationPart", "BaseConfig", "DatasetPart", "FeaturePart", "FrontendConfig", "FrontendPart", "MetricPart", "ModelPart", "Part",
         "TrainerPart",
     ),
     "amphion_core.families": (
@@ -24,7 +24,9 @@ _MODULES = {
         "Vocoder", "VoiceConverter",
     ),
     "amphion_core.hooks": ("hookimpl",),
+    "amphion_core.data.batch": ("Batch", "Example"),
     "amphion_core.mel": ("Mel", "MelConfig"),
+    "amphion_core.training.trainer": ("ModelTrainer", "Update", "Validation"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted([*_HOME, "SPOKEN", "v1"])  # pyright: ignore[reportUnsupportedDunderAll]
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         Utterance as Utterance,
     )
     from amphion_core.config import (
+        AugmentationPart as AugmentationPart,
         BaseConfig as BaseConfig,
         DatasetPart as DatasetPart,
         FeaturePart as FeaturePart,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
         Part as Part,
         TrainerPart as TrainerPart,
     )
+    from amphion_core.data.batch import Batch as Batch, Example as Example
     from amphion_core.families import (
         Codec as Codec,
         Codes as Codes,
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     )
     from amphion_core.hooks import hookimpl as hookimpl
     from amphion_core.mel import Mel as Mel, MelConfig as MelConfig
+    from amphion_core.training.trainer import ModelTrainer as ModelTrainer, Update as Update, Validation as Validation
 else:
 
     def __getattr__(name: str) -> Any:

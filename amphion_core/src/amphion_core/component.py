@@ -6,7 +6,7 @@ Letters in every docstring: B batch, C channels, T samples, F mel bands, N frame
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from amphion_core.config import BaseConfig, FrontendConfig
 from amphion_core.errors import DataError
@@ -44,7 +44,13 @@ class Utterance:
 
 
 class Dataset(Component):
-    """A corpus on disk."""
+    """A corpus on disk. ``problems`` are (where, why) of what could not be read, filled by ``utterances``."""
+
+    leakage: ClassVar[Literal["utterance", "recording", "speaker"]] = "recording"  # what no split may cut through
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.problems: list[tuple[str, str]] = []
 
     @abstractmethod
     def utterances(self) -> Iterable[Utterance]:
@@ -94,7 +100,7 @@ class TextFrontend(Component):
 
 
 class TaskFramework(Component):
-    """Inference for one task: a request becomes audio. Training adds ``collate``."""
+    """Inference for one task: a request becomes audio."""
 
     @abstractmethod
     def generate(self, request: Any) -> "Audio":

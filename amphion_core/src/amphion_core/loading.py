@@ -49,6 +49,11 @@ def load(name: str | Path, *, precision: "Precision" = "float32", device: str = 
     return net
 
 
+def load_for_training(name: str) -> Any:
+    """The network of a card, as saving and training want it: weight norms apart. Raises RegistryError, WeightsError."""
+    return _from_card(_card_with_weights(name), download=True)
+
+
 def import_model(
     name: str,
     checkpoint: "str | Path | Mapping[str, Tensor]",

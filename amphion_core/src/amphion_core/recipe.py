@@ -6,14 +6,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from amphion_core import registry, yaml
 from amphion_core.config import BaseConfig, ModelPart, TrainerPart, validate
+from amphion_core.data.config import DataConfig
 from amphion_core.errors import RecipeError, nearest
 from amphion_core.mel import Mel, MelConfig
+from amphion_core.training.config import EngineConfig, OptimConfig
 
 
 class Recipe(BaseConfig):
@@ -23,12 +25,21 @@ class Recipe(BaseConfig):
     audio: Mel | None = Field(
         default=None, description="mel convention handed to every part that states none of its own"
     )
-    data: dict[str, Any] = Field(default_factory=dict, description="corpora and how they are cut, by split")
+    data: DataConfig = Field(default=DataConfig(), description="prepared folders, and how they are cut and mixed")
     model: ModelPart = Field(description="the network that is trained")
     trainer: TrainerPart | None = Field(default=None, description="how it is trained: losses, discriminators")
-    optim: dict[str, Any] = Field(default_factory=dict, description="optimiser and schedule")
-    engine: dict[str, Any] = Field(default_factory=dict, description="steps, batches, precision, checkpoints")
+    optim: OptimConfig = Field(default=OptimConfig(), description="optimiser and schedule")
+    engine: EngineConfig = Field(default=EngineConfig(), description="steps, batches, precision, checkpoints")
     seed: int = Field(default=0, ge=0, description="every random number derives from it")
+
+    @model_validator(mode="after")
+    def _one_mel(self) -> Self:
+        """The recipe's mel and the model's own, where it states one, are the same convention."""
+        theirs = getattr(self.model.config, "mel", None)
+        if self.audio is not None and theirs is not None and (found := self.audio.differences(theirs)):
+            listed = "; ".join(f"{name}: {here} and {there}" for name, (here, there) in found.items())
+            raise ValueError(f"audio and model.mel are different mel conventions ({listed})")
+        return self
 
     def resolved(self) -> str:
         """The YAML text with every default written out, and the mel convention stated once."""

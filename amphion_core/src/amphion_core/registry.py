@@ -37,9 +37,10 @@ BASES = {
     "features": "amphion_core.component:FeatureExtractor",
     "datasets": "amphion_core.component:Dataset",
     "tasks": "amphion_core.component:TaskFramework",
-    "trainers": "amphion_core.component:Component",
+    "trainers": "amphion_core.training.trainer:ModelTrainer",
     "metrics": "amphion_core.component:Metric",
     "frontends": "amphion_core.component:TextFrontend",
+    "augmentations": "amphion_core.component:Augmentation",
 }
 """The kinds of components, each with the base class that a component of it must have."""
 
@@ -141,13 +142,14 @@ def get(kind: str, name: str) -> Any:
     return find(kind, name).load()
 
 
-def name_of(component: type) -> str:
-    """The registry name under which a model class is installed. Raises UnknownComponent."""
+def name_of(component: type, kind: str = "models") -> str:
+    """The registry name under which a class is installed. Raises UnknownComponent."""
     target = f"{component.__module__}:{component.__qualname__}"
-    for ref in refs("models"):
+    for ref in refs(kind):
         if ref.target == target:
             return ref.name
-    raise UnknownComponent(f"{component.__qualname__} is not installed as a model", hint="declare it in pyproject.toml")
+    what = f"{component.__qualname__} is not installed among the {kind}"
+    raise UnknownComponent(what, hint="declare it in pyproject.toml")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The cards of amphion-vocoders: the configurations of the HiFi-GAN paper. No model is imported here.
+"""The cards of amphion-vocoders: configurations of the HiFi-GAN paper and of published discriminators. No model is imported here.
 
 Published weights in the layouts jik876, amphion and transformers are brought in by ``amphion convert vocoder/hifigan``.
 """
@@ -14,4 +14,29 @@ CARDS = [
     Card(name="vocoder/hifigan@v1", title="best quality: 512 channels, 13.9 M parameters"),
     Card(name="vocoder/hifigan@v2", title="small: 128 channels, 0.93 M parameters", config={"channels": 128}),
     Card(name="vocoder/hifigan@v3", title="fast: three stages, 256 channels, 1.46 M parameters", config=_V3),
+    Card(
+        name="discriminator/mpd@amphion",
+        title="8 periods, for singing too: 65.8 M parameters",
+        config={"periods": (2, 3, 5, 7, 11, 17, 23, 37), "last_stride": 3},
+    ),
+    Card(
+        name="discriminator/mpd@nsf",
+        title="7 periods, of NSF-HiFiGAN at 44.1 kHz: 57.5 M parameters",
+        config={"periods": (3, 5, 7, 11, 17, 23, 37)},
+    ),
+    Card(
+        name="discriminator/ms_stftd@amphion",
+        title="hops 256, 512, 256",
+        config={"hops": (256, 512, 256)},
+    ),
+    Card(
+        name="discriminator/ms_sb_cqtd@bigvgan",
+        title="of BigVGAN v2: 128 filters, 4.45 M parameters",
+        config={"filters": 128},
+    ),
+    Card(
+        name="discriminator/ms_sb_cqtd@48k",
+        title="10 octaves, for audio at 44.1 and 48 kHz",
+        config={"sample_rate": 48000, "octaves": 10, "hops": (1024, 512, 512)},
+    ),
 ]

@@ -1,0 +1,43 @@
+"""Train a model by a recipe, in a run folder that can be resumed."""
+
+import argparse
+import os
+from pathlib import Path
+
+from amphion_core.errors import MissingPackage, RecipeError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``amphion train``."""
+    parser.add_argument("recipe", help="a recipe's name (amphion recipes), its path, or a run folder to go on with")
+    parser.add_argument("override", nargs="*", help="changes such as data.root=prepared/voice engine.steps=1000")
+    parser.add_argument("-o", "--out", dest="folder", type=Path, help="the run's folder; default: runs/RECIPE")
+    parser.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; the last line says where the weights are. Exit code 130 when it was interrupted."""
+    from amphion_core import recipe
+
+    source = Path(args.recipe)
+    if (source / "config.yaml").is_file():
+        folder, name = args.folder or source, str(source / "config.yaml")
+    else:
+        folder, name = args.folder or Path("runs") / source.stem, args.recipe
+    read = recipe.read(name, args.override)
+    try:
+        import accelerate  # noqa: F401
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingPackage(f"training needs {error.name}", hint='pip install "amphion-core[train]"') from error
+    from amphion_core.training.run import train
+
+    if args.resume and args.folder is None and not folder.exists():
+        raise RecipeError(f"there is no run {folder} to go on with", hint="leave out --resume to start it")
+    weights = train(read, folder, resume=args.resume)
+    if weights is None:
+        return 130
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"weights: {weights}   curves: tensorboard --logdir {folder}")
+    return 0

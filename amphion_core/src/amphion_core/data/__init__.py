@@ -1,0 +1,1 @@
+"""Data: manifests, features on disk, batch plans, and the loader that trainers read from."""

@@ -1,0 +1,1 @@
+"""Training: what a ModelTrainer states, and the engine that carries it out."""

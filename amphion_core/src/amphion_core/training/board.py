@@ -1,0 +1,54 @@
+"""Curves, audio and pictures for TensorBoard, and the samples as files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from amphion_core.audio import Audio
+
+# Five colours of a perceptually even map from dark to light; what lies between is interpolated.
+_COLOURS = np.array([[13, 8, 70], [110, 20, 120], [200, 60, 90], [250, 150, 40], [250, 250, 165]], np.float32)
+
+
+class Board:
+    """Writes events into ``folder``; what an earlier, longer run wrote after ``step`` is hidden."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = folder
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One point of every curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def samples(self, step: int, audio: dict[str, Tensor], pictures: dict[str, Tensor], rate: int) -> None:
+        """Audio (T,) at ``rate`` Hz, also as ``samples/step-N/NAME.wav``, and pictures (F, N)."""
+        folder = self.folder / "samples" / f"step-{step}"
+        for name, wave in audio.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            samples = wave.detach().float().cpu().clamp(-1, 1)
+            Audio(samples.numpy(), rate).save(folder / f"{name.replace('/', '_')}.wav")
+            self._writer.add_audio(name, samples[None], step, rate)
+        for name, picture in pictures.items():
+            self._writer.add_image(name, colours(picture), step, dataformats="HWC")
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write out what is left."""
+        self._writer.close()
+
+
+def colours(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(F, N) as an image (F, N, 3), low bands at the bottom, the smallest value darkest."""
+    values = picture.detach().float().cpu().numpy()[::-1]
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    part = (values - low) / (high - low or 1.0) * (len(_COLOURS) - 1)
+    below = np.clip(part.astype(int), 0, len(_COLOURS) - 2)
+    mixed = _COLOURS[below] + (part - below)[..., None] * (_COLOURS[below + 1] - _COLOURS[below])
+    image: np.ndarray[Any, np.dtype[np.uint8]] = mixed.astype(np.uint8)
+    return image

@@ -1,0 +1,132 @@
+"""Checkpoints: folders ``step-N`` of safetensors and JSON, whole or not there, every byte accounted for.
+
+::
+
+    step-1000/
+        networks.safetensors     every trained network, ``generator.conv_pre.bias``
+        ema.safetensors          the averages, where there are any
+        optimizers.safetensors   ``generator.12.exp_avg``: the state of a network's 13th trained parameter
+        state.json               position, best score, identity of the run, versions
+        SHA256SUMS               of all the above; ``sha256sum -c SHA256SUMS`` checks them by hand
+
+A folder is written under another name, flushed to the disk and renamed. No pickle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from amphion_core.errors import AmphionError, WeightsError
+
+SUMS = "SHA256SUMS"
+Tensors = Mapping[str, Tensor]
+
+
+def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mapping[str, Any]) -> Path:
+    """Write ``folder/step-N``: a safetensors file for each of ``tensors``, and ``state`` as JSON.
+
+    Raises AmphionError when the disk is full or cannot be written; the checkpoints that are there stay.
+    """
+    from safetensors.torch import save_file
+
+    final, scratch = folder / f"step-{step}", folder / f".step-{step}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+        scratch.mkdir()
+        for name, content in tensors.items():
+            save_file(
+                {key: value.detach().cpu().clone() for key, value in content.items()}, scratch / f"{name}.safetensors"
+            )
+        (scratch / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        sums = "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(scratch.iterdir()))
+        (scratch / SUMS).write_text(sums, encoding="ascii")
+        for path in [*scratch.iterdir(), scratch]:
+            _flush(path)
+        if final.exists():  # a damaged one that resuming passed over
+            shutil.rmtree(final)
+        scratch.rename(final)
+        _flush(folder)
+    except Exception as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise AmphionError(
+            f"the checkpoint of step {step} cannot be written: {error}; the earlier ones are as they were",
+            hint=f"make room (df -h {folder}), then run the same command with --resume",
+        ) from error
+    return final
+
+
+def read(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """A checkpoint's tensors by file and its state, every digest verified. Raises WeightsError when damaged."""
+    from safetensors.torch import load_file
+
+    verify(folder)
+    tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    return tensors, json.loads((folder / "state.json").read_text(encoding="utf-8"))
+
+
+def verify(folder: Path) -> None:
+    """Raises WeightsError unless every file is there and has the digest that was written."""
+    if not (folder / SUMS).is_file():
+        raise WeightsError(f"{folder} is no checkpoint: it has no {SUMS}", hint="name a folder checkpoints/step-N")
+    lines = (folder / SUMS).read_bytes().decode("ascii", "replace").splitlines()
+    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if "state.json" not in stated:
+        raise WeightsError(f"{folder}/{SUMS} is damaged")
+    for name, digest in stated.items():
+        if not (path := folder / name).is_file() or _digest(path) != digest:
+            raise WeightsError(f"{path} is damaged or missing", hint="resume from another checkpoint")
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in ``folder``, newest first."""
+    found = (path.name.removeprefix("step-") for path in folder.glob("step-*"))
+    return sorted((int(name) for name in found if name.isdigit()), reverse=True)
+
+
+def newest(folder: Path, tell: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that is undamaged; ``tell`` hears of every damaged one. None if there is no checkpoint.
+
+    Raises WeightsError when there are checkpoints and all are damaged.
+    """
+    numbers = steps(folder)
+    for step in numbers:
+        path = folder / f"step-{step}"
+        try:
+            verify(path)
+            return path
+        except WeightsError as error:
+            tell(f"{error.message}: the checkpoint of step {step} is passed over")
+    if numbers:
+        raise WeightsError(
+            f"all {len(numbers)} checkpoints of {folder} are damaged", hint="start a new run: --out FOLDER"
+        )
+    return None
+
+
+def prune(folder: Path, *, keep: int, best: int | None) -> None:
+    """Remove all but the newest ``keep`` checkpoints and the best, and what a killed run left half written."""
+    for step in steps(folder)[keep:]:
+        if step != best:
+            shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
+    for partial in folder.glob(".step-*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""The recipe's ``optim`` and ``engine``: update rules and schedules, how long a run goes, what is kept. No torch here."""
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from amphion_core.config import BaseConfig
+
+
+class Schedule(BaseConfig):
+    """The learning rate's factor as a function of the step s, counted from 1; all but plateau have no state.
+
+    =========== ==========================================================================
+    constant    1
+    exponential gamma^floor((s - 1) / every)
+    cosine      floor + (1 - floor) (1 + cos(pi p)) / 2, p the part of ``steps`` that is over
+    noam        sqrt(warmup) min(1 / sqrt(s), s / warmup^1.5), which is 1 at s = warmup
+    plateau     gamma^k, k the number of times that ``patience`` validations brought no better score
+    =========== ==========================================================================
+
+    All but noam are multiplied by min(1, s / warmup).
+    """
+
+    name: Literal["constant", "exponential", "cosine", "noam", "plateau"] = Field(
+        default="constant", description="how the rate changes"
+    )
+    warmup: int = Field(default=0, ge=0, description="steps over which the rate rises from 0")
+    gamma: float | None = Field(default=None, gt=0, le=1, description="factor of exponential and plateau")
+    every: int | None = Field(default=None, gt=0, description="steps between factors of exponential")
+    steps: int | None = Field(default=None, gt=0, description="steps of cosine; null: those of the run")
+    floor: float | None = Field(default=None, ge=0, le=1, description="factor at the end of cosine")
+    patience: int | None = Field(default=None, gt=0, description="validations of plateau without a better score")
+
+    @model_validator(mode="after")
+    def _fields_belong(self) -> Self:
+        belong = {"exponential": {"gamma", "every"}, "cosine": {"steps", "floor"}, "plateau": {"gamma", "patience"}}
+        mine = belong.get(self.name, set())
+        for field in ("gamma", "every", "steps", "floor", "patience"):
+            if field not in mine and getattr(self, field) is not None:
+                raise ValueError(f"{field}: does not belong to the schedule {self.name}")
+        for field in mine - {"steps", "floor"}:
+            if getattr(self, field) is None:
+                raise ValueError(f"{field}: the schedule {self.name} needs it")
+        if self.name == "noam" and not self.warmup:
+            raise ValueError("warmup: the schedule noam needs it")
+        return self
+
+    def factor(self, step: int, total: int, drops: int = 0) -> float:
+        """The factor at ``step`` of a run of ``total`` steps; ``drops`` counts the plateaus met so far."""
+        if self.name == "noam":
+            return math.sqrt(self.warmup) * min(step**-0.5, step * self.warmup**-1.5)
+        rise = min(1.0, step / self.warmup) if self.warmup else 1.0
+        if self.name == "exponential":
+            assert self.gamma and self.every
+            return rise * float(self.gamma ** ((step - 1) // self.every))
+        if self.name == "cosine":
+            floor, part = self.floor or 0.0, min(1.0, step / (self.steps or total))
+            return rise * (floor + (1 - floor) * (1 + math.cos(math.pi * part)) / 2)
+        return rise * float((self.gamma or 1.0) ** drops)
+
+
+class GroupConfig(BaseConfig):
+    """What one network's optimiser has otherwise than the rest; null: as the rest."""
+
+    lr: float | None = Field(default=None, gt=0, description="learning rate")
+    betas: tuple[float, float] | None = Field(default=None, description="decay rates of the moments")
+    weight_decay: float | None = Field(default=None, ge=0, description="decoupled weight decay")
+    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+
+
+class OptimConfig(BaseConfig):
+    """The optimiser, shared by all networks but for ``groups``."""
+
+    name: Literal["adamw", "adam", "radam", "sgd"] = Field(
+        default="adamw", description="update rule, as in torch.optim"
+    )
+    lr: float = Field(default=2e-4, gt=0, description="learning rate before the schedule")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay rates of the moments; sgd: momentum")
+    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight decay, decoupled with adamw")
+    clip: float | None = Field(default=None, gt=0, description="largest norm of a network's gradient; null: no limit")
+    schedule: Schedule = Field(default=Schedule(), description="the rate's factor as a function of the step")
+    groups: dict[str, GroupConfig] = Field(default_factory=dict, description="exceptions by network name")
+    freeze: tuple[str, ...] = Field(
+        default=(), description="patterns of parameters that stay as they are, such as generator.conv_pre.*"
+    )
+
+    def of(self, group: str) -> "OptimConfig":
+        """This config with the exceptions of ``group`` put in."""
+        given = self.groups.get(group)
+        return self.replace(**given.model_dump(exclude_none=True), groups={}) if given else self
+
+
+class EngineConfig(BaseConfig):
+    """How a run goes."""
+
+    steps: int = Field(default=1000, gt=0, description="steps of the whole run")
+    micro_batches: int = Field(default=1, gt=0, description="micro-batches M a step; processes must divide it")
+    precision: Literal["float32", "bf16"] = Field(default="float32", description="bf16: autocast of the forward pass")
+    device: Literal["auto", "cpu"] = Field(default="auto", description="auto: a GPU if there is one")
+    deterministic: bool = Field(default=False, description="refuse operations of the GPU that are not reproducible")
+    log_every: int = Field(default=10, gt=0, description="steps between lines of metrics")
+    validate_every: int = Field(default=1000, gt=0, description="steps between validations")
+    save_every: int | None = Field(default=None, gt=0, description="steps between checkpoints; null: validate_every")
+    keep_last: int = Field(default=3, gt=0, description="checkpoints kept, besides the best")
+    monitor: str | None = Field(default=None, description="validation score that says which checkpoint is best")
+    patience: int | None = Field(
+        default=None, gt=0, description="stop after so many validations without a better score"
+    )
+    ema: dict[str, float] = Field(
+        default_factory=dict, description="networks whose average is kept, each with its decay a step, such as 0.999"
+    )
+    init_from: str | dict[str, str] | None = Field(
+        default=None,
+        description="weights to begin with: a checkpoint of a run, or by network name a card or weights folder",
+    )
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if self.patience and not self.monitor:
+            raise ValueError("patience: needs monitor, the score that is watched")
+        for name, decay in self.ema.items():
+            if not 0 < decay < 1:
+                raise ValueError(f"ema.{name}: {decay} is not between 0 and 1")
+        return self

@@ -1,0 +1,99 @@
+"""What a run shows: the progress bar, lines where there is no terminal, curves and samples. Only the first process."""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from amphion_core.training.board import Board
+from amphion_core.training.processes import Processes
+from amphion_core.training.run_folder import RunFolder
+
+EVERY = 30.0  # seconds between lines where there is no terminal
+
+
+class Report:
+    """Tells the user how a run goes, and writes its curve. Silent in all processes but the first."""
+
+    def __init__(self, run: RunFolder, processes: Processes) -> None:
+        self.run, self.active = run, processes.first
+        self.console = Console(stderr=True, quiet=not self.active)
+        self.live = self.active and sys.stderr.isatty()
+        self._board: Board | None = None
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[shown]}"), TimeRemainingColumn(), console=self.console, disable=not self.live,
+        )  # fmt: skip
+        self._task: Any = None
+        self._told, self._since = 0.0, time.monotonic()
+
+    def start(self, step: int, steps: int, corpus: Any) -> None:
+        """The run begins after ``step``."""
+        if not self.active:
+            return
+        self._board = Board(self.run.path, step)
+        told = f"{len(corpus)} items" + (f", {corpus.left_out} left out for their length" if corpus.left_out else "")
+        self.console.print(f"{'resumed after step ' + str(step) if step else 'starting'}: {told}")
+        self._bar.start()
+        self._task = self._bar.add_task("train", total=steps, completed=step, shown="")
+        self._since = time.monotonic()
+
+    def warn(self, text: str) -> None:
+        """Something the user should know, that does not stop the run."""
+        self.console.print(f"warning: {text}", style="yellow", highlight=False)
+
+    def progress(self, step: int, lines: list[dict[str, Any]], seconds: float) -> None:
+        """Steps up to ``step`` are done: lines of the curve, and the seconds of audio in this process's share."""
+        if not self.active:
+            return
+        self.run.add(lines)
+        now = time.monotonic()
+        speed, self._since = seconds / max(1e-9, now - self._since), now
+        losses = "  ".join(
+            f"{k.removesuffix('/loss')} {v:.3f}" for k, v in (lines[-1] if lines else {}).items() if k.endswith("/loss")
+        )
+        shown = f"{losses}  {speed:.1f} s audio/s"
+        self._bar.update(self._task, completed=step, shown=shown, description="train")
+        if not self.live and lines and now - self._told > EVERY:
+            self._told = now
+            self.console.print(f"step {step}: {shown}", highlight=False)
+        for line in lines if self._board else ():
+            self._board.scalars(line["step"], {k: v for k, v in line.items() if k != "step"})  # type: ignore[union-attr]
+
+    def validating(self, items: int) -> None:
+        """``items`` have been validated."""
+        self._bar.update(self._task, description=f"validate {items}") if self.active else None
+
+    def validated(
+        self, step: int, scores: dict[str, float], *, best: bool, audio: Any, pictures: Any, rate: int
+    ) -> None:
+        """A validation is over."""
+        if not self.active or self._board is None:
+            return
+        named = {f"dev/{name}": value for name, value in scores.items()}
+        self.run.add([{"step": step} | named])
+        self._board.scalars(step, named)
+        self._board.samples(step, audio, pictures, rate)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        self.console.print(f"step {step}: {shown}{'  (best)' if best else ''}", highlight=False)
+        self._since = time.monotonic()
+
+    def saved(self, path: Any) -> None:
+        """A checkpoint is on the disk."""
+        self._bar.update(self._task, description="train")
+
+    def finish(self, step: int, *, interrupted: bool) -> None:
+        """The loop has ended after ``step``."""
+        self.close()
+        if interrupted:
+            self.console.print(f"stopped after step {step}; go on with the same command and --resume", highlight=False)
+
+    def close(self) -> None:
+        """Put the terminal in order and write out the events."""
+        if self.active:
+            self._bar.stop()
+            if self._board is not None:
+                self._board.close()
+                self._board = None

@@ -1,0 +1,1 @@
+"""Discriminators: networks that tell recordings from generated audio. Needed in training only."""

@@ -1,0 +1,13 @@
+"""What every discriminator asks of its input."""
+
+from torch import Tensor
+
+from amphion_core.errors import AudioError
+
+
+def check_wave(wave: Tensor, *, shortest: int) -> None:
+    """Raises AudioError unless ``wave`` is (B, 1, T) with at least ``shortest`` samples."""
+    if wave.ndim != 3 or wave.shape[1] != 1:
+        raise AudioError(f"a wave of shape {tuple(wave.shape)}: discriminators take (B, 1, T)", hint="wave[:, None]")
+    if wave.shape[2] < shortest:
+        raise AudioError(f"{wave.shape[2]} samples are too few: at least {shortest}", hint="raise data.crop")

@@ -1,0 +1,105 @@
+"""Multi-period discriminator: the wave folded at several periods, each judged by 2-D convolutions along time.
+
+Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.3.
+Layouts read: "jik876" (HiFi-GAN), "nvidia" (BigVGAN), "amphion" (set ``last_stride`` 3). Deviations: none.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from amphion_core.api import BaseConfig, Discriminator
+from amphion_vocoders.discriminators import layouts
+from amphion_vocoders.discriminators.checks import check_wave
+
+SLOPE = 0.1
+
+
+class MPD(Discriminator):
+    """Multi-period discriminator: wave (B, 1, T) -> a score map for each period, and its feature maps."""
+
+    class Config(BaseConfig):
+        """The defaults are the paper's."""
+
+        periods: tuple[int, ...] = Field(
+            default=(2, 3, 5, 7, 11), min_length=1, description="samples of each folding; primes overlap least"
+        )
+        channels: int = Field(default=32, gt=0, description="channels of the first convolution; the last have 32 times")
+        last_stride: int = Field(default=1, gt=0, description="stride of the fifth convolution; 3 in Amphion's weights")
+
+    config: Config
+    layouts = ("jik876", "nvidia", "amphion")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        judges = (_Period(period, config.channels, config.last_stride) for period in config.periods)
+        self.discriminators = nn.ModuleList(judges)
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """Two periods, 2 channels."""
+        return cls.Config(periods=(2, 3), channels=2)
+
+    def example_inputs(self) -> dict[str, Any]:
+        """A tenth of a second."""
+        return {"wave": layouts.example_wave()}
+
+    def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T', p), one entry a period.
+
+        Raises AudioError for another shape, and for fewer samples than the longest period.
+        """
+        check_wave(wave, shortest=max(self.config.periods) + 1)
+        found = [judge(wave) for judge in self.discriminators]
+        return [score for score, _ in found], [features for _, features in found]
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """A published discriminator as (Config, state dict). Raises WeightsError."""
+        if layout not in cls.layouts:
+            return super().import_state_dict(state, layout=layout, config=config)
+        tensors = layouts.own(state, "mpd", "MultiPeriodDiscriminator")
+        given = layouts.leaves(config)
+        count = layouts.count(tensors, "discriminators.")
+        periods = given.get("mpd_reshapes", given.get("periods", (2, 3, 5, 7, 11, 17, 23, 37)[:count]))
+        first = tensors.get("discriminators.0.convs.0.bias")
+        channels = 32 if first is None else len(first)
+        stride = given.get("last_stride", 3 if layout == "amphion" else 1)
+        return cls.Config(periods=tuple(periods), channels=channels, last_stride=stride), tensors
+
+
+class _Period(nn.Module):
+    """The judge of one period."""
+
+    def __init__(self, period: int, channels: int, last_stride: int) -> None:
+        super().__init__()
+        self.period = period
+        widths = (1, channels, 4 * channels, 16 * channels, 32 * channels, 32 * channels)
+        strides = (3, 3, 3, 3, last_stride)
+        self.convs = nn.ModuleList(
+            weight_norm(nn.Conv2d(before, after, (5, 1), (stride, 1), (2, 0)))
+            for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        self.conv_post = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 1, T) -> scores (B, S), feature maps."""
+        x = fold(wave, self.period)
+        features = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), SLOPE)
+            features.append(x)
+        x = self.conv_post(x)
+        return x.flatten(1), [*features, x]
+
+
+def fold(wave: Tensor, period: int) -> Tensor:
+    """(B, 1, T) -> (B, 1, T', period): sample t stands at row t // period; the end is mirrored to fill the last row."""
+    x = F.pad(wave, (0, -wave.shape[2] % period), "reflect")
+    return x.unflatten(2, (-1, period))

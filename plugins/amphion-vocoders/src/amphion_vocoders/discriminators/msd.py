@@ -1,0 +1,120 @@
+"""Multi-scale discriminator: the wave and its averages at half and quarter rate, judged by grouped 1-D convolutions.
+
+Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A.
+Layouts read: "jik876". Deviations: the power iteration of the first scale's spectral norm runs once after each update of
+the weights (``after_update``), not in every forward pass: so that forward changes nothing, and training is the same on
+one process and on many, and continues exactly.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+from amphion_core.api import BaseConfig, Discriminator
+from amphion_vocoders.discriminators import layouts
+from amphion_vocoders.discriminators.checks import check_wave
+
+SLOPE = 0.1
+# (kernel, stride, groups) and channels relative to the first convolution's
+_CONVS = ((15, 1, 1, 1), (41, 2, 4, 1), (41, 2, 16, 2), (41, 4, 16, 4), (41, 4, 16, 8), (41, 1, 16, 8), (5, 1, 1, 8))
+
+
+class MSD(Discriminator):
+    """Multi-scale discriminator: wave (B, 1, T) -> a score map for each scale, and its feature maps."""
+
+    class Config(BaseConfig):
+        """The defaults are HiFi-GAN's."""
+
+        scales: int = Field(default=3, gt=0, description="scales; each has half the rate of the one before")
+        channels: int = Field(
+            default=128, gt=0, multiple_of=16, description="channels of the first convolution; the last have 8 times"
+        )
+
+    config: Config
+    layouts = ("jik876",)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.discriminators = nn.ModuleList(_Scale(config.channels, first=n == 0) for n in range(config.scales))
+        self.pool = nn.AvgPool1d(4, 2, padding=2)  # the padding counts, as published
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """Two scales, 16 channels."""
+        return cls.Config(scales=2, channels=16)
+
+    def example_inputs(self) -> dict[str, Any]:
+        """A tenth of a second."""
+        return {"wave": layouts.example_wave()}
+
+    def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T'), one entry a scale. Raises AudioError for a shape."""
+        check_wave(wave, shortest=2 ** len(self.discriminators))
+        scores, features = [], []
+        for place, judge in enumerate(self.discriminators):
+            wave = self.pool(wave) if place else wave
+            score, maps = judge(wave)
+            scores.append(score)
+            features.append(maps)
+        return scores, features
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module, but the spectral norms iterate in ``after_update`` alone."""
+        super().train(mode)
+        for conv in self._spectral():
+            conv.parametrizations.weight.eval()
+        return self
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """One power iteration of every spectral norm towards the present weights; the trainer's engine calls it."""
+        for conv in self._spectral():
+            norm = conv.parametrizations.weight[0]
+            matrix = conv.parametrizations.weight.original.flatten(1)
+            norm._v.copy_(F.normalize(matrix.T @ norm._u, dim=0))
+            norm._u.copy_(F.normalize(matrix @ norm._v, dim=0))
+
+    def _spectral(self) -> list[Any]:
+        first: Any = self.discriminators[0]
+        return [*first.convs, first.conv_post]
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """A published discriminator as (Config, state dict). Raises WeightsError."""
+        if layout not in cls.layouts:
+            return super().import_state_dict(state, layout=layout, config=config)
+        tensors = layouts.own(state, "msd", "MultiScaleDiscriminator")
+        first = tensors.get("discriminators.0.convs.0.bias")
+        channels = 128 if first is None else len(first)
+        scales = layouts.count(tensors, "discriminators.")
+        return cls.Config(scales=max(1, scales), channels=channels), layouts.spectral(tensors)
+
+
+class _Scale(nn.Module):
+    """The judge of one scale; the first is spectrally normalised."""
+
+    def __init__(self, channels: int, *, first: bool) -> None:
+        super().__init__()
+        norm: Any = spectral_norm if first else weight_norm
+        self.convs, before = nn.ModuleList(), 1
+        for kernel, stride, groups, width in _CONVS:
+            conv = nn.Conv1d(before, width * channels, kernel, stride, kernel // 2, groups=groups)
+            self.convs.append(norm(conv))
+            before = width * channels
+        self.conv_post = norm(nn.Conv1d(before, 1, 3, padding=1))
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 1, T) -> scores (B, S), feature maps."""
+        x, features = wave, []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), SLOPE)
+            features.append(x)
+        x = self.conv_post(x)
+        return x.flatten(1), [*features, x]

@@ -1,0 +1,1 @@
+"""Recipes: ``amphion recipes`` lists them, ``amphion recipes NAME`` prints one with every default."""

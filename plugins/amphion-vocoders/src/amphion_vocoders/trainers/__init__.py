@@ -1,0 +1,1 @@
+"""How the plugin's models are trained."""
