@@ -1,1 +1,1 @@
-"""Features of audio: mel and linear spectrograms in torch, batched, on any device."""
+"""Features of audio: mel and linear spectrograms and energy in torch, and F0 by several trackers."""

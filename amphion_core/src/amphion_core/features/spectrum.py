@@ -34,7 +34,7 @@ def framewise(
 
     Raises AudioError for another shape than (B, T), and for items shorter than ``mel.shortest`` samples.
     """
-    _check(wave, mel, lengths)
+    check_wave(wave, mel, lengths)
     with torch.autocast(wave.device.type, enabled=False):
         frames = _pad(wave.float(), mel, lengths).unfold(-1, mel.n_fft, mel.hop_length)  # (B, N, n_fft), a view
         shape = (len(frames), dim, mel.frames(wave.shape[1]))
@@ -76,7 +76,8 @@ def _magnitudes(frames: Tensor, mel: MelConfig, bins: int) -> Tensor:
     return energy if mel.power == 2 else energy.pow(mel.power / 2)
 
 
-def _check(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
+def check_wave(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
+    """Raises AudioError for what `framewise` refuses."""
     if wave.ndim != 2 or not wave.is_floating_point():
         found = f"{str(wave.dtype).removeprefix('torch.')} of shape {tuple(wave.shape)}"
         raise AudioError(f"a wave must be floats of shape (B, T), not {found}", hint="wave[None] makes a batch of one")
