@@ -13,11 +13,12 @@ _MODULES = {
     "amphion_core.audio": ("Audio",),
     "amphion_core.cards": ("Card",),
     "amphion_core.component": (
-        "Component", "Dataset", "FeatureExtractor", "Metric", "Score", "TaskFramework", "TextFrontend", "Utterance",
+        "Augmentation", "Component", "Dataset", "FeatureExtractor", "Metric", "Score", "TaskFramework", "TextFrontend",
+        "Utterance",
     ),
     "amphion_core.config": (
-        "AugmentationPart", "BaseConfig", "DatasetPart", "FeaturePart", "FrontendConfig", "FrontendPart", "MetricPart", "ModelPart", "Part",
-        "TrainerPart",
+        "AugmentationConfig", "AugmentationPart", "BaseConfig", "DatasetPart", "FeaturePart", "FrontendConfig",
+        "FrontendPart", "MetricPart", "ModelPart", "Part", "TrainerPart",
     ),
     "amphion_core.families": (
         "Codec", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Synthesis", "TextToAudio", "TextToSpeech",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
     from amphion_core.cards import Card as Card
     from amphion_core.component import (
+        Augmentation as Augmentation,
         Component as Component,
         Dataset as Dataset,
         FeatureExtractor as FeatureExtractor,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         Utterance as Utterance,
     )
     from amphion_core.config import (
+        AugmentationConfig as AugmentationConfig,
         AugmentationPart as AugmentationPart,
         BaseConfig as BaseConfig,
         DatasetPart as DatasetPart,

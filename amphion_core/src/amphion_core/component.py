@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from amphion_core.config import BaseConfig, FrontendConfig
-from amphion_core.errors import DataError
+from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig
+from amphion_core.errors import AudioError, DataError
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
     from torch import Tensor
 
-    from amphion_core.audio import Audio
+    from amphion_core.audio import Audio, Samples
 
 
 class Component(ABC):
@@ -67,6 +68,32 @@ class FeatureExtractor(Component):
     @abstractmethod
     def extract(self, wave: "Tensor", lengths: "Tensor | None" = None) -> "Tensor":
         """(B, T) -> (B, dim, N); ``lengths`` (B) are the valid samples, frames beyond an item's own are 0."""
+
+
+class Augmentation(Component):
+    """A random change of a recording, so that a model trained on few hears many."""
+
+    Config: ClassVar[type[AugmentationConfig]]
+    keeps_length: ClassVar[bool]  # False: text and sound stay in step only if they are aligned anew
+
+    @abstractmethod
+    def change(self, samples: "Samples", sample_rate: int, random: "Generator") -> "Samples":
+        """Mono samples (T,), T > 0, -> (T',), with every draw from ``random``; the input is left as it is."""
+
+    def apply(self, samples: "Samples", sample_rate: int, random: "Generator") -> "Samples":
+        """Mono samples (T,) -> (T',), float32: changed with the config's probability, else the same.
+
+        One state of ``random`` gives one result; nothing else is random. T' = T where ``keeps_length``. Samples beyond
+        full scale are left so. Raises AudioError for samples that are not (T,), or none.
+        """
+        import numpy as np
+
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1 or not samples.size:
+            raise AudioError(f"samples of shape {samples.shape}: an augmentation takes (T,), T > 0")
+        if random.random() >= self.config.probability:
+            return samples
+        return np.asarray(self.change(samples, sample_rate, random), np.float32)
 
 
 class TextFrontend(Component):

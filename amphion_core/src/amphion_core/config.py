@@ -37,6 +37,12 @@ class FrontendConfig(BaseConfig):
     end: str | None = Field(default=None, description="symbol after the text; null: none")
 
 
+class AugmentationConfig(BaseConfig):
+    """What every augmentation has. An augmentation's own ``Config`` is a subclass."""
+
+    probability: float = Field(default=1.0, ge=0, le=1, description="share of recordings that are changed")
+
+
 class Part:
     """A component held in another component's config: a registry name and the config to build it from.
 
@@ -160,6 +166,12 @@ class MetricPart(Part):
     """A metric (kind ``metrics``) inside a config."""
 
     kind = "metrics"
+
+
+class AugmentationPart(Part):
+    """A random change of recordings (kind ``augmentations``) inside a config."""
+
+    kind = "augmentations"
 
 
 def validate(

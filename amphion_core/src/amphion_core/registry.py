@@ -35,6 +35,7 @@ from amphion_core.errors import (
 BASES = {
     "models": "amphion_core.families:ModelArchitecture",
     "features": "amphion_core.component:FeatureExtractor",
+    "augmentations": "amphion_core.component:Augmentation",
     "datasets": "amphion_core.component:Dataset",
     "tasks": "amphion_core.component:TaskFramework",
     "trainers": "amphion_core.training.trainer:ModelTrainer",

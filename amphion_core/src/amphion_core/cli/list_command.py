@@ -1,4 +1,4 @@
-"""List installed components: models, features, tasks, metrics, frontends, and pretrained weights."""
+"""List installed components: models, features, augmentations, tasks, metrics, frontends, and pretrained weights."""
 
 import argparse
 import json

@@ -117,7 +117,7 @@ def interpolate_f0(f0: Tensor) -> Tensor:
 
     Before the first voiced frame and after the last their values hold; a row without any voice stays 0.
 
-    >>> interpolate_f0(torch.tensor([0.0, 100.0, 0.0, 400.0, 0.0]))
+    >>> interpolate_f0(torch.tensor([0.0, 100.0, 0.0, 400.0, 0.0])).round()
     tensor([100., 100., 200., 400., 400.])
     """
     count = f0.shape[-1]

@@ -1,4 +1,4 @@
-"""The checks of features, text frontends, metrics and datasets."""
+"""The checks of features, augmentations, text frontends, metrics and datasets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amphion_core.api import Audio
+from amphion_core.api import Audio, AugmentationConfig
 from amphion_core.errors import DataError
 from amphion_core.registry import ComponentRef
 from amphion_core.testing.checks import Check, CheckFailed, example_config, require
@@ -35,6 +35,30 @@ def check_feature(ref: ComponentRef) -> None:
     require(
         bool(torch.isfinite(extractor.extract(torch.zeros(1, rate))).all()), "silence gives numbers that are not finite"
     )
+
+
+def check_augmentation(ref: ComponentRef) -> None:
+    """One seed, one result; finite float32; the length as declared; nothing happens with probability 0."""
+    component = ref.load()
+    require(isinstance(getattr(component, "keeps_length", None), bool), "keeps_length is not declared")
+    config = example_config(ref)
+    require(isinstance(config, AugmentationConfig), "Config is not a subclass of amphion_core.api.AugmentationConfig")
+    rate, augmentation = 24000, component(config.replace(probability=1.0))
+    times = np.arange(rate // 2) / rate
+    wave = np.asarray(sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20)) * 0.1, np.float32)
+    for samples in (wave, np.zeros_like(wave), wave[:1]):
+        before = samples.copy()
+        made, again = (augmentation.apply(samples, rate, np.random.default_rng(7)) for _ in range(2))
+        require(np.array_equal(samples, before), "the samples given to apply are changed")
+        require(made.dtype == np.float32 and made.ndim == 1, f"apply gives {made.dtype} of shape {made.shape}")
+        require(made.size and np.isfinite(made).all(), f"{len(samples)} samples become none, or not finite")
+        require(np.array_equal(made, again), "two generators with one seed give two results")
+        require(
+            not component.keeps_length or made.shape == samples.shape,
+            f"keeps_length, and {len(samples)} samples become {len(made)}",
+        )
+    never = component(config.replace(probability=0.0))
+    require(np.array_equal(never.apply(wave, rate, np.random.default_rng(7)), wave), "probability 0 changes samples")
 
 
 def check_frontend(ref: ComponentRef) -> None:
@@ -101,6 +125,7 @@ def check_dataset(ref: ComponentRef) -> None:
 
 KIND: dict[str, tuple[Check, ...]] = {
     "features": (check_feature,),
+    "augmentations": (check_augmentation,),
     "frontends": (check_frontend,),
     "metrics": (check_metric,),
     "datasets": (check_dataset,),

@@ -1,0 +1,92 @@
+"""Noise: white, pink, or pieces of recordings, added at a signal-to-noise ratio. Keeps the length."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import Field, model_validator
+
+from amphion_core.audio import FORMATS, Audio, Samples
+from amphion_core.component import Augmentation
+from amphion_core.config import AugmentationConfig
+from amphion_core.errors import AudioError, DataError
+
+
+class Noise(Augmentation):
+    """(T,) -> (T,). Signal and noise are compared by their mean power over all T samples, pauses included.
+
+    Where the samples, or the piece of a recording, are silent there is no ratio, and the samples stay the same.
+    """
+
+    class Config(AugmentationConfig):
+        """The kind of noise and the range, from which ratios are drawn uniformly."""
+
+        low: float = Field(default=10.0, description="smallest signal-to-noise ratio, dB")
+        high: float = Field(default=40.0, description="largest signal-to-noise ratio, dB")
+        color: Literal["white", "pink"] = Field(
+            default="white", description="white: as much power at each Hz; pink: in each octave"
+        )
+        folder: str | None = Field(
+            default=None, description="folder of audio files, searched in depth, to take noise from instead; null: none"
+        )
+
+        @model_validator(mode="after")
+        def _is_a_range(self) -> Self:
+            if self.low > self.high:
+                raise ValueError(f"low: {self.low} dB is above high {self.high} dB")
+            return self
+
+    config: Config
+    keeps_length = True
+
+    def change(self, samples: Samples, sample_rate: int, random: Generator) -> Samples:
+        """Draws the ratio and the noise. Raises DataError for a folder without audio, AudioError for a bad file."""
+        ratio = random.uniform(self.config.low, self.config.high)
+        noise: np.ndarray[Any, Any]
+        if self.config.folder is not None:
+            noise = self._recorded(len(samples), sample_rate, random)
+        else:
+            noise = random.standard_normal(len(samples))
+            if self.config.color == "pink":
+                noise = pink(noise)
+        power, added = (float(np.square(each, dtype=np.float64).mean()) for each in (samples, noise))
+        if not power or not added:
+            return samples
+        return samples + noise * np.sqrt(power / added / 10 ** (ratio / 10))
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        folder = Path(str(self.config.folder))
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS)
+        if not files:
+            raise DataError(f"there is no audio in {folder}", hint=f"known formats: {', '.join(FORMATS)}")
+        return files
+
+    def _recorded(self, size: int, rate: int, random: Generator) -> Samples:
+        """A piece of a file, from a place drawn at random, (size,); a file that is too short is repeated."""
+        import soundfile
+
+        path = self._files[int(random.integers(len(self._files)))]
+        try:
+            with soundfile.SoundFile(path) as file:
+                wanted = int(np.ceil(size * file.samplerate / rate)) + 1
+                file.seek(int(random.integers(max(1, file.frames - wanted + 1))))
+                piece = Audio(file.read(wanted, dtype="float32", always_2d=True).T, file.samplerate)
+        except (RuntimeError, OSError) as error:  # soundfile's errors are RuntimeErrors
+            raise AudioError(f"{path} is not readable audio: {error}", hint="remove it from the folder") from error
+        noise = piece.mono().resample(rate).samples
+        if not noise.size or not np.isfinite(noise).all():
+            raise AudioError(f"{path} holds no samples, or some that are not finite", hint="remove it from the folder")
+        return np.resize(noise, size)
+
+
+def pink(white: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """White noise (T,) -> pink (T,): the power falls as 1 / f; no constant part, unless T = 1."""
+    if len(white) == 1:
+        return white
+    spectrum = np.fft.rfft(white)
+    spectrum[0] = 0
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    return np.fft.irfft(spectrum, len(white))
