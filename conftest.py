@@ -49,3 +49,28 @@ def published_layout():
         return {name: tuple(int(size) for size in shape.split(",") if size != "-") for name, shape in lines}
 
     return read
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Writes a prepared folder of waves: ``prepared({"train": {"a": samples, ...}, "dev": {...}}, rate=16000)``."""
+    import soundfile
+
+    from amphion_core import yaml
+    from amphion_core.component import Utterance
+    from amphion_core.data.manifest import Record
+
+    def write(splits, rate=16000, name="prepared"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for split, clips in splits.items():
+            lines = []
+            for id, samples in clips.items():
+                soundfile.write(folder / f"{id}.wav", samples, rate, subtype="FLOAT")
+                utterance = Utterance(id, f"{id}.wav", len(samples) / rate, split=split)
+                lines.append(Record(utterance, rate, f"digest-{id}").line() + "\n")
+            (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+        (folder / "dataset.yaml").write_text(yaml.dump({"root": str(folder)}), encoding="utf-8")
+        return folder
+
+    return write

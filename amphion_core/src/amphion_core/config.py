@@ -138,12 +138,6 @@ class FeaturePart(Part):
     kind = "features"
 
 
-class AugmentationPart(Part):
-    """A change of training audio (kind ``augmentations``) inside a config."""
-
-    kind = "augmentations"
-
-
 class FrontendPart(Part):
     """A text frontend (kind ``frontends``) inside a config."""
 

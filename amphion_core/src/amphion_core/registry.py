@@ -41,7 +41,6 @@ BASES = {
     "trainers": "amphion_core.training.trainer:ModelTrainer",
     "metrics": "amphion_core.component:Metric",
     "frontends": "amphion_core.component:TextFrontend",
-    "augmentations": "amphion_core.component:Augmentation",
 }
 """The kinds of components, each with the base class that a component of it must have."""
 

@@ -7,6 +7,7 @@ taken from another place of the order in every epoch, so that it is not always t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def plan_epoch(
         chosen, seconds = np.tile(chosen, repeats), np.tile(seconds, repeats)
     order = np.argsort(seconds * random.uniform(1 - jitter, 1 + jitter, len(seconds)), kind="stable")
     cuts = _cut(seconds[order], budget, largest=len(order) // micro_batches)
-    batches = [chosen[order[start:end]] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    batches = [chosen[order[start:end]] for start, end in pairwise(cuts)]
     spare = len(batches) % micro_batches
     first = int(random.integers(len(batches) - spare + 1))
     del batches[first : first + spare]

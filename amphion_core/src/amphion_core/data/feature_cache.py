@@ -2,9 +2,8 @@
 
 The name of a shard is the hash of the extractor's name, version and config, and of the digests and spans of its
 utterances' audio, so a stale feature cannot be read: it has another name. Shards appear whole, so an interrupted
-extraction goes on where it stopped; no index is kept. safetensors, because the toolkit stores its weights in it already:
-its header gives random access to a slice of one array through a mapped file, without any code of ours, and a million
-utterances are two thousand files.
+extraction goes on where it stopped; no index is kept. safetensors, because the toolkit stores weights in it already: it
+gives random access to a slice of one array through a mapped file, and a million utterances are two thousand files.
 """
 
 import hashlib

@@ -146,7 +146,7 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
 
 
 def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, float]:
-    """(rate, digest of the file, clipped, seconds) of an utterance. Raises DataError with the reason to leave it out."""
+    """Rate, digest of the file, whether clipped, seconds. Raises DataError with the reason to leave it out."""
     import soundfile
 
     try:

@@ -1,5 +1,6 @@
 """Reading audio for training: spans of files, by seeking, at the rate that is asked for. No torch here."""
 
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -69,20 +70,20 @@ class Reader:
         return samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32)
 
     def _resampled(self, file: Any, utterance: Utterance, rate: int, start: int, length: int | None) -> Samples:
-        """A span read with a margin at the file's own rate, then brought to ``rate``."""
+        """A span read with a margin at the file's own rate, from a sample that both rates have, then resampled."""
         import soxr
 
-        whole = round(utterance.duration * rate)
-        length = whole - start if length is None else length
-        before = min(start / rate, _MARGIN)
-        from_second = utterance.start + start / rate - before
-        seconds = before + length / rate + _MARGIN
-        offset, count = round(from_second * file.samplerate), round(seconds * file.samplerate) + 1
-        samples = soxr.resample(self._span(file, offset, count), file.samplerate, rate)
-        first = round((utterance.start * rate + start) - offset * rate / file.samplerate)
+        length = round(utterance.duration * rate) - start if length is None else length
+        common = math.gcd(rate, file.samplerate)
+        old, new = file.samplerate // common, rate // common  # every old samples of the file are new ones of ours
+        wanted = round(utterance.start * rate) + start
+        place = max(0, wanted - round(_MARGIN * rate)) // new
+        first = wanted - place * new
+        count = math.ceil((first + length) / new * old + _MARGIN * file.samplerate)
+        samples = soxr.resample(self._span(file, place * old, count), file.samplerate, rate)
         cut: Samples = samples[first : first + length]
-        # rounding of the two rates may miss the last sample of a file
-        return np.pad(cut, (0, length - len(cut))) if 0 < length - len(cut) <= 2 else cut
+        missing = length - len(cut)  # rounding of the two rates may miss the last sample of a file
+        return np.pad(cut, (0, missing)) if 0 < missing <= 2 else cut
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_files": OrderedDict()}  # open files stay in their process

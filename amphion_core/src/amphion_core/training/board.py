@@ -19,7 +19,7 @@ class Board:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One point of every curve."""

@@ -1,4 +1,4 @@
-"""The recipe's ``optim`` and ``engine``: update rules and schedules, how long a run goes, what is kept. No torch here."""
+"""The recipe's ``optim`` and ``engine``: update rules, schedules, how long a run goes. No torch here."""
 
 import math
 from typing import Literal, Self

@@ -20,11 +20,11 @@ from amphion_core.data.batch import Batch, add_counts
 from amphion_core.data.loader import Corpus, MicroBatch, Position, training_batches, validation_batches
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.recipe import Recipe
-from amphion_core.training import checkpoint, initial
+from amphion_core.training import initial, resume
 from amphion_core.training.optim import freeze, optimizer
 from amphion_core.training.processes import Processes
 from amphion_core.training.report import Report
-from amphion_core.training.run_folder import RunFolder, environment
+from amphion_core.training.run_folder import RunFolder
 from amphion_core.training.trainer import ModelTrainer, Update, Validation
 
 SHOWN = 3  # validation items whose audio and pictures are kept
@@ -34,18 +34,22 @@ VALIDATION = 1 << 32  # in place of the step number where validation derives its
 class Engine:
     """One run. ``train`` goes from where the run folder stands to the recipe's last step."""
 
-    def __init__(self, recipe: Recipe, trainer: ModelTrainer, corpus: Corpus, dev: Corpus | None, run: RunFolder, processes: Processes) -> None:  # fmt: skip
+    def __init__(
+        self, recipe: Recipe, trainer: ModelTrainer, corpus: Corpus, dev: Corpus | None, run: RunFolder,
+        processes: Processes,
+    ) -> None:  # fmt: skip
         self.recipe, self.trainer, self.corpus, self.dev, self.run = recipe, trainer, corpus, dev, run
         self.config, self.processes, self.device = recipe.engine, processes, processes.device
         if self.config.micro_batches % processes.world:
             count = f"{self.config.micro_batches} micro-batches"
             raise RecipeError(f"engine.micro_batches: {count} a step cannot be shared by {processes.world} processes")
         self.networks = {name: network.to(self.device).train() for name, network in trainer.networks().items()}
-        for module in trainer.frozen().values():
-            module.to(self.device).eval().requires_grad_(False)
+        self.frozen = {}  # what a run relies on and does not store, by the digest of its weights
+        for name, module in trainer.frozen().items():
+            self.frozen[name] = initial.digest(module.to(self.device).eval().requires_grad_(False))
         self.position = Position()
         self.best: dict[str, Any] = {"step": None, "score": None, "waited": 0, "drops": 0, "since_drop": 0}
-        self.stopping = False
+        self.asked = self.stopping = False  # to stop: this process was asked; all have agreed
         initial.load(self.networks, recipe.engine.init_from)
         freeze(self.networks, recipe.optim.freeze)
         if unknown := [*(self.config.ema.keys() | recipe.optim.groups.keys()) - self.networks.keys()]:
@@ -73,7 +77,7 @@ class Engine:
 
     def train(self, report: Report) -> None:
         """All steps that are left. Raises AmphionError: a loss that is not finite, an item that cannot be read."""
-        self.restore(report)
+        resume.restore(self, report)
         c, world, pending = self.config, self.processes.world, []
         batches = training_batches(
             self.corpus, self.trainer.collate, self.position, micro_batches=c.micro_batches,
@@ -82,6 +86,8 @@ class Engine:
         self._stop_on_signals()
         report.start(self.position.step - 1, c.steps, self.corpus)
         for step in range(self.position.step, c.steps + 1):
+            if self.stopping or (c.patience and self.best["waited"] >= c.patience):
+                break
             group = [next(batches) for _ in range(c.micro_batches // world)]
             position = group[0][0].position
             assert position.step == step
@@ -95,9 +101,7 @@ class Engine:
             if validate:
                 self.validate(step, report)
             if save:
-                self.save(report)
-            if last or (c.patience and self.best["waited"] >= c.patience):
-                break
+                resume.save(self, report)
         report.finish(self.position.step - 1, interrupted=self.stopping and self.position.step <= c.steps)
 
     def step(self, step: int, group: list[tuple[MicroBatch, Batch]]) -> tuple[dict[str, Tensor], list[str], int]:
@@ -122,11 +126,11 @@ class Engine:
             groups = {update.group if update else None for update in updates}
             if len(groups) != 1:
                 raise RuntimeError(f"step {step}: micro-batches yield different updates, {groups}")
-            if (name := groups.pop()) is None:
+            if (group_name := groups.pop()) is None:
                 break
-            norm = self._update(name, logging=step % self.config.log_every == 0)
+            norm = self._update(group_name, logging=step % self.config.log_every == 0)
             if norm is not None:  # the same in every process, and logs are summed
-                logs[f"{name}/gradient_norm"] = norm.float() if self.processes.first else torch.zeros_like(norm)
+                logs[f"{group_name}/gradient_norm"] = norm.float() if self.processes.first else torch.zeros_like(norm)
         self._average()
         return logs, [id for _, batch in group for id in batch.ids], totals.get("samples", 0)
 
@@ -169,14 +173,14 @@ class Engine:
     def _totals(self, batches: list[Batch]) -> dict[str, int]:
         """What all micro-batches of the step count together; and whether any process was asked to stop."""
         counts = add_counts([batch.counts for batch in batches])
-        values = self.processes.sum(torch.tensor([*counts.values(), int(self.stopping)])).tolist()
+        values = self.processes.sum(torch.tensor([*counts.values(), int(self.asked)])).tolist()
         self.stopping = values.pop() > 0
         return dict(zip(counts, values, strict=True))
 
     def _set_rates(self, step: int) -> None:
-        for name, optimizer in self.optimizers.items():
+        for name, stepper in self.optimizers.items():
             optim = self.optim[name]
-            for part in optimizer.param_groups:
+            for part in stepper.param_groups:
                 part["lr"] = optim.lr * optim.schedule.factor(step, self.config.steps, self.best["drops"])
 
     def _seed(self, *path: int) -> None:
@@ -197,7 +201,7 @@ class Engine:
         """Ctrl-C and a scheduler's notice end the run after the present step, with a checkpoint; twice, at once."""
 
         def stop(number: int, frame: Any) -> None:
-            self.stopping = True
+            self.asked = True
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
 
         try:
@@ -229,7 +233,7 @@ class Engine:
                     f"step {step}: {bad[0]} is {row[names.index(bad[0])]}, with items {', '.join(everywhere[:20])}",
                     hint="lower optim.lr, set optim.clip, or look at these items; the last good checkpoint is kept",
                 )
-        rates = {f"{name}/lr": optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        rates = {f"{name}/lr": stepper.param_groups[0]["lr"] for name, stepper in self.optimizers.items()}
         lines = []
         for (step, logs, _, _), row in zip(pending, values, strict=True):
             if step % self.config.log_every == 0 or step == self.config.steps:
@@ -289,78 +293,6 @@ class Engine:
         schedule = self.recipe.optim.schedule
         if schedule.patience and self.best["since_drop"] >= schedule.patience:
             self.best |= {"drops": self.best["drops"] + 1, "since_drop": 0}
-
-    # -- checkpoints
-
-    def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be continued: the data and its plan, the seed, the frozen networks."""
-        return {
-            "data": self.corpus.identity, "seed": self.recipe.seed, "micro_batches": self.config.micro_batches,
-            "frozen": {name: initial.digest(module) for name, module in self.trainer.frozen().items()},
-        }  # fmt: skip
-
-    def save(self, report: Report) -> None:
-        """Write a checkpoint, by the first process, and remove those no longer kept."""
-        step = self.position.step - 1
-        if self.processes.first:
-            optimizers = {
-                f"{name}.{index}.{key}": value
-                for name, optimizer in self.optimizers.items()
-                for index, state in optimizer.state_dict()["state"].items()
-                for key, value in state.items()
-            }
-            tensors = {"networks": initial.flat(self.networks), "optimizers": optimizers}
-            if self.trainer.ema:
-                tensors["ema"] = initial.flat(self.trainer.ema)
-            state = {
-                "step": step, "position": {"epoch": self.position.epoch, "place": self.position.place},
-                "best": self.best, "identity": self.identity(),
-                "environment": environment(self.device, self.processes.world),
-            }  # fmt: skip
-            path = checkpoint.write(self.run.checkpoints, step, tensors, state)
-            checkpoint.prune(self.run.checkpoints, keep=self.config.keep_last, best=self.best["step"])
-            report.saved(path)
-        self.processes.barrier()
-
-    def restore(self, report: Report) -> None:
-        """Go back to the newest good checkpoint of the run folder, if there is one.
-
-        Raises DataError when the data, the plan or the seed are not those of the run.
-        """
-        path = checkpoint.newest(self.run.checkpoints, report.warn)
-        step = 0
-        if path is not None:
-            tensors, state = checkpoint.read(path)
-            changed = [key for key, value in self.identity().items() if state["identity"].get(key) != value]
-            if changed:
-                raise DataError(
-                    f"{path} is of a run with another {', '.join(changed)}: it cannot be continued exactly",
-                    hint=f"start anew from it: engine.init_from={path} --out ANOTHER",
-                )
-            self._warn_of_changes(state["environment"], report)
-            initial.load_flat(self.networks, tensors["networks"])
-            initial.load_flat(self.trainer.ema, tensors.get("ema", {}))
-            self._restore_optimizers(tensors["optimizers"])
-            step, self.best = state["step"], state["best"]
-            self.position = Position(step + 1, state["position"]["epoch"], state["position"]["place"])
-        if self.processes.first:
-            self.run.cut_back(step)
-        self.processes.barrier()
-
-    def _restore_optimizers(self, tensors: dict[str, Tensor]) -> None:
-        for name, optimizer in self.optimizers.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                group, index, what = key.rsplit(".", 2)
-                if group == name:
-                    state.setdefault(int(index), {})[what] = value
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-    def _warn_of_changes(self, before: dict[str, Any], report: Report) -> None:
-        now = environment(self.device, self.processes.world)
-        for key in before.keys() | now.keys():
-            if key != "processes" and before.get(key) != now.get(key):
-                report.warn(f"{key} was {before.get(key)}, is {now.get(key)}: the run may differ in rounding")
 
 
 def _means(validations: list[Validation]) -> dict[str, float]:

@@ -36,7 +36,7 @@ class Processes:
             assert work is not None
             work.wait()
             sizes = [parameter.numel() for parameter in bucket]
-            for parameter, part in zip(bucket, flat.split(sizes), strict=True):
+            for parameter, part in zip(bucket, torch.split(flat, sizes), strict=True):
                 parameter.grad = part.view_as(parameter)
 
     def sum(self, values: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from amphion_core.files import atomic_write
 
 
 class RunFolder:
-    """``config.yaml``, ``environment.json``, ``metrics.jsonl``, ``checkpoints/``, ``samples/``, ``weights/``, events."""
+    """``config.yaml``, ``environment.json``, ``metrics.jsonl``, checkpoints, samples, weights, TensorBoard's events."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -1,4 +1,4 @@
-"""The cards of amphion-vocoders: configurations of the HiFi-GAN paper and of published discriminators. No model is imported here.
+"""The cards of amphion-vocoders: configurations of HiFi-GAN and of published discriminators. No model is imported.
 
 Published weights in the layouts jik876, amphion and transformers are brought in by ``amphion convert vocoder/hifigan``.
 """

@@ -102,4 +102,4 @@ class _Period(nn.Module):
 def fold(wave: Tensor, period: int) -> Tensor:
     """(B, 1, T) -> (B, 1, T', period): sample t stands at row t // period; the end is mirrored to fill the last row."""
     x = F.pad(wave, (0, -wave.shape[2] % period), "reflect")
-    return x.unflatten(2, (-1, period))
+    return x.view(*x.shape[:2], -1, period)

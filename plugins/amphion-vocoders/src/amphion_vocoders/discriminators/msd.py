@@ -1,9 +1,9 @@
 """Multi-scale discriminator: the wave and its averages at half and quarter rate, judged by grouped 1-D convolutions.
 
 Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A.
-Layouts read: "jik876". Deviations: the power iteration of the first scale's spectral norm runs once after each update of
-the weights (``after_update``), not in every forward pass: so that forward changes nothing, and training is the same on
-one process and on many, and continues exactly.
+Layouts read: "jik876". Deviations: the power iteration of the first scale's spectral norm runs once after each update
+of the weights (``after_update``), not in every forward pass: so that forward changes nothing, and training is the same
+on one process and on many, and continues exactly.
 """
 
 from collections.abc import Mapping

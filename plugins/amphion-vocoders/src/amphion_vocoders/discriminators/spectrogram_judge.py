@@ -11,9 +11,9 @@ DILATIONS = (1, 2, 4)  # along time
 
 
 class SpectrogramJudge(nn.Module):
-    """Real and imaginary parts (B, 2, N, bins) -> score map (B, 1, N, bins') and feature maps, the score not among them.
+    """Real and imaginary parts (B, 2, N, bins) -> score map (B, 1, N, bins') and feature maps.
 
-    The first convolution has no weight norm, as published.
+    The score is not among the feature maps. The first convolution has no weight norm, as published.
     """
 
     def __init__(self, filters: int, slope: float) -> None:

@@ -1,7 +1,7 @@
 """GAN training of a feed-forward vocoder, as HiFi-GAN: discriminators of any names against one generator.
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.4: least-squares adversarial loss (eq. 1, 2), mel loss (eq. 3),
-feature matching loss (eq. 4); the generator's sum is eq. 5. Sums over sub-discriminators are not divided by their number.
+feature matching loss (eq. 4), the generator's sum (eq. 5). Sums over sub-discriminators are sums, not means.
 Deviations: none; the mel loss compares all bands up to half the rate, as the authors' code does.
 """
 
@@ -12,7 +12,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amphion_core.api import (
-    Audio, BaseConfig, Batch, MelConfig, MetricPart, ModelArchitecture, ModelPart, ModelTrainer, Update, Validation,
+    Audio,
+    BaseConfig,
+    Batch,
+    MelConfig,
+    MetricPart,
+    ModelArchitecture,
+    ModelPart,
+    ModelTrainer,
+    Update,
+    Validation,
 )  # fmt: skip
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
@@ -101,8 +110,8 @@ class GANVocoderTrainer(ModelTrainer):
         ids = [id.replace("/", "_") for id in batch.ids]
         return Validation(
             scores,
-            {id: row for id, row in zip(ids, made.cpu(), strict=True)},
-            {id: picture for id, picture in zip(ids, pictures.cpu(), strict=True)},
+            dict(zip(ids, made.cpu(), strict=True)),
+            dict(zip(ids, pictures.cpu(), strict=True)),
         )
 
     def _judge(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:

@@ -1,0 +1,42 @@
+"""ESC-50: meta/esc50.csv (filename,fold,target,category,esc10,src_file,take) and audio/."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, seconds, table
+
+
+class ESC50(FolderReader):
+    """Environmental sounds of 50 classes, five seconds each, in five folds without a common source."""
+
+    class Config(RootConfig):
+        """The folder, and which folds are held out."""
+
+        dev_folds: tuple[int, ...] = Field(default=(4,), description="folds of the dev split")
+        test_folds: tuple[int, ...] = Field(default=(5,), description="folds of the test split")
+
+    config: Config
+
+    def rows(self) -> Iterator[Utterance]:
+        """As the table lists them; the caption is the class in words."""
+        self.require("meta/esc50.csv")
+        for number, row in table(self.root / "meta" / "esc50.csv"):
+            name, fold = row.get("filename", "").rpartition(".")[0], row.get("fold", "")
+            if not name or not fold.isdigit():
+                self.problems.append((f"meta/esc50.csv line {number}", "no filename or fold"))
+                continue
+            split = (
+                "test"
+                if int(fold) in self.config.test_folds
+                else "dev"
+                if int(fold) in self.config.dev_folds
+                else "train"
+            )
+            path = find_audio(self.root / "audio" / name)
+            kept = {key: row[key] for key in ("fold", "target", "category") if row.get(key)}
+            yield Utterance(
+                name, str(path), seconds(path), caption=row.get("category", "").replace("_", " "), split=split,
+                extra=kept | {"recording": row.get("src_file") or name},
+            )  # fmt: skip

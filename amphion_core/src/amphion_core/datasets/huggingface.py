@@ -1,0 +1,67 @@
+"""Hugging Face datasets on this disk (save_to_disk) whose audio are files. Needs amphion-core[huggingface]."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from amphion_core.component import Dataset, Utterance
+from amphion_core.config import BaseConfig
+from amphion_core.datasets.layout import SPLITS, seconds
+from amphion_core.errors import DataError, MissingPackage
+
+
+class HuggingFace(Dataset):
+    """A dataset or a DatasetDict that was saved with save_to_disk; nothing is downloaded.
+
+    Audio stored inside the tables as bytes is not read: manifests name files. Write it out first, for example with
+    ``datasets.Audio(decode=False)`` and one file a row.
+    """
+
+    class Config(BaseConfig):
+        """The folder, and which columns mean what."""
+
+        root: str = Field(description="folder that save_to_disk wrote")
+        audio: str = Field(default="audio", description="column of the audio")
+        text: str = Field(default="text", description="column of the transcript; not there: no texts")
+        speaker: str = Field(default="speaker_id", description="column of the speaker; not there: none")
+        id: str = Field(default="id", description="column of the id; not there: split and row number")
+
+    config: Config
+
+    def utterances(self) -> Iterator[Utterance]:
+        """Every row, split by split. Raises DataError, MissingPackage."""
+        try:
+            import datasets
+        except ImportError as error:
+            raise MissingPackage("reading it needs datasets", hint='pip install "amphion-core[huggingface]"') from error
+        try:
+            found: Any = datasets.load_from_disk(self.config.root)
+        except (FileNotFoundError, ValueError) as error:
+            raise DataError(f"{self.config.root} is no dataset: {error}", hint="write one with save_to_disk") from error
+        parts = found if isinstance(found, dict) else {"": found}
+        for name, part in parts.items():
+            if self.config.audio not in part.column_names:
+                columns = ", ".join(part.column_names)
+                raise DataError(f"there is no column {self.config.audio!r}", hint=f"state audio=COLUMN, of {columns}")
+            if isinstance(part.features[self.config.audio], datasets.Audio):
+                part = part.cast_column(self.config.audio, datasets.Audio(decode=False))
+            for number, row in enumerate(part):
+                yield from self._row(row, SPLITS.get(name, name), f"{name or 'row'}-{number}")
+
+    def _row(self, row: dict[str, Any], split: str, place: str) -> Iterator[Utterance]:
+        audio = row[self.config.audio]
+        path = audio.get("path") if isinstance(audio, dict) else audio
+        file = Path(self.config.root) / str(path)
+        if not path or not file.is_file():
+            self.problems.append((place, "its audio is no file on this disk (bytes inside the table are not read)"))
+            return
+        yield Utterance(
+            str(row.get(self.config.id) or place),
+            str(file),
+            seconds(file),
+            text=str(row.get(self.config.text) or ""),
+            speaker=str(row.get(self.config.speaker) or ""),
+            split=split,
+        )

@@ -1,0 +1,61 @@
+"""Libri-light: small/SPEAKER/BOOK/NAME.flac with NAME.json beside; no transcripts, long recordings, 16 kHz."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds
+
+
+class LibriLight(FolderReader):
+    """Many readers of audio books, English. A recording is long; preparing cuts it, or take its voiced parts."""
+
+    class Config(RootConfig):
+        """The folder, and how recordings are cut."""
+
+        voiced: bool = Field(default=False, description="one utterance for each span that the JSON says has speech")
+        joined: float = Field(default=15.0, gt=0, description="spans of speech are joined up to so many seconds")
+
+    config: Config
+    leakage = "speaker"
+
+    def rows(self) -> Iterator[Utterance]:
+        """Every recording, or its voiced parts, in the order of the paths."""
+        self.require("*/*/*.flac", "*/*/*/*.flac", "*/*/*.wav", "*/*/*/*.wav")
+        for path in audio_files(self.root):
+            speaker, book = path.parts[-3], path.parts[-2]
+            name = f"{speaker}-{book}-{path.stem}"
+            about = self._about(path)
+            snr = about.get("snr")
+            extra = {"recording": name} | ({"snr": str(snr)} if snr is not None else {})
+            spans = about.get("voice_activity") if self.config.voiced else None
+            if not spans:
+                yield Utterance(name, str(path), seconds(path), speaker=speaker, language="en", extra=extra)
+                continue
+            for number, (start, end) in enumerate(self._join(spans)):
+                yield Utterance(
+                    f"{name}-{number:04d}", str(path), end - start, start, speaker=speaker, language="en", extra=extra
+                )
+
+    def _about(self, path: Path) -> dict[str, object]:
+        beside = path.with_suffix(".json")
+        try:
+            found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+            return found if isinstance(found, dict) else {}
+        except ValueError:
+            self.problems.append((str(beside), "not JSON"))
+            return {}
+
+    def _join(self, spans: object) -> Iterator[tuple[float, float]]:
+        """Neighbouring (start, end) in seconds as longer ones."""
+        assert isinstance(spans, list)
+        start, end = map(float, spans[0])
+        for left, right in spans[1:]:
+            if right - start > self.config.joined:
+                yield start, end
+                start = float(left)
+            end = float(right)
+        yield start, end

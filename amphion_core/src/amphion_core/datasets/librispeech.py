@@ -1,0 +1,54 @@
+"""LibriSpeech: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac with SPEAKER-CHAPTER.trans.txt."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, lines, seconds
+
+
+class LibriSpeech(FolderReader):
+    """Many readers of audio books, English. Texts are upper case, without punctuation; they may be absent."""
+
+    class Config(RootConfig):
+        """The folder, and which of its parts."""
+
+        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all there are")
+
+    config: Config
+    leakage = "speaker"
+
+    def rows(self) -> Iterator[Utterance]:
+        """Every file, in the order of the paths; "dev-clean" and "dev-other" are dev, and so on."""
+        self.require("*/*/*-*-*.*", "*/*/*/*-*-*.*")
+        texts: dict[Path, dict[str, str]] = {}
+        for path in audio_files(self.root):
+            parts = path.relative_to(self.root).parts
+            subset = parts[0] if len(parts) == 4 else ""
+            if len(parts) not in (3, 4) or path.stem.count("-") != 2 or not self._wanted(subset):
+                continue
+            transcript = path.parent / f"{path.stem.rpartition('-')[0]}.trans.txt"
+            if transcript not in texts:
+                texts = {transcript: _read(transcript)}
+            yield Utterance(
+                path.stem, str(path), seconds(path), text=texts[transcript].get(path.stem, ""), speaker=parts[-3],
+                language="en", split=split_of(subset), extra={"recording": path.stem.rpartition("-")[0]},
+            )  # fmt: skip
+
+    def _wanted(self, subset: str) -> bool:
+        return not self.config.subsets or subset in self.config.subsets
+
+
+def split_of(subset: str) -> str:
+    """The split that a subset such as "dev-clean" belongs to; empty for none."""
+    head = subset.partition("-")[0].partition("_")[0]
+    return head if head in ("train", "dev", "test") else ""
+
+
+def _read(transcript: Path) -> dict[str, str]:
+    if not transcript.is_file():
+        return {}
+    pairs = (line.partition(" ") for line in lines(transcript))
+    return {name: text for name, _, text in pairs}

@@ -1,0 +1,36 @@
+"""LibriTTS and LibriTTS-R: SUBSET/SPEAKER/CHAPTER/ID.wav with ID.normalized.txt and ID.original.txt; 24 kHz."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds, text_of
+from amphion_core.datasets.librispeech import split_of
+
+
+class LibriTTS(FolderReader):
+    """Many readers of audio books, English, with punctuation; sentences split where the reader pauses."""
+
+    class Config(RootConfig):
+        """The folder, which of its parts, and which text."""
+
+        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all there are")
+        normalized: bool = Field(default=True, description="texts with numbers as words")
+
+    config: Config
+    leakage = "speaker"
+
+    def rows(self) -> Iterator[Utterance]:
+        """Every file, in the order of the paths."""
+        self.require("*/*/*/*_*_*_*.*")
+        kind = "normalized" if self.config.normalized else "original"
+        for path in audio_files(self.root):
+            parts = path.relative_to(self.root).parts
+            if len(parts) != 4 or (self.config.subsets and parts[0] not in self.config.subsets):
+                continue
+            yield Utterance(
+                path.stem, str(path), seconds(path), text=text_of(path.with_name(f"{path.stem}.{kind}.txt")),
+                speaker=parts[1], language="en", split=split_of(parts[0]),
+                extra={"recording": f"{parts[1]}_{parts[2]}"},
+            )  # fmt: skip

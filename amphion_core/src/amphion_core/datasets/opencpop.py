@@ -1,0 +1,34 @@
+"""Opencpop: segments/wavs/ID.wav with segments/train.txt and test.txt (id|text|phones|notes|note durations|...)."""
+
+from collections.abc import Iterator
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, lines, seconds
+
+_COLUMNS = ("phones", "notes", "note_durations", "phone_durations", "slurs")
+
+
+class Opencpop(FolderReader):
+    """One professional singer, Mandarin, 100 songs cut into segments, with the score in ``extra``."""
+
+    class Config(RootConfig):
+        """The folder that holds segments/."""
+
+    config: Config
+
+    def rows(self) -> Iterator[Utterance]:
+        """As the lists name them; a recording is a song, the first four digits of an id."""
+        self.require("segments/wavs", "segments/train.txt")
+        for split in ("train", "test"):
+            path = self.root / "segments" / f"{split}.txt"
+            for number, line in enumerate(lines(path) if path.is_file() else (), 1):
+                name, *columns = line.split("|")
+                if len(columns) < 1:
+                    self.problems.append((f"segments/{split}.txt line {number}", "no | in it"))
+                    continue
+                audio = find_audio(self.root / "segments" / "wavs" / name)
+                score = dict(zip(_COLUMNS, columns[1:], strict=False))
+                yield Utterance(
+                    name, str(audio), seconds(audio), text=columns[0], speaker="opencpop", language="zh", split=split,
+                    extra=score | {"recording": name[:4]},
+                )  # fmt: skip

@@ -1,0 +1,27 @@
+"""OpenSinger: ManRaw/SINGER_SONG/SINGER_SONG_N.wav and WomanRaw/..., each with a .txt of its lyrics."""
+
+from collections.abc import Iterator
+
+from amphion_core.component import Utterance
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds, text_of
+
+
+class OpenSinger(FolderReader):
+    """About 66 amateur singers, Mandarin, Chinese songs cut into lines."""
+
+    class Config(RootConfig):
+        """The folder that holds ManRaw/ and WomanRaw/."""
+
+    config: Config
+
+    def rows(self) -> Iterator[Utterance]:
+        """Every line, in the order of the paths."""
+        self.require("ManRaw", "WomanRaw")
+        for gender, folder in (("M", "ManRaw"), ("F", "WomanRaw")):
+            for path in audio_files(self.root / folder):
+                singer, _, song = path.parent.name.partition("_")
+                yield Utterance(
+                    f"{folder}_{path.stem}", str(path), seconds(path), text=text_of(path.with_suffix(".txt")),
+                    speaker=f"{folder}_{singer}", language="zh",
+                    extra={"gender": gender, "song": song, "recording": f"{folder}_{path.parent.name}"},
+                )  # fmt: skip

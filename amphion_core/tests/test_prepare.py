@@ -1,0 +1,167 @@
+"""Preparing: what is taken and what is left out and why, splits that do not leak, and going on after a kill."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import amphion_core as amphion
+from amphion_core.cli.main import main
+from amphion_core.data.manifest import Manifest
+from amphion_core.data.prepare import PrepareConfig, prepare, split_of
+from amphion_core.errors import DataError
+
+RATE = 16000
+TONE = np.sin(np.arange(RATE) / 7).astype(np.float32) * 0.5
+
+
+def folder(root, **fields):
+    component = amphion.get("datasets", "folder")
+    return component(component.Config(root=str(root), **fields))
+
+
+def run(root, out, processes=1, **options):
+    list(prepare(folder(root), root, out, PrepareConfig(**options), processes=processes))
+    return json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    root = tmp_path / "corpus"
+    for speaker in "abcdefgh":
+        for n in range(3):
+            path = root / speaker / f"{n}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, TONE, RATE)
+    return root
+
+
+def test_bad_files_cost_one_line_each_and_nothing_else(corpus, tmp_path):
+    bad = corpus / "bad"
+    bad.mkdir()
+    (bad / "text.wav").write_text("no audio", encoding="utf-8")
+    (bad / "none.wav").write_bytes(b"")
+    soundfile.write(bad / "empty.wav", np.zeros(0), RATE)
+    soundfile.write(bad / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(bad / "short.wav", TONE[:800], RATE)
+    soundfile.write(bad / "nan.wav", np.full(RATE, np.nan, np.float32), RATE, subtype="FLOAT")
+    soundfile.write(bad / "fast.wav", TONE, 44100)
+    soundfile.write(bad / "loud.wav", np.sign(TONE), RATE)
+    report = run(corpus, tmp_path / "out", rate=RATE)
+    reasons = {Path(item["path"]).name: item["reason"] for item in report["items_left_out"]}
+    assert reasons == {
+        "text.wav": "not readable audio", "none.wav": "not readable audio", "empty.wav": "no samples",
+        "silent.wav": "silent", "short.wav": "shorter than 0.1 s", "nan.wav": "samples that are not finite",
+        "fast.wav": "a rate of 44100 Hz, not 16000 Hz",
+    }  # fmt: skip
+    assert report["clipped"] == 1
+    assert sum(split["utterances"] for split in report["splits"].values()) == 25
+
+
+def test_long_recordings_without_text_are_cut_and_those_with_text_left_out(tmp_path):
+    root = tmp_path / "corpus"
+    root.mkdir()
+    for name in ("plain", "said"):
+        soundfile.write(root / f"{name}.wav", np.tile(TONE, 25), RATE)
+    (root / "said.txt").write_text("a long story", encoding="utf-8")
+    report = run(root, tmp_path / "out", longest=10)
+    assert report["left_out"] == {"longer than 10 s": 1}
+    records = [record.utterance for record in Manifest(tmp_path / "out")]
+    assert [round(u.start, 3) for u in records] == [0.0, 8.333, 16.667]
+    assert {u.extra["recording"] for u in records} == {"plain"}
+
+
+@pytest.mark.parametrize("by", ["recording", "speaker"])
+def test_no_group_stands_in_two_splits(corpus, tmp_path, by):
+    run(corpus, tmp_path / "out", split_by=by, dev=0.2, test=0.2)
+    groups = {}
+    for split in ("train", "dev", "test"):
+        for record in Manifest(tmp_path / "out", split):
+            key = record.utterance.speaker if by == "speaker" else record.utterance.path
+            groups.setdefault(key, set()).add(split)
+    assert all(len(splits) == 1 for splits in groups.values())
+    assert set.union(*groups.values()) == {"train", "dev", "test"}
+
+
+def test_splits_do_not_depend_on_the_order_and_hardly_on_additions():
+    names = [f"g{n}" for n in range(400)]
+    first = split_of(names, dev=0.05, test=0.05)
+    assert first == split_of(names[::-1], dev=0.05, test=0.05)
+    more = split_of([*names, "new1", "new2"], dev=0.05, test=0.05)
+    assert sum(first[name] != more[name] for name in names) <= 4
+    assert set(split_of(["a", "b"], dev=0.1, test=0.1).values()) == {"train"}
+
+
+def test_two_processes_write_what_one_writes(corpus, tmp_path):
+    run(corpus, tmp_path / "one")
+    run(corpus, tmp_path / "two", processes=2)
+    for name in ("train.jsonl", "dev.jsonl", "test.jsonl", "report.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_an_interrupted_preparation_goes_on_where_it_stopped(corpus, tmp_path, monkeypatch):
+    from amphion_core.data import prepare as module
+
+    monkeypatch.setattr(module, "PORTION", 4)
+    steps = prepare(folder(corpus), corpus, tmp_path / "out", processes=1)
+    for _ in range(3):
+        next(steps)
+    steps.close()  # as a kill would leave it
+    again = list(prepare(folder(corpus), corpus, tmp_path / "out", processes=1))
+    assert again[0] == (8, 24)
+    assert again[-1] == (24, 24)
+    assert not (tmp_path / "out/.prepare").exists()
+
+
+def test_a_file_that_changed_meanwhile_is_read_again(corpus, tmp_path, monkeypatch):
+    from amphion_core.data import prepare as module
+
+    monkeypatch.setattr(module, "PORTION", 4)
+    steps = prepare(folder(corpus), corpus, tmp_path / "out", processes=1)
+    next(steps), next(steps)
+    steps.close()
+    soundfile.write(corpus / "a/0.wav", np.zeros(RATE), RATE)
+    report = run(corpus, tmp_path / "out")
+    assert report["left_out"] == {"silent": 1}
+
+
+def test_equal_ids_are_an_error_that_names_both_files(corpus, tmp_path):
+    soundfile.write(corpus / "a/0.flac", TONE, RATE)
+    with pytest.raises(DataError, match=r"1 ids belong to more than one utterance: a/0 is .*0\.flac and .*0\.wav"):
+        run(corpus, tmp_path / "out")
+
+
+def test_a_corpus_with_nothing_usable_is_an_error(tmp_path):
+    root = tmp_path / "corpus"
+    root.mkdir()
+    soundfile.write(root / "a.wav", np.zeros(RATE), RATE)
+    with pytest.raises(DataError, match=r"none of the 1 utterances .* most often: silent"):
+        run(root, tmp_path / "out")
+
+
+def test_the_command_prepares_the_data_pack_and_says_where(data_pack, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        main(["prepare", "ljspeech", str(data_pack / "kerstin_de"), str(out), "language=de", "--processes", "1"]) == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"manifests: {out}   (amphion train RECIPE data.root={out})"
+    assert any(line.startswith("train: 40 utterances, 0.05 hours, 1 speakers, 40 with a text") for line in lines)
+    assert Manifest(out)[0].utterance.language == "de"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["folder", "nowhere", "out"], "there is no folder nowhere"),
+        (["ljspech", ".", "out"], "ljspeech"),
+        (["folder", ".", "out", "longst=3"], "longst: no such field"),
+        (["folder", ".", "out", "dev=2"], "dev: input should be less than 1"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", *words]) == 2
+    assert said in capsys.readouterr().err
