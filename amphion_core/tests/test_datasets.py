@@ -239,7 +239,7 @@ def test_hugging_face_datasets_on_disk(tmp_path):
         read("huggingface", tmp_path / "saved", audio="sound")
 
 
-@pytest.mark.parametrize("name", [name for name in amphion.list("datasets")])
+@pytest.mark.parametrize("name", list(amphion.list("datasets")))
 def test_another_folder_is_told_with_what_was_looked_for(name, tmp_path):
     (tmp_path / "stray").mkdir()
     with pytest.raises(DataError) as caught:
