@@ -21,7 +21,7 @@ VOICE = [
     "plugins/amphion-tts[voice]",
     "plugins/amphion-eval[asr-base]",
 ]
-TESTED = ["amphion_core[crepe,f0,onnx,praat,swift]", *VOICE[1:]]
+TESTED = ["amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,swift,train]", *VOICE[1:]]
 TOOLS = [
     "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "onnxruntime", "pyloudnorm", "pytest",
     "pytest-xdist", "ruff", "torchaudio>=2.11", "torchmetrics", "transformers>=5", "types-PyYAML",

@@ -34,12 +34,13 @@ class ConstantQ(nn.Module):
         self.hop, self.octaves = hop, octaves
         check(sample_rate, hop, octaves, fmin)
         quality = 1 / (2 ** (1 / bins_per_octave) - 1)
-        every = fmin * 2 ** (torch.arange(octaves * bins_per_octave, dtype=torch.float64) / bins_per_octave)
-        kernels = filters(every[-bins_per_octave:], sample_rate, quality)
+        with torch.device("cpu"):  # numbers are needed, also where only shapes are asked for
+            every = fmin * 2 ** (torch.arange(octaves * bins_per_octave, dtype=torch.float64) / bins_per_octave)
+            kernels = filters(every[-bins_per_octave:], sample_rate, quality)
+            lengths = torch.ceil(quality * sample_rate / every)
+            self.register_buffer("lowpass", halfband_lowpass()[None, None], persistent=False)
         self.register_buffer("real", kernels.real.float()[:, None], persistent=False)
         self.register_buffer("imaginary", kernels.imag.float()[:, None], persistent=False)
-        self.register_buffer("lowpass", halfband_lowpass()[None, None], persistent=False)
-        lengths = torch.ceil(quality * sample_rate / every)
         self.register_buffer("scale", lengths.sqrt().float()[:, None], persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:

@@ -1,0 +1,158 @@
+"""The five discriminators against their references' numbers, their losses, and published checkpoints' names."""
+
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings, strategies as st
+
+import amphion_core as amphion
+from amphion_core.errors import AudioError, WeightsError
+from amphion_vocoders.adversarial import discriminator_loss, feature_loss, generator_loss
+from amphion_vocoders.discriminators.mpd import fold
+
+NAMES = ["mpd", "msd", "mrd", "ms_stftd", "ms_sb_cqtd"]
+CASES = [
+    ("hifigan_mpd", "mpd", "jik876"), ("amphion_mpd", "mpd", "amphion"), ("hifigan_msd", "msd", "jik876"),
+    ("bigvgan_mrd", "mrd", "nvidia"), ("encodec_msstftd", "ms_stftd", "encodec"),
+    ("amphion_mssbcqtd", "ms_sb_cqtd", "amphion"),
+]  # fmt: skip
+
+
+def imported(case, name, layout):
+    return amphion.import_model(f"discriminator/{name}", case["state_dict"], layout=layout, config=case["config"])
+
+
+def tiny(name):
+    component = amphion.get("models", f"discriminator/{name}")
+    return component(component.example_config())
+
+
+@pytest.mark.parametrize(("case", "name", "layout"), CASES)
+def test_scores_features_and_losses_are_the_references(golden, case, name, layout):
+    case = golden(case)
+    net, wanted = imported(case, name, layout), case["outputs"]
+    waves = case["inputs"]
+    with torch.no_grad():
+        scores, features = net(waves["y"])
+    reference = wanted.get("d_real") or wanted["logits"]
+    for ours, theirs in zip(scores, reference, strict=True):
+        torch.testing.assert_close(ours.flatten(1), theirs.flatten(1), atol=1e-5, rtol=0)
+    statistics = wanted.get("fmap_real_stats") or wanted["fmap_stats"]
+    for ours, theirs in zip(features, statistics, strict=True):
+        for one, (shape, mean, magnitude, *_) in zip(ours, theirs, strict=True):
+            assert list(one.shape) == shape
+            assert float(one.abs().mean()) == pytest.approx(magnitude, rel=1e-3)
+            assert float(one.mean()) == pytest.approx(mean, rel=1e-3, abs=1e-5)
+    if "gen" in wanted:
+        with torch.no_grad():
+            fake, made = net(waves["y_hat"])
+        assert float(discriminator_loss(scores, fake)) == pytest.approx(wanted["disc"], rel=1e-4)
+        assert float(generator_loss(fake)) == pytest.approx(wanted["gen"], rel=1e-4)
+        assert 2 * float(feature_loss(features, made)) == pytest.approx(wanted["feat"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mpd", 41_105_770), ("mpd@nsf", 57_548_078), ("msd", 29_618_821), ("mrd", 280_902), ("ms_stftd", 283_398),
+        ("ms_sb_cqtd", 286_368), ("ms_sb_cqtd@bigvgan", 4_454_304),
+    ],
+)  # fmt: skip
+def test_parameter_counts_are_the_published_ones(name, count):
+    with torch.device("meta"):
+        net = amphion.build(f"discriminator/{name}")
+    assert sum(parameter.numel() for parameter in net.parameters()) == count
+
+
+@pytest.mark.parametrize(("case", "name", "layout"), CASES)
+def test_weight_norms_load_in_every_spelling_and_a_missing_key_is_named(golden, case, name, layout):
+    case = golden(case)
+    state = dict(case["state_dict"])
+    net = imported(case, name, layout)
+    with torch.no_grad():
+        wanted = net(case["inputs"]["y"])[0][0]
+    renamed = {
+        key.replace("weight_g", "parametrizations.weight.original0").replace(
+            "weight_v", "parametrizations.weight.original1"
+        ): tensor
+        for key, tensor in state.items()
+        if not key.endswith(("weight_u", "weight_orig")) and f"{key[:-2]}_orig" not in state
+    } | {key: tensor for key, tensor in state.items() if f"{key.rpartition('.')[0]}.weight_orig" in state}
+    for spelling in (renamed, {f"module.{key}": tensor for key, tensor in state.items()}):
+        again = amphion.import_model(f"discriminator/{name}", spelling, layout=layout, config=case["config"])
+        with torch.no_grad():
+            assert again(case["inputs"]["y"])[0][0].equal(wanted)
+    lost = next(key for key in state if key.endswith("convs.1.bias") or key.endswith("convs.1.conv.bias"))
+    del state[lost]
+    with pytest.raises(WeightsError, match=r"1 missing: .*convs\.1\.bias"):
+        amphion.import_model(f"discriminator/{name}", state, layout=layout, config=case["config"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(samples=st.integers(1500, 3000))
+@settings(deadline=None, max_examples=8)
+def test_any_length_is_judged_item_by_item(name, samples):
+    net = tiny(name).eval()
+    waves = torch.randn(2, 1, samples, generator=torch.Generator().manual_seed(samples)) * 0.1
+    scores, features = net(waves)
+    alone = net(waves[1:])[0]
+    assert len(scores) == len(features)
+    for both, one in zip(scores, alone, strict=True):
+        torch.testing.assert_close(both[1:], one, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_silence_is_finite_and_gradients_reach_the_wave(name, data_pack):
+    net = tiny(name).train()
+    samples, _ = soundfile.read(next((data_pack / "kathleen_en/wavs").glob("*.flac")), dtype="float32", frames=4096)
+    wave = torch.stack([torch.zeros(4096), torch.from_numpy(samples)])[:, None].requires_grad_()
+    scores, features = net(wave)
+    loss = generator_loss(scores) + feature_loss([[f * 0 for f in maps] for maps in features], features)
+    assert loss.shape == (2,)
+    loss.sum().backward()
+    assert bool(wave.grad.isfinite().all())
+    assert float(wave.grad[1].abs().max()) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wave_of_another_shape_or_too_short_is_refused(name):
+    net = tiny(name)
+    with pytest.raises(AudioError, match=r"discriminators take \(B, 1, T\)"):
+        net(torch.zeros(2, 4096))
+    with pytest.raises(AudioError, match="samples are too few: at least"):
+        net(torch.zeros(1, 1, 1))
+
+
+@given(period=st.integers(2, 37), samples=st.integers(40, 400))
+@settings(deadline=None)
+def test_folding_only_moves_samples(period, samples):
+    wave = torch.arange(float(samples))[None, None]
+    folded = fold(wave, period)
+    assert folded.shape == (1, 1, -(-samples // period), period)
+    assert folded.flatten()[:samples].equal(wave.flatten())
+    mirrored = folded.flatten()[samples:]
+    assert mirrored.equal(wave.flatten().flip(0)[1 : 1 + len(mirrored)])
+
+
+def test_forward_changes_no_state_and_an_update_moves_the_spectral_norm():
+    net = tiny("msd").train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net(net.example_inputs()["wave"])
+    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
+    for _ in range(200):
+        net.after_update()
+    for conv in [*net.discriminators[0].convs, net.discriminators[0].conv_post]:
+        assert float(torch.linalg.matrix_norm(conv.weight.detach().flatten(1), 2)) == pytest.approx(1, abs=1e-2)
+
+
+def test_hinge_and_feature_losses_are_their_formulas():
+    real, fake = [torch.tensor([[2.0, 0.5]])], [torch.tensor([[-2.0, 0.5]])]
+    assert discriminator_loss(real, fake, "hinge").tolist() == [0.25 + 0.75]
+    assert generator_loss(fake, "hinge").tolist() == [0.75]
+    maps, made = [[torch.ones(1, 2), torch.full((1, 4), 2.0)]], [[torch.zeros(1, 2), torch.zeros(1, 4)]]
+    assert feature_loss(maps, made).tolist() == [3.0]
+    assert feature_loss(maps, made, "encodec").tolist() == [1.0]
+    assert feature_loss(maps, made, "melgan").tolist() == [pytest.approx(3.0 * 4 / 3)]
+    recorded = torch.ones(1, 2, requires_grad=True)
+    feature_loss([[recorded]], [[torch.zeros(1, 2, requires_grad=True)]]).sum().backward()
+    assert recorded.grad is None
