@@ -28,7 +28,7 @@ def amphion(*words, hidden):
 def test_the_list_shows_what_is_installed_and_nothing_else():
     listed = amphion("list", hidden=OTHERS).stdout
     assert "vocoder/hifigan" in listed and "\tmel\t" in listed
-    assert "tts" not in listed and "wer" not in listed
+    assert "\ttts/" not in listed and "\twer\t" not in listed
 
 
 @pytest.mark.parametrize(

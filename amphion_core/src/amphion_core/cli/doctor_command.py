@@ -12,6 +12,9 @@ from amphion_core import cards, registry
 
 OPTIONAL = {
     "onnx": 'pip install "amphion-core[onnx]"',
+    "accelerate": 'pip install "amphion-core[train]"',
+    "tensorboard": 'pip install "amphion-core[train]"',
+    "pyworld": 'pip install "amphion-core[f0]"',
     "phonemizer": 'pip install "amphion-tts[espeak]"',
     "espeakng_loader": 'pip install "amphion-tts[espeak]"',
     "faster_whisper": 'pip install "amphion-eval[asr]"',

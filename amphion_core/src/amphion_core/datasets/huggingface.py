@@ -22,7 +22,7 @@ class HuggingFace(Dataset):
     class Config(BaseConfig):
         """The folder, and which columns mean what."""
 
-        root: str = Field(description="folder that save_to_disk wrote")
+        root: str = Field(default=".", description="folder that save_to_disk wrote")
         audio: str = Field(default="audio", description="column of the audio")
         text: str = Field(default="text", description="column of the transcript; not there: no texts")
         speaker: str = Field(default="speaker_id", description="column of the speaker; not there: none")

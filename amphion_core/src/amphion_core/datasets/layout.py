@@ -20,7 +20,7 @@ SPLITS = {"validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test
 class RootConfig(BaseConfig):
     """What every reader of a folder needs."""
 
-    root: str = Field(description="folder of the corpus")
+    root: str = Field(default=".", description="folder of the corpus")
 
 
 class FolderReader(Dataset):
@@ -63,6 +63,12 @@ def _with_split(row: Utterance, split: str) -> Utterance:
     from dataclasses import replace
 
     return replace(row, split=split)
+
+
+def split_of(subset: str) -> str:
+    """The split that a subset such as "dev-clean" belongs to; empty for none."""
+    head = subset.partition("-")[0].partition("_")[0]
+    return head if head in LISTS else ""
 
 
 def read_lists(root: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ class Lhotse(Dataset):
     class Config(BaseConfig):
         """The manifest, and the folder its paths are relative to."""
 
-        root: str = Field(description="folder that relative paths in the manifest are relative to")
+        root: str = Field(default=".", description="folder that relative paths in the manifest are relative to")
         cuts: str = Field(default="cuts.jsonl.gz", description="manifest of the cuts, in the folder or a full path")
         split: str = Field(default="", description="the split of all cuts; empty: none stated")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, lines, seconds
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, lines, seconds, split_of
 
 
 class LibriSpeech(FolderReader):
@@ -39,12 +39,6 @@ class LibriSpeech(FolderReader):
 
     def _wanted(self, subset: str) -> bool:
         return not self.config.subsets or subset in self.config.subsets
-
-
-def split_of(subset: str) -> str:
-    """The split that a subset such as "dev-clean" belongs to; empty for none."""
-    head = subset.partition("-")[0].partition("_")[0]
-    return head if head in ("train", "dev", "test") else ""
 
 
 def _read(transcript: Path) -> dict[str, str]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds, text_of
-from amphion_core.datasets.librispeech import split_of
+from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds, split_of, text_of
 
 
 class LibriTTS(FolderReader):
