@@ -192,8 +192,13 @@ def test_any_folder_by_its_files(tmp_path):
     text(tmp_path / "anna/a.txt", "hello")
     clip(tmp_path / "b.wav")
     clip(tmp_path / ".hidden/c.wav")
+    clip(tmp_path / "wavs/d.wav")
     found = read("folder", tmp_path, speaker="me")
-    assert [(u.id, u.speaker, u.text) for u in found] == [("anna/a", "anna", "hello"), ("b", "me", "")]
+    assert [(u.id, u.speaker, u.text) for u in found] == [
+        ("anna/a", "anna", "hello"),
+        ("b", "me", ""),
+        ("wavs/d", "me", ""),
+    ]
 
 
 @pytest.mark.parametrize("bar", [",", "|", "\t"])

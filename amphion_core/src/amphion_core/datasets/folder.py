@@ -19,6 +19,7 @@ from amphion_core.datasets.layout import (
 from amphion_core.errors import DataError
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
+_NO_SPEAKERS = {"audio", "clips", "data", "wav", "wavs"}  # names of folders that hold all files
 _NAMES = {
     "id": ("id", "utterance"), "path": ("path", "file", "filename", "file_name", "audio"),
     "text": ("text", "transcript", "transcription", "sentence"), "speaker": ("speaker", "spk", "speaker_id"),
@@ -99,5 +100,6 @@ class Folder(FolderReader):
             )  # fmt: skip
 
     def _speaker(self, relative: Path) -> str:
-        inside = self.config.speaker_from_folder and len(relative.parts) > 1
+        first = relative.parts[0].lower()
+        inside = self.config.speaker_from_folder and len(relative.parts) > 1 and first not in _NO_SPEAKERS
         return relative.parts[0] if inside else self.config.speaker
