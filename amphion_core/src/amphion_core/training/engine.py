@@ -73,8 +73,6 @@ class Engine:
         for name in self.config.ema:
             trainer.ema[name] = copy.deepcopy(self.networks[name]).float().eval().requires_grad_(False)
 
-    # -- the loop
-
     def train(self, report: Report) -> None:
         """All steps that are left. Raises AmphionError: a loss that is not finite, an item that cannot be read."""
         resume.restore(self, report)
@@ -242,8 +240,6 @@ class Engine:
         report.progress(pending[-1][0], lines, sum(samples for *_, samples in pending) / self.corpus.rate)
         pending.clear()
 
-    # -- validation
-
     @torch.no_grad()
     def validate(self, step: int, report: Report) -> None:
         """Scores over all validation items, the same for any number of processes; samples of the first ones."""
@@ -258,9 +254,8 @@ class Engine:
             self._seed(VALIDATION, micro.number, 0)
             with self._autocast():
                 found = self.trainer.validation_step(batch.to(self.device))
-            mine.append(
-                (micro.number, Validation({name: [float(v) for v in values] for name, values in found.scores.items()}))
-            )
+            scores_here = {name: [float(v) for v in values] for name, values in found.scores.items()}
+            mine.append((micro.number, Validation(scores_here)))
             if micro.number < SHOWN * world:
                 shown["audio"] |= found.audio
                 shown["pictures"] |= found.pictures
