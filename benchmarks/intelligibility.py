@@ -52,7 +52,7 @@ def main() -> None:
         if score.value:
             print(f"  misheard ({score.value:.1f} %): {text}")
     print(f"voice {task.model_name}, {len(SENTENCES)} sentences, one thread")
-    print(f"word error rate, corpus: {metric.aggregate(scores):.2f} %")
+    print(f"word error rate, corpus: {metric.aggregate(scores).value:.2f} %")
     print(f"real-time factor, median: {statistics.median(factors):.3f}")
     start = time.perf_counter()
     pieces = iter(task.stream(" ".join(SENTENCES)))

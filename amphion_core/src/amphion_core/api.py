@@ -13,12 +13,12 @@ _MODULES = {
     "amphion_core.audio": ("Audio",),
     "amphion_core.cards": ("Card",),
     "amphion_core.component": (
-        "Augmentation", "Component", "Dataset", "FeatureExtractor", "Metric", "Score", "TaskFramework", "TextFrontend",
-        "Utterance",
+        "AudioEmbedding", "Augmentation", "Component", "Dataset", "Embedded", "FeatureExtractor", "Metric", "Score",
+        "SpeechRecognizer", "TaskFramework", "TextFrontend", "Utterance",
     ),
     "amphion_core.config": (
-        "AugmentationConfig", "AugmentationPart", "BaseConfig", "DatasetPart", "FeaturePart", "FrontendConfig",
-        "FrontendPart", "MetricPart", "ModelPart", "Part", "TrainerPart",
+        "AugmentationConfig", "AugmentationPart", "BaseConfig", "DatasetPart", "EmbeddingPart", "FeaturePart",
+        "FrontendConfig", "FrontendPart", "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart",
     ),
     "amphion_core.families": (
         "Codec", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Synthesis", "TextToAudio", "TextToSpeech",
@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
     from amphion_core.cards import Card as Card
     from amphion_core.component import (
+        AudioEmbedding as AudioEmbedding,
         Augmentation as Augmentation,
         Component as Component,
         Dataset as Dataset,
+        Embedded as Embedded,
         FeatureExtractor as FeatureExtractor,
         Metric as Metric,
         Score as Score,
+        SpeechRecognizer as SpeechRecognizer,
         TaskFramework as TaskFramework,
         TextFrontend as TextFrontend,
         Utterance as Utterance,
@@ -51,12 +54,14 @@ if TYPE_CHECKING:
         AugmentationPart as AugmentationPart,
         BaseConfig as BaseConfig,
         DatasetPart as DatasetPart,
+        EmbeddingPart as EmbeddingPart,
         FeaturePart as FeaturePart,
         FrontendConfig as FrontendConfig,
         FrontendPart as FrontendPart,
         MetricPart as MetricPart,
         ModelPart as ModelPart,
         Part as Part,
+        RecognizerPart as RecognizerPart,
         TrainerPart as TrainerPart,
     )
     from amphion_core.data.batch import Batch as Batch, Example as Example

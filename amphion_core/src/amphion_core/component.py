@@ -4,7 +4,7 @@ Letters in every docstring: B batch, C channels, T samples, F mel bands, N frame
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,10 +12,13 @@ from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig
 from amphion_core.errors import AudioError, DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.random import Generator
     from torch import Tensor
 
     from amphion_core.audio import Audio, Samples
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Component(ABC):
@@ -140,30 +143,108 @@ class TaskFramework(Component):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one metric says of one item: its value, and the numbers the value was made of."""
+    """What one metric says of one item or one set: its value, and the numbers and arrays it was made of.
+
+    ``value`` is NaN for one item of a metric ``of_sets``, whose ``arrays`` describe the item.
+    """
 
     value: float
     details: dict[str, float] = field(default_factory=dict)
+    arrays: "dict[str, Array]" = field(default_factory=dict)
 
 
 class Metric(Component):
-    """A number for one generated item, and for a whole set of them."""
+    """A number for one generated item, and for a whole set of them.
+
+    A metric ``of_sets`` compares two sets of files that need no partners: ``measure`` then describes one file,
+    generated or reference, and only ``aggregate`` gives a value.
+    """
 
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool | None]
-    needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # of "reference" (audio) and "text"
+    library: ClassVar[str] = ""  # whose numbers it gives, such as "pystoi 0.4"
+    needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # of NEEDS; one audio at most, and the text
     sample_rate: ClassVar[int | None] = None  # Hz; None: the generated file's own
+    of_sets: ClassVar[bool] = False
+
+    NEEDS: ClassVar[frozenset[str]] = frozenset({"reference", "prompt", "resynthesis", "text"})
+    """What an item may be compared with; ``resynthesis`` is a prompt that went through a codec."""
+
+    @property
+    def variant(self) -> str:
+        """What tells two values of this metric apart: the tracker, the network, the alignment."""
+        return ""
 
     @abstractmethod
     def measure(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> Score:
-        """One item. Both audios come at ``sample_rate``. Raises DataError where the metric is not defined."""
+        """One item. ``reference`` is the audio named in ``needs``; both come mono and at ``sample_rate``.
+
+        Raises DataError where the metric is not defined.
+        """
 
     def score(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> float:
         """The value of one item alone."""
         return self.measure(generated, reference, text=text).value
 
-    def aggregate(self, scores: Sequence[Score]) -> float:
-        """The value of a set: the mean, unless the metric is defined on the whole corpus. Raises DataError if empty."""
+    def combine(self, sums: "Mapping[str, Array]", count: "Array") -> "Array":
+        """Values of sets, (...), from the sums of ``value`` and of every detail over ``count`` items, (...) each.
+
+        The mean, unless the definition is one of the corpus.
+        """
+        return sums["value"] / count
+
+    def aggregate(self, scores: Sequence[Score], references: Sequence[Score] = ()) -> Score:
+        """The value of a set. ``references`` describe the other set, for metrics ``of_sets``.
+
+        Raises DataError if there is no item, or the metric is not defined for the set.
+        """
+        import numpy as np
+
         if not scores:
             raise DataError("no item could be scored")
-        return sum(score.value for score in scores) / len(scores)
+        rows = [{"value": score.value, **score.details} for score in scores]
+        sums = {key: np.asarray(sum(row[key] for row in rows)) for key in rows[0]}
+        value = float(self.combine(sums, np.asarray(len(rows))))
+        return Score(value, {key: float(total) for key, total in sums.items() if key != "value"})
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What an embedding makes of one audio: vectors (N, D) of N windows, and of classifiers logits (N, classes)."""
+
+    vectors: "Array"
+    logits: "Array | None" = None
+
+
+class AudioEmbedding(Component):
+    """Audio to vectors that lie near one another where the audio sounds alike, or where one person speaks."""
+
+    sample_rate: int  # Hz expected
+    dim: int
+
+    @property
+    def variant(self) -> str:
+        """What tells two configurations apart in a report: the size, the weights' name."""
+        return ""
+
+    @abstractmethod
+    def embed(self, audio: "Audio") -> Embedded:
+        """Mono audio at ``sample_rate`` -> at least one window. Raises DataError where it is too short."""
+
+
+class SpeechRecognizer(Component):
+    """Audio to the words heard in it."""
+
+    sample_rate: int  # Hz expected
+
+    @property
+    def variant(self) -> str:
+        """What tells two configurations apart in a report: the model's name."""
+        return ""
+
+    @abstractmethod
+    def transcribe(self, audio: "Audio", language: str) -> str:
+        """The words in mono audio at ``sample_rate``, "" for none.
+
+        ``language`` is a code such as ``en``. Raises DataError for a language it lacks.
+        """

@@ -162,6 +162,18 @@ class MetricPart(Part):
     kind = "metrics"
 
 
+class EmbeddingPart(Part):
+    """An audio embedding (kind ``embeddings``) inside a config."""
+
+    kind = "embeddings"
+
+
+class RecognizerPart(Part):
+    """A speech recogniser (kind ``recognizers``) inside a config."""
+
+    kind = "recognizers"
+
+
 class AugmentationPart(Part):
     """A random change of recordings (kind ``augmentations``) inside a config."""
 

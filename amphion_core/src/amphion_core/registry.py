@@ -40,6 +40,8 @@ BASES = {
     "tasks": "amphion_core.component:TaskFramework",
     "trainers": "amphion_core.training.trainer:ModelTrainer",
     "metrics": "amphion_core.component:Metric",
+    "embeddings": "amphion_core.component:AudioEmbedding",
+    "recognizers": "amphion_core.component:SpeechRecognizer",
     "frontends": "amphion_core.component:TextFrontend",
 }
 """The kinds of components, each with the base class that a component of it must have."""
@@ -51,6 +53,7 @@ PROVIDERS = {
     "vocoder": "amphion-vocoders", "discriminator": "amphion-vocoders", "codec": "amphion-vocoders",
     "vocode": "amphion-vocoders", "tts": "amphion-tts", "frontends": "amphion-tts", "svc": "amphion-svc",
     "tta": "amphion-tta", "eval": "amphion-eval", "metrics": "amphion-eval",
+    "listen": "amphion-eval", "embeddings": "amphion-eval", "recognizers": "amphion-eval",
 }  # fmt: skip
 """Who provides a family, kind or command. The core knows no model's name."""
 

@@ -1,4 +1,4 @@
-"""The checks of features, augmentations, text frontends, metrics and datasets."""
+"""The checks of features, augmentations, text frontends, metrics, embeddings, recognisers and datasets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amphion_core.api import Audio, AugmentationConfig
-from amphion_core.errors import DataError
+from amphion_core.api import Audio, AugmentationConfig, Metric
+from amphion_core.errors import DataError, MissingPackage, WeightsError
 from amphion_core.registry import ComponentRef
 from amphion_core.testing.checks import Check, CheckFailed, example_config, require
 
@@ -86,8 +86,11 @@ def check_metric(ref: ComponentRef) -> None:
     metric = component(example_config(ref))
     require(isinstance(component.unit, str), "unit is not declared")
     require(component.higher_is_better in (True, False, None), "higher_is_better is not declared")
-    require(component.needs <= {"reference", "text"}, f"needs {set(component.needs)}; known are reference and text")
-    if component.needs != {"reference"}:
+    require(
+        component.needs <= Metric.NEEDS, f"needs {set(component.needs)}; known are {', '.join(sorted(Metric.NEEDS))}"
+    )
+    require(len(component.needs - {"text"}) <= 1, f"needs {set(component.needs)}: one audio at most")
+    if component.needs != {"reference"} or component.of_sets:
         return
     rate = metric.sample_rate or 16000
     random = np.random.default_rng(0)
@@ -111,6 +114,34 @@ def check_metric(ref: ComponentRef) -> None:
     require(np.isfinite(value), f"silence scores {value}, and is no DataError")
 
 
+def check_embedding(ref: ComponentRef) -> None:
+    """Vectors are (N, dim), finite, and the same each time, where the weights are there."""
+    embedding = ref.load()(example_config(ref))
+    random = np.random.default_rng(0)
+    wave = Audio(0.1 * random.standard_normal(3 * embedding.sample_rate).astype(np.float32), embedding.sample_rate)
+    try:
+        found, again = embedding.embed(wave), embedding.embed(wave)
+    except (MissingPackage, WeightsError):  # the error says what to install
+        return
+    count = len(found.vectors)
+    require(found.vectors.shape == (count, embedding.dim) and count > 0, f"vectors of shape {found.vectors.shape}")
+    require(bool(np.isfinite(found.vectors).all()), "vectors that are not finite")
+    require(np.array_equal(found.vectors, again.vectors), "the same audio gives two different vectors")
+    require(found.logits is None or len(found.logits) == count, "not as many logits as vectors")
+
+
+def check_recognizer(ref: ComponentRef) -> None:
+    """Silence is transcribed as text; a language that does not exist is a DataError, where the weights are there."""
+    recognizer = ref.load()(example_config(ref))
+    silence = Audio(np.zeros(recognizer.sample_rate, np.float32), recognizer.sample_rate)
+    try:
+        require(isinstance(recognizer.transcribe(silence, "en"), str), "a transcript is no text")
+        recognizer.transcribe(silence, "qqq")
+    except (MissingPackage, WeightsError, DataError):
+        return
+    raise CheckFailed("the language qqq is no DataError")
+
+
 def check_dataset(ref: ComponentRef) -> None:
     """Ids are unique and every file exists, where ``example_config`` names a corpus that is there."""
     component = ref.load()
@@ -128,5 +159,7 @@ KIND: dict[str, tuple[Check, ...]] = {
     "augmentations": (check_augmentation,),
     "frontends": (check_frontend,),
     "metrics": (check_metric,),
+    "embeddings": (check_embedding,),
+    "recognizers": (check_recognizer,),
     "datasets": (check_dataset,),
 }

@@ -148,10 +148,10 @@ def _summary(metric: Metric, scores: list[Score], count: int) -> dict[str, Any]:
     random = np.random.default_rng(0)  # the same files give the same interval
     picks = random.integers(len(values), size=(DRAWS, len(values)))
     finite = [score for score in scores if np.isfinite(score.value)]
-    draws = [metric.aggregate([finite[place] for place in pick]) for pick in picks]
+    draws = [metric.aggregate([finite[place] for place in pick]).value for pick in picks]
     low, high = np.percentile(draws, [2.5, 97.5])
     return about | {
-        "value": metric.aggregate(finite),
+        "value": metric.aggregate(finite).value,
         "interval_95": [float(low), float(high)],
         "mean": statistics.fmean(values),
         "median": statistics.median(values),

@@ -7,6 +7,7 @@ import numpy as np
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 
 

@@ -6,7 +6,7 @@ same way: English written out in words, lower case, no punctuation; other langua
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_core.text import clean, normalize_english
 from amphion_eval.recognizer import Recognizer
+from amphion_eval.signals import Array
 
 
 class WER(Metric):
@@ -54,11 +55,9 @@ class WER(Metric):
         count = found.hits + found.substitutions + found.deletions
         return Score(100 * edits / count, {"edits": float(edits), "count": float(count)})
 
-    def aggregate(self, scores: Sequence[Score]) -> float:
-        """Edits of the corpus over its words, percent. Raises DataError if there is no item."""
-        if not scores:
-            raise DataError("no item could be scored")
-        return 100 * sum(score.details["edits"] for score in scores) / sum(score.details["count"] for score in scores)
+    def combine(self, sums: Mapping[str, Array], count: Array) -> Array:
+        """Edits of the corpus over its words, percent."""
+        return 100 * sums["edits"] / sums["count"]
 
     def units(self, text: str) -> str:
         """The text as words between spaces."""
