@@ -164,7 +164,7 @@ class Metric(Component):
     higher_is_better: ClassVar[bool | None]
     library: ClassVar[str] = ""  # whose numbers it gives, such as "pystoi 0.4"
     needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # of NEEDS; one audio at most, and the text
-    sample_rate: ClassVar[int | None] = None  # Hz; None: the generated file's own
+    sample_rate: int | None = None  # Hz; None: the generated file's own
     of_sets: ClassVar[bool] = False
 
     NEEDS: ClassVar[frozenset[str]] = frozenset({"reference", "prompt", "resynthesis", "text"})

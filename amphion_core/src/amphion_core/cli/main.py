@@ -50,7 +50,7 @@ def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentP
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name in registry.names("commands"):
         summary = next(ref.summary for ref in registry.refs("commands") if ref.name == name)
-        sub = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary)
+        sub = commands.add_parser(name.replace("/", " "), help=summary.replace("%", "%%"), description=summary)
         if every or name == typed:
             registry.get("commands", name)(sub)
     return parser
@@ -63,6 +63,8 @@ def _run(words: list[str]) -> int:
     typed = next((word for word in words if not word.startswith("-")), None)
     if typed and not completing:
         registry.find("commands", typed)  # unknown, or claimed twice: a better sentence than argparse's
+    if typed and not completing:
+        typed, words = _nested(typed, words)
     parser = make_parser(typed)
     if completing:
         import argcomplete
@@ -75,6 +77,15 @@ def _run(words: list[str]) -> int:
     if args.command is None:
         parser.error("which command?")
     return int(args.run(args) or 0)
+
+
+def _nested(typed: str, words: list[str]) -> tuple[str, list[str]]:
+    """A command of two words, such as ``eval listen``, is announced as ``eval/listen`` and parsed as one word."""
+    place = words.index(typed)
+    pair = words[place : place + 2]
+    if "/".join(pair) not in registry.names("commands"):
+        return typed, words
+    return "/".join(pair), [*words[:place], " ".join(pair), *words[place + 2 :]]
 
 
 def _complain(*lines: str) -> None:

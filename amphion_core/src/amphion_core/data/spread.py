@@ -9,6 +9,11 @@ from typing import TypeVar
 
 from amphion_core.errors import DataError
 
+
+class WorkerDied(DataError):
+    """A worker process was killed, by a signal or for want of memory."""
+
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -22,7 +27,7 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
     """``work`` of every task, in order, as the results come; ``work`` and tasks must pickle.
 
     With one process it runs here. Others are started afresh (not forked: a fork after torch has threads can hang), each
-    with one thread. Raises what ``work`` raises, and DataError when a process was killed.
+    with one thread. Raises what ``work`` raises, and WorkerDied when a process was killed.
     """
     if processes <= 1:
         yield from map(work, tasks)
@@ -34,7 +39,7 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
             for future in waiting:
                 yield future.result()
         except BrokenProcessPool as error:
-            raise DataError(
+            raise WorkerDied(
                 "a worker process was killed, perhaps for want of memory",
                 hint="run the same command again: it goes on where it stopped; --processes 1 needs least memory",
             ) from error

@@ -1,120 +1,201 @@
-"""Evaluate generated audio: two folders paired by name, metrics by name, per-file results and a summary."""
+"""Evaluate generated audio: metrics by name, intervals, several systems side by side, a report page."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amphion_core import registry
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from amphion_eval.evaluation import Report
+    from amphion_eval.measuring import Parts
+    from amphion_eval.pairing import Paired
+    from amphion_eval.report import Report
+
+EPILOG = """examples:
+  amphion eval generated/ --ref recordings/ --text texts.txt -o scores/
+  amphion eval system_a/ system_b/ --ref recordings/ --metrics pesq_wb,mcd -o scores/
+  amphion eval generated/ --ref recordings/ --metrics fad --set fad.embedding=clap
+a listening test: amphion eval listen --help"""
+SIGNIFICANT = 0.05
+OPTIONS = {"reference": "--ref", "prompt": "--prompt", "resynthesis": "--resynthesis", "text": "--text"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion eval``."""
-    parser.add_argument("generated", type=Path, help="a folder of audio files, or one file")
-    parser.add_argument("--ref", type=Path, help="the folder (or file) of reference recordings, same names")
-    parser.add_argument(
-        "--text", type=Path, help="what should be said: id|text lines, or csv/tsv with columns id and text"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("generated", type=Path, nargs="*", help="a folder of audio files, or one file, for each system")
+    inputs = parser.add_argument_group("what it is compared with")
+    inputs.add_argument("--ref", type=Path, help="the folder (or file) of reference recordings, same names")
+    inputs.add_argument("--prompt", type=Path, help="the prompts of zero-shot synthesis, same names, for sim_o")
+    inputs.add_argument("--resynthesis", type=Path, help="the prompts after the system's codec, same names, for sim_r")
+    inputs.add_argument("--text", type=Path, help="what should be said: id|text lines, or csv/tsv: id, text")
+    inputs.add_argument(
+        "--pairs", type=Path, help="instead: csv/tsv with columns generated, reference, text, prompt, id, system, ..."
     )
-    parser.add_argument(
-        "--metrics", default="all", help=f"comma-separated of {', '.join(registry.names('metrics'))}; all"
+    measures = parser.add_argument_group("what is measured")
+    measures.add_argument("--metrics", default="all", help="comma-separated names, or all; amphion list metrics")
+    measures.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METRIC.FIELD=VALUE",
+        help="a field of a metric; amphion info METRIC",
     )
-    parser.add_argument(
-        "--recognizer", help="for wer and cer: auto, whisper-base, whisper-tiny.en, a folder, a hub name"
+    measures.add_argument(
+        "--definition", choices=["ours", "amphion_v01"], help="amphion_v01: as the paper's tables were measured"
     )
-    parser.add_argument("--language", help="for wer and cer (en)")
-    parser.add_argument("--out", type=Path, help="folder for scores.jsonl and summary.json")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    measures.add_argument(
+        "--recognizer", help="for wer and cer: a name of amphion list recognizers, or Whisper's model"
+    )
+    measures.add_argument("--language", help="language code of the texts (en)")
+    how = parser.add_argument_group("how")
+    how.add_argument("--workers", type=int, help="processes (as many as cores)")
+    how.add_argument("--ray", action="store_true", help="spread over the Ray cluster of RAY_ADDRESS; amphion-core[ray]")
+    how.add_argument("-o", "--out", type=Path, help="folder for report.html, scores.jsonl, summary.json and tables")
+    how.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print, write. Exit code 1 when some file could not be scored."""
-    from amphion_eval.evaluation import evaluate, pair_folders
-
-    texts = read_texts(args.text) if args.text else None
-    items, missing = pair_folders(args.generated, args.ref, texts)
-    metrics = _metrics(args.metrics, has_reference=args.ref is not None, has_text=texts is not None)
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("evaluating", total=len(items))
-        report = evaluate(
-            items, metrics, tell=lambda: progress.advance(bar), recognizer=args.recognizer, language=args.language
-        )
-    for line in (*missing, *report.problems):
-        print(f"not scored: {line}", file=sys.stderr)
-    print(json.dumps(report.summary) if args.json else _table(report))
+    """Score, print, write. Exit code 1 when something could not be scored."""
+    systems = _systems(args)
+    items = [item for found, _ in systems.values() for item in found]
+    parts = _parts(args, {role for role in OPTIONS if any(getattr(item, role) is not None for item in items)})
     if args.out:
-        _write(args.out, report, missing)
-        print(f"wrote {args.out / 'summary.json'} and scores.jsonl")
-    return 1 if missing or report.problems else 0
+        _make(args.out)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from amphion_core.data.spread import default_processes
+    from amphion_eval.evaluation import evaluate
+
+    workers = args.workers or min(default_processes(), max(1, len(items) // 16))  # a process starts in seconds
+    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        report = evaluate(
+            {system: items for system, (items, _) in systems.items()}, parts, folder=args.out, workers=workers,
+            ray=args.ray, lenient=args.metrics == "all",
+            tell=lambda done, total: progress.update(bar, completed=done, total=total),
+        )  # fmt: skip
+    report.missing = {system: missing for system, (_, missing) in systems.items() if missing}
+    _tell(report)
+    print(json.dumps(_plain(report)) if args.json else table(report))
+    if args.out:
+        print(f"wrote {_write(args.out, report)}")
+    return 1 if report.problems else 0
 
 
-def read_texts(path: Path) -> dict[str, str]:
-    """id -> text of a file of ``id|text`` lines, or a csv or tsv with a header. Raises DataError with the line."""
-    import csv
+def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
+    from amphion_eval.pairing import pair_folders, read_pairs, read_texts
 
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    if path.suffix in (".csv", ".tsv") and lines and "|" not in lines[0]:
-        rows = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
-        if not {"id", "text"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{path} has no columns id and text", hint="its first line is the header")
-        return {row["id"]: row["text"] for row in rows}
-    texts: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        name, bar, text = line.partition("|")
-        if line.strip() and not bar:
-            raise DataError(f"{path} line {number} has no |", hint="each line is id|text")
-        if line.strip():
-            texts[name.strip()] = text.rpartition("|")[2].strip()
-    return texts
+    if bool(args.generated) == bool(args.pairs):
+        raise DataError("what is evaluated is a folder of audio, or --pairs FILE", hint="amphion eval --help")
+    if args.pairs:
+        return read_pairs(args.pairs)
+    texts = read_texts(args.text) if args.text else None
+    compared = {"reference": args.ref, "prompt": args.prompt, "resynthesis": args.resynthesis}
+    names = [path.resolve().name for path in args.generated]
+    if len({*names}) < len(names):  # of different parents: a/wavs and b/wavs
+        names = [str(path) for path in args.generated]
+    if len({*names}) < len(names):
+        raise DataError("a folder is given twice", hint="name each system once")
+    return {name: pair_folders(path, compared, texts) for name, path in zip(names, args.generated)}
 
 
-def _metrics(asked: str, *, has_reference: bool, has_text: bool) -> list[str]:
-    """The names asked for; ``all`` are those whose inputs are there. Raises RegistryError, DataError."""
-    given = {name for name, there in (("reference", has_reference), ("text", has_text)) if there}
-    if asked == "all":
-        found = [name for name in registry.names("metrics") if registry.get("metrics", name).needs <= given]
-        if not found:
-            raise DataError("every metric needs references or texts", hint="give --ref FOLDER or --text FILE")
-        return found
-    names = [name.strip() for name in asked.split(",") if name.strip()]
-    for name in names:
-        if lacking := registry.get("metrics", name).needs - given:
-            option = "--ref FOLDER" if "reference" in lacking else "--text FILE"
-            raise DataError(f"the metric {name} needs {' and '.join(sorted(lacking))}", hint=f"give {option}")
-    return names
+def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
+    """The metrics asked for; ``all`` are those whose inputs are there. Raises RegistryError, DataError, RecipeError."""
+    from amphion_eval.evaluation import plan
+
+    if args.metrics == "all":
+        names = [name for name in registry.names("metrics") if registry.get("metrics", name).needs <= given]
+    else:
+        names = [name.strip() for name in args.metrics.split(",") if name.strip()]
+        for name in names:
+            if lacking := registry.get("metrics", name).needs - given:
+                options = " and ".join(
+                    f"{OPTIONS[need]} {'FILE' if need == 'text' else 'FOLDER'}" for need in sorted(lacking)
+                )
+                raise DataError(f"the metric {name} needs {' and '.join(sorted(lacking))}", hint=f"give {options}")
+    shared: dict[str, Any] = {"definition": args.definition, "language": args.language}
+    if args.recognizer:
+        known = args.recognizer in registry.names("recognizers")
+        shared["recognizer"] = args.recognizer if known else {"name": "faster_whisper", "model": args.recognizer}
+    return plan(names, _settings(args.set), **shared)
 
 
-def _table(report: "Report") -> str:
-    lines = [f"{'metric':10} {'value':>10} {'95 % interval':>20} {'median':>10} {'n':>5} {'failed':>6}"]
-    for name, row in report.summary.items():
-        better = {True: "higher is better", False: "lower is better", None: ""}[row["higher_is_better"]]
-        if "value" in row:
-            low, high = row["interval_95"]
-            interval = f"{low:.3f} .. {high:.3f}"
-            numbers = f"{row['value']:10.3f} {interval:>20} {row['median']:10.3f}"
-        else:
-            numbers = f"{'-':>10} {'-':>20} {'-':>10}"
-        lines.append(f"{name:10} {numbers} {row['n']:5} {row['failed']:6}  {row['unit']} {better}".rstrip())
+def _settings(words: list[str]) -> dict[str, dict[str, Any]]:
+    from amphion_core.recipe import apply_override
+
+    settings: dict[str, Any] = {}
+    for word in words:
+        apply_override(settings, word)
+    return settings
+
+
+def table(report: "Report") -> str:
+    """The summary as text: a line a metric and system, then the differences that are not chance."""
+    systems = list(report.summary)
+    heads = ["metric", *(["system"] if len(systems) > 1 else []), "value", "95 % interval", "median", "n", "failed", ""]
+    rows = [heads]
+    for label, about in report.metrics.items():
+        better = {True: "higher is better", False: "lower is better", None: ""}[about["higher_is_better"]]
+        title = f"{label} ({about['variant']})" if about["variant"] else label
+        for system in systems:
+            found = report.summary[system][label]
+            span = found.get("interval_95")
+            numbers = [
+                f"{found['value']:.3f}" if "value" in found else "-",
+                f"{span[0]:.3f} .. {span[1]:.3f}" if span else "-",
+                f"{found['median']:.3f}" if "median" in found else "-",
+            ]
+            counts = [str(found["n"]), str(found["failed"])]
+            name = [system] if len(systems) > 1 else []
+            rows.append([title, *name, *numbers, *counts, f"{about['unit']} {better}".strip()])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    words = len(heads) - 6  # columns of words stand left, numbers right, the last column is free
+    lines = [
+        "  ".join(
+            f"{cell:<{width}}" if place < words or place == len(heads) - 1 else f"{cell:>{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+    for row in report.comparisons:
+        if row["p_corrected"] < SIGNIFICANT:
+            sign = "above" if row["difference"] > 0 else "below"
+            gap = f"{abs(row['difference']):.3f} {sign}"
+            lines.append(f"{row['metric']}: {row['a']} is {gap} {row['b']}, corrected p = {row['p_corrected']:.2g}")
     return "\n".join(lines)
 
 
-def _write(folder: Path, report: "Report", missing: list[str]) -> None:
-    from amphion_core.files import atomic_write
+def _tell(report: "Report") -> None:
+    for label, why in report.unavailable.items():
+        print(f"left out: {label}: {why}", file=sys.stderr)
+    for line in report.problems:
+        print(f"not scored: {line}", file=sys.stderr)
+    for row in report.rows:
+        for warning in row.get("warnings", ()):
+            print(f"warning: {row['system']}: {row['id']}: {warning}", file=sys.stderr)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "scores.jsonl") as path:
-        path.write_text("".join(json.dumps(row) + "\n" for row in report.rows), encoding="utf-8")
-    whole = {"metrics": report.summary, "missing": missing, "problems": report.problems}
-    with atomic_write(folder / "summary.json") as path:
-        path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+def _plain(report: "Report") -> dict[str, Any]:
+    from amphion_eval.report import finite
+
+    return finite({"metrics": report.metrics, "systems": report.summary, "comparisons": report.comparisons})
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder with -o") from error
+
+
+def _write(folder: Path, report: "Report") -> Path:
+    report.write(folder)
+    return folder / "summary.json"

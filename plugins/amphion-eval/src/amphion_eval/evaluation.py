@@ -1,160 +1,313 @@
-"""Metrics over sets of files: every item is scored or has a reason why not, and no NaN enters a mean."""
+"""An evaluation: systems, metrics, processes, and what can be said of the scores. It goes on where it was stopped."""
 
-import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from amphion_core import registry
-from amphion_core.api import Audio, Metric, Score
+from amphion_core.api import BaseConfig, Metric, MetricPart, Score
 from amphion_core.config import validate
-from amphion_core.errors import AmphionError, DataError
+from amphion_core.data.ray_spread import spread_on_ray
+from amphion_core.data.spread import WorkerDied, spread
+from amphion_core.errors import DataError
+from amphion_core.files import atomic_write
+from amphion_eval.measuring import Measured, Parts, Shard, built, measure_shard, reference_items
+from amphion_eval.pairing import Item
+from amphion_eval.report import Report
+from amphion_eval.signals import Array
+from amphion_eval.statistics import compare, holm, interval
 
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".mp3"})
-DRAWS = 2000  # bootstrap samples
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One generated file, and what it is compared with."""
-
-    id: str
-    generated: Path
-    reference: Path | None = None
-    text: str | None = None
+SHARD = 8  # items measured, and kept, together
+REFERENCES = "\0references"  # the system whose items are reference files on their own
 
 
-@dataclass(slots=True)
-class Report:
-    """All scores: ``rows`` are one dict an item, ``summary`` one dict a metric, ``problems`` one line a failure."""
+class Plan(BaseConfig):
+    """The metrics of an evaluation, each under the label that its values have in the report."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    summary: dict[str, dict[str, Any]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    metrics: dict[str, MetricPart]
+
+
+def plan(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None, **shared: Any) -> Parts:
+    """Metrics by name, with the ``settings`` of single ones; ``shared`` fields go to those that have them.
+
+    Raises RegistryError for an unknown name, RecipeError for a field or a value that does not exist.
+    """
+    settings = dict(settings or {})
+    fields: dict[str, Any] = {}
+    for label in names:
+        given = dict(settings.pop(label, {}))
+        name = given.pop("name", label)
+        known = registry.get("metrics", name).Config.model_fields
+        common = {key: value for key, value in shared.items() if key in known and value is not None}
+        fields[label] = {"name": name, **common, **given}
+    if settings:
+        raise DataError(
+            f"settings for {', '.join(settings)}, which is not measured", hint=f"metrics are {', '.join(fields)}"
+        )
+    return tuple(validate(Plan, {"metrics": fields}, where="the metrics").metrics.items())
 
 
 def evaluate(
-    items: Iterable[Item], metrics: Sequence[str], *, tell: Callable[[], object] = lambda: None, **fields: Any
+    systems: Mapping[str, Sequence[Item]],
+    parts: Parts,
+    *,
+    folder: Path | None = None,
+    workers: int = 1,
+    ray: bool = False,
+    lenient: bool = False,
+    tell: Callable[[int, int], object] = lambda done, total: None,
 ) -> Report:
-    """Score every item by every metric named; ``fields`` go to the metrics that have them, ``tell`` is called an item.
+    """Score every item of every system by every metric.
 
-    Raises RegistryError for an unknown metric, DataError when there is no item. What fails for one item is a problem of
-    the report, not an error.
+    What is done is kept in ``folder``/shards and not done again. ``tell`` is called with items done and in all. With
+    ``lenient``, metrics whose package or weights are missing are left out, with a note; otherwise that is an error.
+    What fails for one item is a problem of the report. Raises DataError when there is no item.
     """
-    built = {name: _build(name, fields) for name in metrics}
-    scores: dict[str, list[Score]] = {name: [] for name in built}
-    report = Report()
-    for item in items:
-        row: dict[str, Any] = {"id": item.id, "generated": str(item.generated)}
-        for name, value in _measure(item, built):
-            if isinstance(value, Score):
-                scores[name].append(value)
-                row[name] = value.value if np.isfinite(value.value) else str(value.value)
-            else:
-                report.problems.append(f"{item.id}: {name}: {value}")
-                row.setdefault("problems", {})[name] = value
-        report.rows.append(row)
-        tell()
-    if not report.rows:
+    if not any(systems.values()):
         raise DataError("there is nothing to evaluate")
-    for name, metric in built.items():
-        report.summary[name] = _summary(metric, scores[name], len(report.rows))
+    shards = list(_shards(systems, parts, lenient))
+    total = sum(len(shard.items) for shard in shards)
+    with ExitStack() as stack:
+        place = folder / "shards" if folder else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place.mkdir(parents=True, exist_ok=True)
+        files = {place / f"{_key(shard)}.npz": shard for shard in shards}
+        done = 0
+        for path in _measured(files, partial(_spread, workers=workers, ray=ray)):
+            done += len(files[path].items)
+            tell(done, total)
+        report = _report(systems, parts, files)
+        for path in place.glob("*.npz"):
+            if path not in files:
+                path.unlink()
     return report
 
 
-def pair_folders(
-    generated: Path, reference: Path | None = None, texts: dict[str, str] | None = None
-) -> tuple[list[Item], list[str]]:
-    """Files of two folders (or two files) by their relative path without suffix, and a line for each missing partner.
-
-    Raises DataError: no such folder, no audio in it, nothing in common.
-    """
-    made = _files(generated)
-    compared = _files(reference) if reference else {}
-    if generated.is_file() and reference and reference.is_file():
-        compared = dict.fromkeys(made, reference)
-    missing = [f"{name}: no reference" for name in made if reference and name not in compared]
-    missing += [f"{name}: no generated file" for name in compared if name not in made]
-    missing += [f"{name}: no text" for name in made if texts is not None and name not in texts]
-    missing += [f"{name}: text without a generated file" for name in texts or {} if name not in made]
-    items = [Item(name, path, compared.get(name), (texts or {}).get(name)) for name, path in made.items()]
-    if reference and not any(item.reference for item in items):
-        raise DataError(
-            f"no file of {generated} has a partner in {reference}", hint="partners share their name without suffix"
-        )
-    return items, missing
+def _shards(systems: Mapping[str, Sequence[Item]], parts: Parts, lenient: bool) -> Iterator[Shard]:
+    for system, items in systems.items():
+        for start in range(0, len(items), SHARD):
+            yield Shard(system, tuple(items[start : start + SHARD]), parts, lenient)
+    of_sets = tuple((label, part) for label, part in parts if (found := _class(part)).of_sets and found.needs)
+    references = reference_items([*systems.values()]) if of_sets else ()
+    for start in range(0, len(references), SHARD):
+        yield Shard(REFERENCES, references[start : start + SHARD], of_sets, lenient)
 
 
-def _files(place: Path) -> dict[str, Path]:
-    if place.is_file():
-        return {place.stem: place}
-    if not place.is_dir():
-        raise DataError(f"there is no file or folder {place}", hint="give a folder of audio files")
-    found = {
-        str(path.relative_to(place).with_suffix("")): path
-        for path in sorted(place.rglob("*"))
-        if path.suffix.lower() in AUDIO
+def _class(part: MetricPart) -> type[Metric]:
+    return registry.get("metrics", part.name)
+
+
+def _key(shard: Shard) -> str:
+    """What the shard's results depend on: metrics, versions, names and texts, sizes and times of the files."""
+    dists = {ref.dist for ref in registry.refs("metrics")} | {"amphion-core"}
+    files = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) if path and path.is_file() else str(path)
+        for item in shard.items
+        for path in (item.generated, item.reference, item.prompt, item.resynthesis)
+    ]
+    about = {
+        "system": shard.system,
+        "metrics": [[label, part.flat(None)] for label, part in shard.parts],
+        "versions": sorted((dist, version(dist)) for dist in dists),
+        "items": [[item.id, item.text] for item in shard.items],
+        "files": files,
+        "lenient": shard.lenient,
     }
-    if not found:
-        raise DataError(f"{place} holds no audio file", hint=f"known suffixes: {', '.join(sorted(AUDIO))}")
-    return found
+    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:24]
 
 
-def _build(name: str, fields: dict[str, Any]) -> Metric:
-    metric = registry.get("metrics", name)
-    known = {key: value for key, value in fields.items() if key in metric.Config.model_fields and value is not None}
-    built: Metric = metric(validate(metric.Config, known, where=f"metric {name}"))
-    return built
+def _measured(files: Mapping[Path, Shard], run: Callable[[Sequence[Shard]], Iterator[Measured]]) -> Iterator[Path]:
+    """The file of each shard, as it is there: from before, or measured now.
 
-
-def _measure(item: Item, metrics: dict[str, Metric]) -> Iterator[tuple[str, Score | str]]:
-    """Each metric's score, or the reason why there is none. A file is read once."""
-    try:
-        generated = Audio.load(item.generated).mono()
-        reference = Audio.load(item.reference).mono() if item.reference else None
-    except AmphionError as error:
-        yield from ((name, error.message) for name in metrics)
-        return
-    for name, metric in metrics.items():
-        if "reference" in metric.needs and reference is None:
-            yield name, "no reference"
-            continue
-        if "text" in metric.needs and item.text is None:
-            yield name, "no text"
-            continue
-        rate = metric.sample_rate or generated.sample_rate
+    A worker that dies costs nothing but time: what is left is measured again, at last item by item in processes of
+    their own, so that only the item that kills its worker has no scores.
+    """
+    left = []
+    for path in files:
+        if _read(path) is None:
+            left.append(path)
+        else:
+            yield path
+    for _ in range(2):
         try:
-            score = metric.measure(
-                generated.resample(rate), reference.resample(rate) if reference else None, text=item.text
+            for path, measured in zip(list(left), run([files[path] for path in left]), strict=True):
+                _write(path, measured)
+                left.remove(path)
+                yield path
+            return
+        except WorkerDied:
+            continue
+    for path in left:
+        _write(path, _one_by_one(files[path]))
+        yield path
+
+
+def _one_by_one(shard: Shard) -> Measured:
+    whole = Measured()
+    for item in shard.items:
+        alone = Shard(shard.system, (item,), shard.parts, shard.lenient)
+        try:
+            part = next(spread(measure_shard, [alone], 2))
+        except WorkerDied:
+            reason = "the worker process that measured it died, perhaps for want of memory"
+            problems = dict.fromkeys((label for label, _ in shard.parts), reason)
+            row = {"id": item.id, "generated": str(item.generated), "problems": problems}
+            part = Measured([{"system": shard.system, **row}])
+        part.arrays = {(label, len(whole.rows), name): array for (label, _, name), array in part.arrays.items()}
+        whole.rows += part.rows
+        whole.arrays |= part.arrays
+        whole.unavailable |= part.unavailable
+    return whole
+
+
+def _spread(shards: Sequence[Shard], *, workers: int, ray: bool) -> Iterator[Measured]:
+    return spread_on_ray(measure_shard, shards) if ray else spread(measure_shard, shards, workers)
+
+
+def _write(path: Path, measured: Measured) -> None:
+    rows = json.dumps({"rows": measured.rows, "unavailable": measured.unavailable})
+    arrays = {"/".join((label, str(row), name)): array for (label, row, name), array in measured.arrays.items()}
+    with atomic_write(path) as temporary:
+        everything: dict[str, Any] = {"rows": np.frombuffer(rows.encode(), np.uint8), **arrays}
+        np.savez(temporary, **everything)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Rows and what was unavailable; None for a file that is not there, or not whole."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found: dict[str, Any] = json.loads(stored["rows"].tobytes())
+            return found
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    except Exception as error:
+        if type(error).__name__ == "BadZipFile":
+            return None
+        raise
+
+
+def _arrays(path: Path, label: str) -> Iterator[tuple[int, str, Array]]:
+    with np.load(path, allow_pickle=False) as stored:
+        for key in stored.files:
+            if key.startswith(f"{label}/"):
+                _, row, name = key.rsplit("/", 2)
+                yield int(row), name, stored[key]
+
+
+def _report(systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[Path, Shard]) -> Report:
+    rows: list[dict[str, Any]] = []
+    unavailable: dict[str, str] = {}
+    for path, shard in files.items():
+        stored = _read(path)
+        assert stored is not None
+        unavailable |= stored["unavailable"]
+        if shard.system != REFERENCES:
+            rows += stored["rows"]
+    report = Report(metrics={}, rows=rows)
+    for label, metric in built(parts).items():
+        if label in unavailable:
+            report.unavailable[label] = unavailable[label]
+            continue
+        report.metrics[label] = _about(metric, dict(parts)[label])
+        if metric.of_sets:
+            _compare_sets(report, label, metric, systems, files)
+        else:
+            _compare_items(report, label, metric, systems)
+    corrected = holm([row["p"] for row in report.comparisons])
+    for row, p in zip(report.comparisons, corrected):
+        row["p_corrected"] = p
+    report.about = {
+        "created": date.today().isoformat(),
+        "versions": {dist: version(dist) for dist in ("amphion-core", "amphion-eval")},
+        "interval": "95 % bootstrap over files; of metrics of sets, a jackknife",
+        "comparison": "paired permutation of files, corrected after Holm",
+    }
+    return report
+
+
+def _about(metric: Metric, part: MetricPart) -> dict[str, Any]:
+    flat = part.flat(None)
+    return {
+        "name": part.name,
+        "variant": metric.variant,
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "definition": (type(metric).__doc__ or "").strip().splitlines()[0],
+        "library": metric.library,
+        "sample_rate": metric.sample_rate,
+        "config": flat if isinstance(flat, dict) else {"name": flat},
+    }
+
+
+def _compare_items(report: Report, label: str, metric: Metric, systems: Mapping[str, Sequence[Item]]) -> None:
+    scores: dict[str, dict[str, Score]] = {system: {} for system in systems}
+    counts = dict.fromkeys(systems, 0)
+    for row in report.rows:
+        counts[row["system"]] += 1
+        if label in row.get("scores", {}):
+            details = row["details"].get(label, {})
+            scores[row["system"]][row["id"]] = Score(row["scores"][label], details)
+    for system, found in scores.items():
+        report.summary.setdefault(system, {})[label] = _summary(metric, [*found.values()], counts[system])
+    if metric.higher_is_better is None:
+        return
+    names = list(systems)
+    for place, a in enumerate(names):
+        for b in names[place + 1 :]:
+            both = [id for id in scores[a] if id in scores[b]]
+            both = [id for id in both if np.isfinite([scores[a][id].value, scores[b][id].value]).all()]
+            if len(both) < 2:
+                continue
+            difference, span, p = compare(metric, [scores[a][id] for id in both], [scores[b][id] for id in both])
+            report.comparisons.append(
+                {"metric": label, "a": a, "b": b, "difference": difference, "interval_95": span, "p": p, "n": len(both)}
             )
-            yield name, score if not np.isnan(score.value) else "the metric is not defined for it"
+
+
+def _compare_sets(
+    report: Report, label: str, metric: Metric, systems: Mapping[str, Sequence[Item]], files: Mapping[Path, Shard]
+) -> None:
+    found: dict[str, list[Score]] = {system: [] for system in (*systems, REFERENCES)}
+    for path, shard in files.items():
+        arrays: dict[int, dict[str, Array]] = {}
+        for row, name, array in _arrays(path, label):
+            arrays.setdefault(row, {})[name] = array
+        found[shard.system] += [Score(float("nan"), arrays=arrays[row]) for row in sorted(arrays)]
+    for system, items in systems.items():
+        about: dict[str, Any] = {"n": len(found[system]), "failed": len(items) - len(found[system]), "infinite": 0}
+        try:
+            value = metric.aggregate(found[system], found[REFERENCES])
+            span = interval(metric, found[system], found[REFERENCES])
+            about |= {"value": value.value, "interval_95": span, "details": dict(value.details)}
         except DataError as error:
-            yield name, error.message
+            about["reason"] = error.message
+        report.summary.setdefault(system, {})[label] = about
 
 
 def _summary(metric: Metric, scores: list[Score], count: int) -> dict[str, Any]:
-    values = [score.value for score in scores if np.isfinite(score.value)]
-    about = {
-        "unit": metric.unit,
-        "higher_is_better": metric.higher_is_better,
+    finite = [score for score in scores if np.isfinite(score.value)]
+    about: dict[str, Any] = {
         "n": len(scores),
         "failed": count - len(scores),
+        "infinite": len(scores) - len(finite),
     }
-    if not values:
+    if not finite:
         return about
-    random = np.random.default_rng(0)  # the same files give the same interval
-    picks = random.integers(len(values), size=(DRAWS, len(values)))
-    finite = [score for score in scores if np.isfinite(score.value)]
-    draws = [metric.aggregate([finite[place] for place in pick]).value for pick in picks]
-    low, high = np.percentile(draws, [2.5, 97.5])
+    values = np.array([score.value for score in finite])
+    whole = metric.aggregate(finite)
     return about | {
-        "value": metric.aggregate(finite).value,
-        "interval_95": [float(low), float(high)],
-        "mean": statistics.fmean(values),
-        "median": statistics.median(values),
-        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-        "infinite": len(scores) - len(values),
+        "value": whole.value,
+        "interval_95": interval(metric, finite),
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "details": dict(whole.details),
     }

@@ -2,10 +2,9 @@
 
 Yamamoto, Song, Kim: "Parallel WaveGAN", arXiv:1910.11480, section 2.2: for each resolution the spectral convergence
 |A - B| / |A| (Frobenius norms, A the reference: swapped signals give another value) plus the mean of |ln A - ln B|;
-the mean over three resolutions. With the Hann window it is what `auraloss` calls MultiResolutionSTFTLoss.
+the mean over three resolutions. With a Hann window and powers floored at 1e-8 it is what `auraloss`
+calls MultiResolutionSTFTLoss; ``amphion_v01`` has a rectangular window and a floor of 1e-7.
 """
-
-from typing import Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
-from amphion_eval.signals import pair
+from amphion_eval.signals import DEFINITION, Definition, pair
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # FFT, hop, window, in samples
 SHORTEST = 1025  # samples: half the longest FFT is mirrored at both ends
@@ -25,16 +24,19 @@ class MSTFT(Metric):
     """A number without unit. Lengths are cut to the shorter; values of two rates or two windows do not compare."""
 
     class Config(BaseConfig):
-        """The window."""
+        """Whose definition."""
 
-        window: Literal["hann", "rectangular"] = Field(
-            default="hann",
-            description="hann: as auraloss, power floored at 1e-8; rectangular: as Amphion v0.1, floored at 1e-7",
-        )
+        definition: Definition = Field(default="ours", description=DEFINITION)
 
     config: Config
     unit = ""
     higher_is_better = False
+    library = "auraloss 0.4"
+
+    @property
+    def variant(self) -> str:
+        """The window, which makes the difference."""
+        return "hann" if self.config.definition == "ours" else "rectangular, amphion_v01"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Both parts are details of the score. Raises DataError for silence, and below 1025 samples."""
@@ -49,7 +51,7 @@ class MSTFT(Metric):
 
     def _distance(self, s: Tensor, x: Tensor, n_fft: int, hop: int, length: int) -> tuple[float, float]:
         """Reference and generated (T,) -> spectral convergence, log magnitude distance of one resolution."""
-        hann = self.config.window == "hann"
+        hann = self.config.definition == "ours"
         window = torch.hann_window(length) if hann else torch.ones(length)
         left = (n_fft - length) // 2
         window = F.pad(window, (left, n_fft - length - left))

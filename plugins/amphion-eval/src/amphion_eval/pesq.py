@@ -1,8 +1,10 @@
 """PESQ: perceptual evaluation of speech quality, as MOS-LQO, ITU-T P.862.1 (narrow band) and P.862.2 (wide band).
 
 Computed by the package ``pesq``, the ITU's reference code. Identical signals give 4.5486 (narrow) and 4.6439 (wide).
+The published Amphion v0.1 reports the raw score of P.862 instead, which P.862.1 maps to the narrow-band MOS-LQO.
 """
 
+import math
 from typing import ClassVar
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
@@ -18,6 +20,7 @@ class _PESQ(Metric):
     unit = "MOS-LQO"
     higher_is_better = True
     sample_rate = 16000
+    library = "pesq 0.0.4"
     mode: ClassVar[str]
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
@@ -45,3 +48,16 @@ class PESQNarrow(_PESQ):
     """Narrow band, from 16 kHz audio: 1.0 to 4.55."""
 
     mode = "nb"
+
+
+class PESQRaw(PESQNarrow):
+    """The raw score of P.862, -0.5 to 4.5, from the narrow-band one by the inverse of P.862.1, equation 1."""
+
+    unit = ""
+    library = "pesq 0.0.4, unmapped"
+
+    def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
+        """As the narrow-band score; its value is the detail ``mos_lqo``."""
+        mapped = super().measure(generated, reference).value
+        raw = (4.6607 - math.log(4 / (mapped - 0.999) - 1)) / 1.4945
+        return Score(raw, {"mos_lqo": mapped})

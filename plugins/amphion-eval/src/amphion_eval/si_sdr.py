@@ -1,40 +1,60 @@
-"""SI-SDR: scale-invariant signal-to-distortion ratio, dB.
+"""SI-SDR, SI-SNR and SNR: how much of the generated signal is the reference, dB.
 
 Le Roux et al., "SDR - half-baked or well done?", arXiv:1811.02508, equation 3: 10 log10(|a s|^2 / |a s - x|^2) with
-a = <x, s> / <s, s>. The means are kept, so that a DC offset counts; SI-SNR removes them.
+a = <x, s> / <s, s>. SI-SDR keeps the means, so that a DC offset counts; SI-SNR removes them. SNR has a = 1: a change of
+level counts as noise.
 """
 
 import numpy as np
-from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
-from amphion_eval.signals import pair
+from amphion_eval.signals import Samples, pair
 
 
 class SISDR(Metric):
     """dB of one item; infinite for identical signals. Lengths are cut to the shorter."""
 
     class Config(BaseConfig):
-        """One switch."""
-
-        zero_mean: bool = Field(default=False, description="remove both means first, which makes it SI-SNR")
+        """Nothing to choose."""
 
     config: Config
     unit = "dB"
     higher_is_better = True
+    library = "torchmetrics 1.9"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence, and for signals without anything in common."""
-        x, s = pair(generated, reference)
-        if self.config.zero_mean:
-            x, s = x - x.mean(), s - s.mean()
+        return Score(_ratio(*self.prepared(*pair(generated, reference))))
+
+    def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
+        """Generated, and the part of it that counts as signal, (T,) each. Raises DataError."""
         energy = float(s @ s)
         if not energy:
             raise DataError("the reference audio is constant")
         target = (float(x @ s) / energy) * s
-        error = float(np.square(target - x).sum())
         if not target.any():
             raise DataError("generated and reference are orthogonal")
-        rounding = np.finfo(np.float64).eps ** 2 * float(x @ x)  # what is left of identical signals
-        return Score(float("inf") if error <= rounding else 10 * float(np.log10(float(target @ target) / error)))
+        return x, target
+
+
+class SISNR(SISDR):
+    """dB of one item, with both means removed: a DC offset does not count."""
+
+    def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
+        """As SI-SDR, after removing the means."""
+        return super().prepared(x - x.mean(), s - s.mean())
+
+
+class SNR(SISDR):
+    """dB of one item: energy of the reference over that of the difference; level and polarity count."""
+
+    def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
+        """The reference as it is."""
+        return x, s
+
+
+def _ratio(x: Samples, target: Samples) -> float:
+    error = float(np.square(target - x).sum())
+    rounding = np.finfo(np.float64).eps ** 2 * float(x @ x)  # what is left of identical signals
+    return float("inf") if error <= rounding else 10 * float(np.log10(float(target @ target) / error))

@@ -1,12 +1,14 @@
 """What the signal metrics share: checked mono samples of a pair, cut to one length."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
 
+Definition = Literal["ours", "amphion_v01"]
+DEFINITION = "ours, or that of the published Amphion v0.1, for numbers comparable with the paper's tables"
 Array = np.ndarray[Any, np.dtype[Any]]
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -20,6 +20,7 @@ class STOI(Metric):
 
     config: Config
     unit = ""
+    library = "pystoi 0.4"
     higher_is_better = True
     extended: ClassVar[bool] = False
 

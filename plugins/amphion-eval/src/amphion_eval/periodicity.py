@@ -1,0 +1,70 @@
+"""Periodicity RMSE: how far the strength of voicing, between 0 and 1, differs from the reference's.
+
+Morrison et al.: "Chunked Autoregressive GAN for Conditional Waveform Synthesis", arXiv:2110.10139, section 4: the
+periodicity of CREPE (`torchcrepe`, the full network, Viterbi decoding) in steps of 256 samples of the file, 0 where a
+frame is quieter than -60 dB. The network takes most of the time of an evaluation on a CPU; ``size: tiny`` is faster and
+another number.
+"""
+
+from functools import cache, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from amphion_core.api import Audio, BaseConfig, Metric, Score
+from amphion_core.errors import DataError
+from amphion_core.features.f0 import require_package
+from amphion_eval.signals import Samples, pair
+
+HOP = 256  # samples of the file
+FMIN, FMAX = 50.0, 1100.0  # Hz
+SILENCE = -60.0  # dB
+SHORTEST = 0.1  # seconds
+BATCH = 512  # frames computed at a time, which bounds the memory
+
+
+class PeriodicityRMSE(Metric):
+    """Root mean square difference of periodicity, 0 to 1, frame by frame, cut to the shorter."""
+
+    class Config(BaseConfig):
+        """The size of the network."""
+
+        size: Literal["full", "tiny"] = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
+
+    config: Config
+    unit = ""
+    higher_is_better = False
+    library = "torchcrepe 0.0.24"
+
+    @property
+    def variant(self) -> str:
+        """The network."""
+        return f"crepe {self.config.size}"
+
+    def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
+        """Raises DataError for silence and below 0.1 seconds, MissingPackage without torchcrepe."""
+        x, s = pair(generated, reference, cut=False)
+        if reference is None or min(len(x), len(s)) < SHORTEST * generated.sample_rate:
+            raise DataError(f"periodicity needs {SHORTEST} seconds of audio")
+        a, b = (periodicity(audio, self.config.size) for audio in (generated, reference))
+        count = min(len(a), len(b))
+        return Score(float(np.sqrt(np.square(a[:count] - b[:count]).mean())), {"frames": float(count)})
+
+
+@lru_cache(maxsize=4)
+def periodicity(audio: Audio, size: str) -> Samples:
+    """(N,), 0 to 1, a frame each 256 samples. Raises MissingPackage."""
+    crepe: Any = require_package("torchcrepe", "crepe")
+    wave = torch.from_numpy(audio.mono().samples)[None]
+    _, found = crepe.predict(
+        wave, audio.sample_rate, HOP, FMIN, FMAX, size, return_periodicity=True, batch_size=BATCH, device="cpu",
+        decoder=_viterbi(),
+    )  # fmt: skip
+    return crepe.threshold.Silence(SILENCE)(found, wave, audio.sample_rate, HOP)[0].numpy().astype(np.float64)
+
+
+@cache
+def _viterbi() -> Any:
+    return require_package("torchcrepe", "crepe").decode.viterbi

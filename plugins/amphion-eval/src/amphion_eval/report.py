@@ -1,0 +1,72 @@
+"""What an evaluation found: plain data, written as JSON lines and a summary, and read back."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amphion_core.errors import DataError
+from amphion_core.files import atomic_write
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything a page or a table shows.
+
+    * ``metrics``: label -> name, variant, unit, higher_is_better, definition, library, sample_rate, config;
+    * ``rows``: a dict a system and item: system, id, paths, text, heard, durations (seconds), rates (Hz), scores,
+      details, problems (label -> reason), warnings;
+    * ``summary``: system -> label -> value, interval_95, mean, median, std, n, failed, infinite, details; without value
+      where nothing could be scored;
+    * ``comparisons``: metric, a, b, difference (a - b), interval_95, p, p_corrected, n;
+    * ``missing``: system -> a line for each partner that is not there;
+    * ``unavailable``: label -> what has to be installed before it can be measured.
+    """
+
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """One line a score that could not be computed, and a missing partner."""
+        lines = [f"{system}: {line}" for system, found in self.missing.items() for line in found]
+        for row in self.rows:
+            lines += [f"{row['system']}: {row['id']}: {label}: {why}" for label, why in row["problems"].items()]
+        for system, found in self.summary.items():
+            lines += [f"{system}: {label}: {row['reason']}" for label, row in found.items() if "reason" in row]
+        return lines
+
+    def write(self, folder: Path) -> None:
+        """``scores.jsonl``, a line a row, and ``summary.json``, all the rest. Infinite scores are written as text."""
+        with atomic_write(folder / "scores.jsonl") as path, path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(finite(row)) + "\n" for row in self.rows)
+        whole = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
+        with atomic_write(folder / "summary.json") as path:
+            path.write_text(json.dumps(finite(whole), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Report":
+        """What ``write`` wrote. Raises DataError when the folder holds no evaluation."""
+        try:
+            whole = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+            report = cls(rows=rows, **whole)
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{folder} holds no evaluation: {error}", hint="amphion eval GEN -o FOLDER") from error
+        for row in report.rows:
+            row["scores"] = {label: float(value) for label, value in row["scores"].items()}
+        return report
+
+
+def finite(data: Any) -> Any:
+    """The same with infinities as text, which JSON has no number for."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [finite(value) for value in data]
+    return str(data) if isinstance(data, float) and data - data != 0 else data
