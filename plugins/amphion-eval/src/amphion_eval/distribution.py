@@ -171,7 +171,7 @@ def frechet_unbiased(a: Array, b: Array, *, seed: int = 0) -> float:
 
     It may be below 0, where the line overshoots.
     """
-    smallest = max(2 * a.shape[1], len(a) // 10, 20)
+    smallest = max(4 * a.shape[1], len(a) // 10, 20)
     if len(a) < 2 * smallest:
         raise DataError(f"{len(a)} windows are too few to extrapolate: {2 * smallest} are needed")
     random = np.random.default_rng(seed)

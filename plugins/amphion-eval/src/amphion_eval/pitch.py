@@ -1,8 +1,7 @@
 """F0 and voicing of a pair of recordings, tracked once for all the metrics that compare them.
 
 Frames are 5 ms apart and centred on their times, whatever the tracker's own are. ``amphion_v01`` is the published
-tool's front end: Praat's autocorrelation in steps of 256 samples, with no voice before its first frame and after its
-last.
+tool's front end: Praat's autocorrelation in steps of 256 samples.
 """
 
 from functools import lru_cache
@@ -103,7 +102,7 @@ def track(audio: Audio, tracker: str) -> Samples:
 
 @lru_cache(maxsize=4)
 def track_published(audio: Audio) -> Samples:
-    """F0 (N,) in Hz, N = T // 256. Raises MissingPackage, and DataError for what Praat refuses."""
+    """F0 (N,) in Hz, in the frames that Praat places. Raises MissingPackage, and DataError for what Praat refuses."""
     parselmouth = require_package("parselmouth", "praat")
     rate, samples = audio.sample_rate, audio.mono().samples.astype(np.float64)
     try:
@@ -113,6 +112,4 @@ def track_published(audio: Audio) -> Samples:
     except parselmouth.PraatError as error:
         raise DataError("the audio is too short for Praat") from error
     f0: Samples = pitch.selected_array["frequency"]
-    count = len(samples) // HOP
-    left = (count - len(f0) + 1) // 2
-    return np.pad(f0, (left, count - len(f0) - left))
+    return f0

@@ -1,0 +1,201 @@
+"""Definitions against reference numbers and trusted libraries: F0, energy, spectra, MCD, distributions, both modes."""
+
+import librosa
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+import soxr
+
+import amphion_core as amphion
+from amphion_core.api import Audio
+from amphion_core.errors import DataError
+from amphion_eval.distribution import frechet_distance, frechet_unbiased, inception_score, kl_divergence
+from amphion_eval.pitch import track, track_published
+
+V01 = "amphion_v01"
+
+
+def metric(name, **fields):
+    component = amphion.get("metrics", name)
+    return component(component.Config(**fields))
+
+
+def audio(samples, rate=24000):
+    return Audio(np.asarray(samples, np.float32), rate)
+
+
+@pytest.fixture(scope="module")
+def case(golden):
+    return golden("metrics", framework="numpy")
+
+
+@pytest.mark.parametrize("alignment", ["cut", "dtw"])
+@pytest.mark.parametrize("name", ["deg", "deg2"])
+def test_f0_and_energy_as_published(case, name, alignment):
+    ref, deg, y = audio(case["inputs"]["ref"]), audio(case["inputs"][name]), case["outputs"]
+    end = f"{name}_{alignment}"
+    published = {"definition": V01, "alignment": alignment}
+    expected = {
+        "f0_rmse": y[f"amphion_f0rmse_cents_{end}"],
+        "f0_rmse_hz": y[f"amphion_f0rmse_hz_{end}"],
+        "fpc": y[f"amphion_fpc_cents_{end}"],
+        "vuv_f1": y[f"vuv_{end}"][3],
+    }
+    for metric_name, value in expected.items():
+        assert metric(metric_name, **published).score(deg, ref) == pytest.approx(value, rel=1e-6), metric_name
+    hits, false, missed, _ = y[f"vuv_{end}"]
+    details = metric("vuv_f1", **published).measure(deg, ref).details
+    assert [*details.values()] == [hits, false, missed]
+    assert metric("energy_rmse", alignment=alignment).score(deg, ref) == pytest.approx(
+        y[f"energy_rmse_db_{end}"], rel=1e-5
+    )
+    assert metric("energy_pc", alignment=alignment).score(deg, ref) == pytest.approx(
+        y[f"energy_pcc_db_{end}"], rel=1e-6
+    )
+
+
+def test_the_published_front_end_is_praats(case):
+    np.testing.assert_array_equal(track_published(audio(case["inputs"]["ref"])), case["outputs"]["praat_f0_ref"])
+
+
+@pytest.mark.parametrize("tracker", ["dio", "harvest", "praat"])
+def test_f0_metrics_are_root_mean_square_and_pearson_of_frames_voiced_in_both(case, tracker):
+    ref, deg = audio(case["inputs"]["ref"]), audio(case["inputs"]["deg"])
+    a, b = track(ref, tracker), track(deg, tracker)
+    voiced = (a > 0) & (b > 0)
+    cents = 1200 * np.log2(b[voiced] / a[voiced])
+    fields = {"tracker": tracker}
+    assert metric("f0_rmse", **fields).score(deg, ref) == pytest.approx(np.sqrt((cents**2).mean()), rel=1e-9)
+    hertz = np.sqrt(((a - b)[voiced] ** 2).mean())
+    assert metric("f0_rmse_hz", **fields).score(deg, ref) == pytest.approx(hertz, rel=1e-9)
+    r = scipy.stats.pearsonr(a[voiced], b[voiced]).statistic
+    assert metric("fpc", **fields).score(deg, ref) == pytest.approx(r, rel=1e-9)
+    assert metric("f0_rmse", **fields).variant == f"{tracker}, cut"
+
+
+def test_ours_sees_an_octave_and_the_published_definition_hides_it():
+    times = np.arange(24000) / 24000
+    low, high = (
+        audio(sum(np.sin(2 * np.pi * f * k * times) / k for k in range(1, 8)) * 0.1) for f in (150.0, 300.0)
+    )
+    assert metric("f0_rmse").score(high, low) == pytest.approx(1200, abs=10)
+    assert metric("f0_rmse", definition=V01).score(high, low) < 30
+
+
+def test_dtw_follows_another_timing_and_cut_does_not(data_pack):
+    clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3])
+    late = Audio(np.concatenate([np.zeros(clip.sample_rate // 5, np.float32), clip.samples]), clip.sample_rate)
+    assert metric("f0_rmse", alignment="dtw").score(late, clip) < metric("f0_rmse").score(late, clip) / 3
+    with pytest.raises(DataError, match="frames cannot be compared one by one"):
+        metric("f0_rmse", alignment="none").score(late, clip)
+
+
+def test_voicing_is_counted_over_the_corpus():
+    vuv = metric("vuv_f1")
+    scores = [
+        amphion.api.Score(0.0, {"true_positives": tp, "false_positives": fp, "false_negatives": fn})
+        for tp, fp, fn in ((90.0, 0.0, 0.0), (0.0, 10.0, 0.0))
+    ]
+    assert vuv.aggregate(scores).value == pytest.approx(180 / 190)
+
+
+def test_mcd_as_pymcd_computes_it(case):
+    """The same frames as pymcd; its FastDTW finds a path that is no cheaper than the exact one."""
+    ref, deg = (audio(soxr.resample(case["inputs"][name], 24000, 22050), 22050) for name in ("ref", "deg"))
+    y = case["outputs"]
+    assert metric("mcd", definition=V01, alignment="cut").score(deg, ref) == pytest.approx(
+        y["pymcd_noise_plain"], rel=1e-6
+    )
+    assert metric("mcd", definition=V01).score(deg, ref) == pytest.approx(y["pymcd_noise_dtw_sl"], rel=1e-3)
+
+
+def test_the_mel_cepstrum_is_sptks(case):
+    import pysptk
+
+    from amphion_eval.mcd import _published, envelope, mel_cepstrum
+
+    samples = case["inputs"]["ref"][:24000].astype(np.float64)
+    power = envelope(samples, 24000)
+    theirs = pysptk.sp2mc(power, order=24, alpha=0.466)
+    np.testing.assert_allclose(mel_cepstrum(samples, 24000), theirs, atol=1e-6)
+    theirs = pysptk.sptk.mcep(
+        envelope(samples, 22050, n_fft=512), order=13, alpha=0.65, maxiter=0, etype=1, eps=1e-8, min_det=0, itype=3
+    )
+    np.testing.assert_allclose(_published(samples, 22050), theirs, atol=1e-9)
+
+
+def test_mcd_counts_the_level_only_with_c0(case):
+    ref = audio(case["inputs"]["ref"])
+    quiet = audio(0.5 * case["inputs"]["ref"])
+    assert metric("mcd").score(quiet, ref) < 0.01
+    assert metric("mcd", c0=True).score(quiet, ref) == pytest.approx(6.14185 * np.log(2), rel=1e-2)
+
+
+def test_log_spectral_distance_by_librosa(case):
+    s, x = case["inputs"]["ref"].astype(np.float64), case["inputs"]["deg"].astype(np.float64)
+    powers = [np.abs(librosa.stft(wave, n_fft=2048, hop_length=512, pad_mode="reflect")) ** 2 for wave in (x, s)]
+    decibels = [10 * np.log10(np.maximum(power, 1e-8)) for power in powers]
+    expected = np.sqrt(np.square(decibels[0] - decibels[1]).mean(0)).mean()
+    assert metric("lsd").score(audio(x), audio(s)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_mel_distance_by_librosa(case):
+    s, x = (soxr.resample(case["inputs"][name], 24000, 22050) for name in ("ref", "deg"))
+    basis = librosa.filters.mel(sr=22050, n_fft=1024, n_mels=80, fmin=0, fmax=8000)
+    logs = []
+    for wave in (x, s):
+        frames = librosa.stft(np.pad(wave, 384, mode="reflect"), n_fft=1024, hop_length=256, center=False)
+        logs.append(np.log(np.maximum(basis @ np.sqrt(np.abs(frames) ** 2 + 1e-9), 1e-5)))
+    expected = np.abs(logs[0] - logs[1]).mean()
+    assert metric("mel_distance").score(audio(x, 22050), audio(s, 22050)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_singing_power_ratio_of_a_known_spectrum():
+    """Harmonics at 200 Hz steps: those up to 2 kHz are 20 dB above the others."""
+    times = np.arange(2 * 24000) / 24000
+    tone = sum((1.0 if k <= 9 else 0.1) * np.sin(2 * np.pi * 200 * k * times + k * k) for k in range(1, 20))
+    assert metric("spr").score(audio(tone * 0.02)) == pytest.approx(20, abs=1)
+
+
+def test_ltas_knows_no_level_and_sees_a_tilt(case):
+    ref = audio(case["inputs"]["ref"])
+    assert metric("ltas").score(audio(0.3 * case["inputs"]["ref"]), ref) < 0.05
+    dull = scipy.signal.lfilter([1], [1, -0.9], case["inputs"]["ref"])
+    assert metric("ltas").score(audio(dull * 0.1), ref) > 3
+
+
+def test_frechet_distance_is_the_closed_form(case):
+    x, y = case["inputs"], case["outputs"]
+    assert frechet_distance(x["fd_A"], x["fd_B"]) == pytest.approx(y["frechet_distance_200x16_150x16"], rel=1e-9)
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((6, 20)), random.standard_normal((9, 20)) + 1  # fewer vectors than dimensions
+    covariances = np.cov(a.T), np.cov(b.T)
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-4)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
+
+
+def test_extrapolation_takes_the_bias_of_few_windows_away():
+    """Both sets come from one Gaussian, so that the true distance is 0."""
+    plain, extrapolated = [], []
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        a, b = random.standard_normal((400, 16)), random.standard_normal((20000, 16))
+        plain.append(frechet_distance(a, b))
+        extrapolated.append(frechet_unbiased(a, b))
+    assert np.mean(plain) > 0.18
+    assert abs(np.mean(extrapolated)) < 0.03
+    with pytest.raises(DataError, match="too few to extrapolate"):
+        frechet_unbiased(a[:30], b)
+
+
+def test_inception_score_and_kl_are_audioldm_evals(case):
+    x, y = case["inputs"], case["outputs"]
+    assert inception_score(x["logits_gen"], 10, seed=None) == pytest.approx(y["isc_mean_std_10splits"], rel=1e-6)
+    found = [kl_divergence(a, b) for a, b in zip(x["logits_gen"], x["logits_tgt"], strict=True)]
+    expected = y["kl_softmax(audioldm_eval: features_1=gen, features_2=gt)"]
+    assert np.mean(found) == pytest.approx(expected, rel=1e-6)
+    assert kl_divergence(x["logits_gen"][0], x["logits_gen"][0]) == pytest.approx(0, abs=1e-4)
