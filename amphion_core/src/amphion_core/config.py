@@ -1,7 +1,7 @@
 """Configurations: frozen, typed, checked as a whole; and Parts, which hold one component's config inside another's."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
@@ -216,16 +216,16 @@ def _keys(schema: type[BaseModel], values: Any, path: tuple[int | str, ...]) -> 
     """The field names valid at ``path``, found by walking the schema and the values side by side."""
     current: Any = schema
     for step in path:
-        if isinstance(step, str) and isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(step)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(str(step))
             current = field.annotation if field else None
-            for inner in get_args(current):
-                current = inner if isinstance(inner, type) and issubclass(inner, (BaseModel, Part)) else current
+        elif get_origin(current) is dict:
+            current = get_args(current)[1]
         try:
             values = values[step]
         except (LookupError, TypeError):
             return
-        for inner in get_args(current):  # tuple[Part, ...]
+        for inner in () if get_origin(current) is dict else get_args(current):  # tuple[Part, ...], Part | None
             current = inner if isinstance(inner, type) and issubclass(inner, (BaseModel, Part)) else current
         if isinstance(current, type) and issubclass(current, Part) and isinstance(values, Mapping):
             current = current.of(values["name"]).config.__class__

@@ -99,7 +99,7 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
         return read_pairs(args.pairs)
     texts = read_texts(args.text) if args.text else None
     compared = {"reference": args.ref, "prompt": args.prompt, "resynthesis": args.resynthesis}
-    names = [path.resolve().name for path in args.generated]
+    names = [path.stem if path.is_file() else path.resolve().name for path in args.generated]
     if len({*names}) < len(names):  # of different parents: a/wavs and b/wavs
         names = [str(path) for path in args.generated]
     if len({*names}) < len(names):

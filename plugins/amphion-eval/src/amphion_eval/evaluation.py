@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -183,15 +184,11 @@ def _write(path: Path, measured: Measured) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """Rows and what was unavailable; None for a file that is not there, or not whole."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found: dict[str, Any] = json.loads(stored["rows"].tobytes())
             return found
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    except Exception as error:
-        if type(error).__name__ == "BadZipFile":
-            return None
-        raise
 
 
 def _arrays(path: Path, label: str) -> Iterator[tuple[int, str, Array]]:
