@@ -76,9 +76,7 @@ def test_f0_metrics_are_root_mean_square_and_pearson_of_frames_voiced_in_both(ca
 
 def test_ours_sees_an_octave_and_the_published_definition_hides_it():
     times = np.arange(24000) / 24000
-    low, high = (
-        audio(sum(np.sin(2 * np.pi * f * k * times) / k for k in range(1, 8)) * 0.1) for f in (150.0, 300.0)
-    )
+    low, high = (audio(sum(np.sin(2 * np.pi * f * k * times) / k for k in range(1, 8)) * 0.1) for f in (150.0, 300.0))
     assert metric("f0_rmse").score(high, low) == pytest.approx(1200, abs=10)
     assert metric("f0_rmse", definition=V01).score(high, low) < 30
 

@@ -83,7 +83,9 @@ def test_every_metric_has_a_reason_for_every_kind_of_bad_audio(tmp_path, data_pa
     assert "f0_rmse" in found["hiss"]["problems"] and "fewer than 2 frames" in found["hiss"]["problems"]["f0_rmse"]
     assert "s generated for a reference of" in found["long"]["warnings"][0]
     assert "2 channels" in found["stereo"]["warnings"][0] and not found["stereo"]["problems"]
-    assert all(np.isfinite(float(value)) or value == "inf" for row in found.values() for value in row["scores"].values())
+    assert all(
+        np.isfinite(float(value)) or value == "inf" for row in found.values() for value in row["scores"].values()
+    )
 
 
 def test_a_perfect_copy_with_an_infinite_score_does_not_break_the_mean(folders):

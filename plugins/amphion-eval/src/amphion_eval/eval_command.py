@@ -197,5 +197,12 @@ def _make(folder: Path) -> None:
 
 
 def _write(folder: Path, report: "Report") -> Path:
+    from amphion_core.files import atomic_write
+    from amphion_eval.export import latex, markdown
+    from amphion_eval.page import write_page
+
     report.write(folder)
-    return folder / "summary.json"
+    for name, text in (("table.md", markdown(report)), ("table.tex", latex(report))):
+        with atomic_write(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+    return write_page(folder / "report.html", report)

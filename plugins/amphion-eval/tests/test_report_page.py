@@ -1,0 +1,145 @@
+"""The report page in a real browser, and the tables for papers: nothing from the network, hostile names harmless."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from amphion_core.api import Audio
+from amphion_eval import Item, Report, evaluate, plan
+from amphion_eval.export import digits, latex, markdown, winners
+from amphion_eval.page import write_page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+HOSTILE = "<script>window.broken = 1</script>\"&'"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, data_pack):
+    """Two systems, one noisier, of three clips; one id and one text are hostile, one file is broken."""
+    folder = tmp_path_factory.mktemp("report")
+    random = np.random.default_rng(0)
+    systems = {"clear": [], "noisy": []}
+    for number, path in enumerate(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3:6]):
+        clip = Audio.load(path)
+        for system, level in (("clear", 0.002), ("noisy", 0.05)):
+            noise = level * random.standard_normal(len(clip.samples)).astype(np.float32)
+            made = Audio(clip.samples + noise, clip.sample_rate).save(folder / f"{system}{number}.wav")
+            id = HOSTILE if number == 0 else f"clip{number}"
+            systems[system].append(Item(id, made, path, text=HOSTILE))
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    systems["noisy"].append(Item("broken", folder / "broken.wav", path))
+    parts = plan(["stoi", "si_sdr", "f0_rmse", "spr"])
+    found = evaluate(systems, parts)
+    found.missing = {"clear": ["clip9: no reference"]}
+    found.unavailable = {"wer": "no recogniser"}
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(report, browser, tmp_path):
+    """The page in a window of any size; what it asked of the network and what went wrong are collected."""
+    path = write_page(tmp_path / "report.html", report)
+    wrong = []
+
+    def show(**window):
+        page = browser.new_page(**window)
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        local = ("file:", "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(local) else wrong.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield show
+    assert not wrong
+
+
+def test_the_page_shows_tables_sounds_and_pictures_and_asks_for_nothing(opened, report):
+    page = opened(viewport={"width": 1200, "height": 900})
+    assert page.locator("#summary tbody tr").count() == 4
+    assert page.locator("#summary").inner_text().count("failed") == 4  # the broken file, in each metric
+    points = page.locator("svg.chart").first.locator("circle[tabindex]")
+    assert points.count() == 6
+    audio = page.locator("audio").first
+    audio.scroll_into_view_if_needed()
+    page.wait_for_function("() => document.querySelector('audio').readyState > 0")
+    clip = report.rows[0]["durations"]
+    assert any(
+        abs(audio.evaluate("audio => audio.duration") - row["durations"]["generated"]) < 0.05
+        for row in report.rows
+        if "generated" in row["durations"]
+    ), clip
+    assert page.locator("img").first.evaluate("image => image.naturalHeight") == 80
+    assert page.evaluate("window.broken") is None and HOSTILE in page.locator("#files").inner_text()
+    assert "clip9: no reference" in page.inner_text("body") and "no recogniser" in page.inner_text("body")
+    page.close()
+
+
+def test_what_can_be_clicked_works(opened):
+    page = opened()
+    overlay = page.locator(".sound svg").first
+    assert overlay.is_visible() and overlay.locator("path").first.get_attribute("d").startswith("M")
+    page.uncheck("#f0")
+    assert not overlay.is_visible()
+    page.fill("#find", "clip2")
+    assert page.locator("#files tbody tr:visible").count() == 2
+    page.fill("#find", "")
+    column = page.locator("#files thead button", has_text="stoi")
+    column.click()
+    cells = [
+        float(text)
+        for text in page.locator("#files tbody tr td:nth-child(3)").all_inner_texts()
+        if text.strip() not in ("", "failed")
+    ]
+    assert cells == sorted(cells) and len(cells) == 6
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_window_needs_no_sideways_scrolling(opened, scheme):
+    page = opened(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 24, 26)"
+    assert dark == (scheme == "dark")
+    page.close()
+
+
+def test_tables_for_papers(report):
+    text = markdown(report)
+    assert text.splitlines()[0].count("|") == 6 and "si_sdr ↑ (dB)" in text
+    assert "f0\\_rmse $\\downarrow$ (cents)" in latex(report) and latex(report).count(r" \\") == 3
+    assert winners(report, "stoi") == set()  # three files prove nothing
+
+
+def test_the_best_is_bold_only_when_it_differs():
+    values = {"a": {"m": {"value": 2.0}}, "b": {"m": {"value": 1.0}}, "c": {"m": {"value": 0.5}}}
+    about = {"m": {"higher_is_better": True, "unit": "", "variant": ""}}
+    pair = {"metric": "m", "difference": 1.0}
+    report = Report(metrics=about, summary=values)
+    report.comparisons = [
+        {**pair, "a": "a", "b": "b", "p_corrected": 0.01}, {**pair, "a": "a", "b": "c", "p_corrected": 0.2}
+    ]  # fmt: skip
+    assert winners(report, "m") == set() and "**" not in markdown(report)
+    report.comparisons[1]["p_corrected"] = 0.02
+    assert winners(report, "m") == {"a"} and "**2.00**" in markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (1.5, "1.50"), (12.345, "12.3"), (123.4, "123"), (0.0, "0"), (-0.5, "-0.500")],
+)
+def test_three_digits(value, text):
+    assert digits(value) == text
