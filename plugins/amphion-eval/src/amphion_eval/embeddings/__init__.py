@@ -1,0 +1,1 @@
+"""Audio to vectors: one embedding a module, resolved by name (kind ``embeddings``)."""

@@ -1,0 +1,113 @@
+"""PANNs Cnn14: 2048 dimensions and 527 classes of AudioSet; what text-to-audio reports FD, IS and KL with.
+
+Kong et al.: "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern Recognition", arXiv:1912.10211,
+table 2. Layout: the authors' release (``Cnn14_mAP=0.431.pth`` at 32 kHz, ``Cnn14_16k_mAP=0.438.pth``); its constants of
+the spectrogram are computed here instead. The vector is what follows the first linear layer and its ReLU.
+"""
+
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded, MelConfig
+from amphion_core.errors import DataError
+from amphion_core.features.mel import mel_filterbank
+from amphion_eval.embeddings.checkpoint import load_into
+
+CLASSES, BANDS, FLOOR = 527, 64, 1e-10
+SETTINGS = {16000: (512, 160, 8000.0), 32000: (1024, 320, 14000.0)}  # FFT, hop in samples, highest band in Hz
+SHORTEST = 0.32  # seconds; below, nothing is left after five poolings
+
+
+class PANNsCNN14(AudioEmbedding):
+    """Mono audio -> one vector (1, 2048) and one row of logits (1, 527), whatever its length."""
+
+    class Config(BaseConfig):
+        """Weights, their rate and device."""
+
+        weights: str | None = Field(default=None, description="the published checkpoint")
+        rate: Literal[16000, 32000] = Field(default=16000, description="rate the weights were trained at, Hz")
+        device: str = Field(default="cpu", description="where the network runs")
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.sample_rate, self.dim = config.rate, 2048
+
+    @property
+    def variant(self) -> str:
+        """The rate."""
+        return f"{self.config.rate // 1000} kHz"
+
+    @torch.inference_mode()
+    def embed(self, audio: Audio) -> Embedded:
+        """Raises DataError below 0.32 seconds, WeightsError without weights."""
+        if audio.duration < SHORTEST:
+            raise DataError(f"PANNs needs {SHORTEST} seconds of audio")
+        wave = torch.from_numpy(audio.samples.copy()).to(self.config.device)
+        vectors, logits = self._network(wave[None])
+        return Embedded(vectors.cpu().numpy(), logits.cpu().numpy())
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        name = {16000: "Cnn14_16k_mAP=0.438.pth", 32000: "Cnn14_mAP=0.431.pth"}[self.config.rate]
+        return load_into(
+            CNN14(self.config.rate), self.config.weights, name="panns_cnn14",
+            source=f"{name} of zenodo.org/record/3987831", without="spectrogram_extractor.",
+        ).to(self.config.device)  # fmt: skip
+
+
+class CNN14(nn.Module):
+    """Waves (B, T) -> vectors (B, 2048), logits (B, 527)."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop, top = SETTINGS[rate]
+        self.logmel_extractor = _Mel(rate, self.n_fft, top)
+        self.window: Tensor
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+        self.bn0 = nn.BatchNorm2d(BANDS)
+        sizes = (1, 64, 128, 256, 512, 1024, 2048)
+        for place, (channels, out) in enumerate(pairwise(sizes), 1):
+            setattr(self, f"conv_block{place}", _Block(channels, out))
+        self.fc1, self.fc_audioset = nn.Linear(2048, 2048), nn.Linear(2048, CLASSES)
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits are those before the sigmoid."""
+        spectrum = torch.stft(wave, self.n_fft, self.hop, window=self.window, pad_mode="reflect", return_complex=True)
+        decibels = 10 * (spectrum.abs().square().mT @ self.logmel_extractor.melW).clamp_min(FLOOR).log10()  # (B, N, F)
+        x = self.bn0(decibels[:, None].transpose(1, 3)).transpose(1, 3)
+        for place in range(1, 7):
+            x = getattr(self, f"conv_block{place}")(x)
+            x = F.avg_pool2d(x, 2) if place < 6 else x
+        x = x.mean(3)  # over bands
+        vectors = F.relu(self.fc1(x.amax(2) + x.mean(2)))
+        return vectors, self.fc_audioset(vectors)
+
+
+class _Mel(nn.Module):
+    """The filters (bins, 64), part of the published state."""
+
+    def __init__(self, rate: int, n_fft: int, top: float) -> None:
+        super().__init__()
+        mel = MelConfig(
+            sample_rate=rate, n_fft=n_fft, win_length=n_fft, hop_length=n_fft // 4, n_mels=BANDS, fmin=50.0, fmax=top
+        )  # fmt: skip
+        self.melW = nn.Parameter(mel_filterbank(mel).T.contiguous(), requires_grad=False)
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))

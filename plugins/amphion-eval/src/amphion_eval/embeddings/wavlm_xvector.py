@@ -1,0 +1,74 @@
+"""WavLM x-vector: a speaker embedding of `transformers`; 512 dimensions with the default model.
+
+Chen et al.: "WavLM: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing", arXiv:2110.13900;
+Snyder et al.: "X-Vectors: Robust DNN Embeddings for Speaker Recognition", ICASSP 2018. The model card calls two
+recordings one speaker from a cosine of 0.86.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.errors import DataError, MissingPackage, WeightsError
+
+SHORTEST = 0.5  # seconds
+
+
+class WavLMXVector(AudioEmbedding):
+    """Mono audio at 16 kHz -> one vector (1, D)."""
+
+    class Config(BaseConfig):
+        """Model and device."""
+
+        model: str = Field(
+            default="microsoft/wavlm-base-plus-sv",
+            description="folder of a transformers WavLMForXVector, or a hub name",
+        )
+        device: str = Field(default="cpu", description="where the network runs")
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.sample_rate = 16000
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """The model's: known when it is loaded."""
+        return int(self._loaded[0].config.xvector_output_dim)
+
+    @property
+    def variant(self) -> str:
+        """The model's name."""
+        return Path(self.config.model).name
+
+    @torch.inference_mode()
+    def embed(self, audio: Audio) -> Embedded:
+        """Raises DataError below half a second, MissingPackage, and WeightsError without the model."""
+        if audio.duration < SHORTEST:
+            raise DataError(f"an x-vector needs {SHORTEST} seconds of audio")
+        model, extractor = self._loaded
+        inputs = extractor(audio.samples, sampling_rate=self.sample_rate, return_tensors="pt").to(self.config.device)
+        return Embedded(model(**inputs).embeddings.float().cpu().numpy())
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        try:
+            from transformers import Wav2Vec2FeatureExtractor, WavLMForXVector
+        except ImportError as error:
+            raise MissingPackage("WavLM needs transformers", hint='pip install "amphion-eval[transformers]"') from error
+        offline = Path(self.config.model).is_dir() or bool(os.environ.get("HF_HUB_OFFLINE"))
+        try:
+            model: Any = WavLMForXVector.from_pretrained(self.config.model, local_files_only=offline)
+            extractor = Wav2Vec2FeatureExtractor.from_pretrained(self.config.model, local_files_only=offline)
+        except (OSError, ValueError) as error:
+            raise WeightsError(
+                f"the speaker model {self.config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
+                hint="download it once, and --set METRIC.embedding.model=FOLDER",
+            ) from error
+        return model.eval().to(self.config.device), extractor
