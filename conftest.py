@@ -26,6 +26,14 @@ def data_pack() -> Path:
 
 
 @pytest.fixture(scope="session")
+def weights_pack() -> Path:
+    """The folder of small trained networks."""
+    if not (SHARED / "weights").is_dir():
+        pytest.skip(f"weights not found under {SHARED.name}/weights; set AMPHION_SHARED to the folder above")
+    return SHARED / "weights"
+
+
+@pytest.fixture(scope="session")
 def golden():
     """Reads a case of reference numbers: ``golden("vits_small")["outputs"]``."""
     path = SHARED / "golden" / "load.py"

@@ -143,7 +143,7 @@ class TaskFramework(Component):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one metric says of one item or one set: its value, and the numbers and arrays it was made of.
+    """What one metric says of one item or one set: its value, the numbers and arrays it was made of, words to show.
 
     ``value`` is NaN for one item of a metric ``of_sets``, whose ``arrays`` describe the item.
     """
@@ -151,6 +151,7 @@ class Score:
     value: float
     details: dict[str, float] = field(default_factory=dict)
     arrays: "dict[str, Array]" = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Metric(Component):

@@ -15,9 +15,6 @@ from amphion_core.errors import DataError, WeightsError
 from amphion_eval import Item, evaluate, plan
 from amphion_eval.embeddings import panns_cnn14, vggish
 from amphion_eval.embeddings.windows import windows
-from conftest import SHARED
-
-TAGGER = SHARED / "weights/efficientat_mn04/mn04_as_mAP_432.pt"
 
 
 def embedding(name, **fields):
@@ -31,10 +28,8 @@ def metric(name, **fields):
 
 
 @pytest.fixture(scope="module")
-def tagger():
-    if not TAGGER.is_file():
-        pytest.skip("the weights of EfficientAT were not found; set AMPHION_SHARED to the folder above weights/")
-    return {"name": "efficientat", "weights": str(TAGGER)}
+def tagger(weights_pack):
+    return {"name": "efficientat", "weights": str(weights_pack / "efficientat_mn04/mn04_as_mAP_432.pt")}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +47,7 @@ def clip(path, rate):
 
 
 def test_the_tagger_knows_its_classes(tagger, sounds):
-    with TAGGER.with_name("class_labels_indices.csv").open(encoding="utf-8", newline="") as file:
+    with Path(tagger["weights"]).with_name("class_labels_indices.csv").open(encoding="utf-8", newline="") as file:
         names = [row["display_name"] for row in csv.DictReader(file)]
     net = embedding("efficientat", weights=tagger["weights"])
     silence = net.embed(Audio(np.zeros(320000, np.float32), 32000)).logits[0]

@@ -3,12 +3,19 @@
 As WER, over characters without spaces; the measure for languages written without them.
 """
 
-from amphion_eval.wer import WER
+from amphion_eval.text_normalization import normalized
+from amphion_eval.wer import WER, WERReference
 
 
 class CER(WER):
-    """Percent of one item or, summed, of a corpus; 0 is perfect."""
+    """Character error rate in percent; 0 is perfect."""
 
     def units(self, text: str) -> str:
         """Each character as a word of its own, so that WER's sums count characters."""
-        return " ".join(super().units(text).replace(" ", ""))
+        return " ".join(normalized(text, self.config.language).replace(" ", ""))
+
+
+class CERReference(WERReference):
+    """Character error rate against what is heard in the reference recording, percent."""
+
+    units = CER.units

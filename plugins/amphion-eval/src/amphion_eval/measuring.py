@@ -135,7 +135,7 @@ def _row(item: Item, audios: _Voices, scores: Mapping[str, Score], problems: dic
         made, wanted = durations["generated"], durations["reference"]
         if abs(made - wanted) > UNEQUAL * wanted:
             warnings.append(f"{made:.2f} s generated for a reference of {wanted:.2f} s")
-    notes = {key: text for score in scores.values() for key, text in getattr(score, "notes", {}).items()}
+    notes = {key: text for score in scores.values() for key, text in score.notes.items()}
     return {
         "id": item.id,
         **{role: str(path) if (path := getattr(item, role)) else None for role in ("generated", *ROLES)},

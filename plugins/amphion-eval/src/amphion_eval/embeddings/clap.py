@@ -4,7 +4,6 @@ Wu et al.: "Large-Scale Contrastive Language-Audio Pretraining with Feature Fusi
 arXiv:2211.06687. The vector is the projected one of the audio branch, of unit length.
 """
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import torch
 from pydantic import Field
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
-from amphion_core.errors import MissingPackage, WeightsError
+from amphion_core.errors import MissingPackage
 from amphion_eval.embeddings.windows import windows
+from amphion_eval.pretrained import pretrained
 
 
 class CLAP(AudioEmbedding):
@@ -63,13 +63,4 @@ class CLAP(AudioEmbedding):
             from transformers import ClapFeatureExtractor, ClapModel
         except ImportError as error:
             raise MissingPackage("CLAP needs transformers", hint='pip install "amphion-eval[transformers]"') from error
-        offline = Path(self.config.model).is_dir() or bool(os.environ.get("HF_HUB_OFFLINE"))
-        try:
-            model: Any = ClapModel.from_pretrained(self.config.model, local_files_only=offline)
-            extractor = ClapFeatureExtractor.from_pretrained(self.config.model, local_files_only=offline)
-        except (OSError, ValueError) as error:
-            raise WeightsError(
-                f"the CLAP model {self.config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
-                hint="download it once, and --set METRIC.embedding.model=FOLDER",
-            ) from error
-        return model.eval().to(self.config.device), extractor
+        return pretrained(self.config.model, self.config.device, ClapModel, ClapFeatureExtractor)

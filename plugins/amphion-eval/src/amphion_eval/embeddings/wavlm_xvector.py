@@ -5,7 +5,6 @@ Snyder et al.: "X-Vectors: Robust DNN Embeddings for Speaker Recognition", ICASS
 recordings one speaker from a cosine of 0.86.
 """
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import torch
 from pydantic import Field
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
-from amphion_core.errors import DataError, MissingPackage, WeightsError
+from amphion_core.errors import DataError, MissingPackage
+from amphion_eval.pretrained import pretrained
 
 SHORTEST = 0.5  # seconds
 
@@ -62,13 +62,4 @@ class WavLMXVector(AudioEmbedding):
             from transformers import Wav2Vec2FeatureExtractor, WavLMForXVector
         except ImportError as error:
             raise MissingPackage("WavLM needs transformers", hint='pip install "amphion-eval[transformers]"') from error
-        offline = Path(self.config.model).is_dir() or bool(os.environ.get("HF_HUB_OFFLINE"))
-        try:
-            model: Any = WavLMForXVector.from_pretrained(self.config.model, local_files_only=offline)
-            extractor = Wav2Vec2FeatureExtractor.from_pretrained(self.config.model, local_files_only=offline)
-        except (OSError, ValueError) as error:
-            raise WeightsError(
-                f"the speaker model {self.config.model!r} cannot be loaded: {str(error).splitlines()[0]}",
-                hint="download it once, and --set METRIC.embedding.model=FOLDER",
-            ) from error
-        return model.eval().to(self.config.device), extractor
+        return pretrained(self.config.model, self.config.device, WavLMForXVector, Wav2Vec2FeatureExtractor)

