@@ -53,7 +53,7 @@ PROVIDERS = {
     "vocoder": "amphion-vocoders", "discriminator": "amphion-vocoders", "codec": "amphion-vocoders",
     "vocode": "amphion-vocoders", "tts": "amphion-tts", "frontends": "amphion-tts", "svc": "amphion-svc",
     "tta": "amphion-tta", "eval": "amphion-eval", "metrics": "amphion-eval",
-    "listen": "amphion-eval", "embeddings": "amphion-eval", "recognizers": "amphion-eval",
+    "embeddings": "amphion-eval", "recognizers": "amphion-eval",
 }  # fmt: skip
 """Who provides a family, kind or command. The core knows no model's name."""
 

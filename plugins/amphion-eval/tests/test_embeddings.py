@@ -133,7 +133,7 @@ def test_vggish_front_end_and_layout(tmp_path):
 def test_panns_front_end_and_layout(rate, tmp_path):
     torch.manual_seed(0)
     network = panns_cnn14.CNN14(rate).eval()
-    n_fft, hop, top = panns_cnn14.SETTINGS[rate]
+    n_fft, _, top = panns_cnn14.SETTINGS[rate]
     bank = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=64, fmin=50, fmax=top)
     np.testing.assert_allclose(network.logmel_extractor.melW.numpy(), bank.T, atol=1e-6)
     state = {**network.state_dict(), "spectrogram_extractor.stft.conv_real.weight": torch.zeros(1)}
@@ -148,8 +148,14 @@ def test_panns_front_end_and_layout(rate, tmp_path):
 @pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
 def test_clap_and_wavlm_are_those_of_transformers(tmp_path):
     from transformers import (
-        ClapAudioConfig, ClapConfig, ClapFeatureExtractor, ClapModel, ClapTextConfig, Wav2Vec2FeatureExtractor,
-        WavLMConfig, WavLMForXVector,
+        ClapAudioConfig,
+        ClapConfig,
+        ClapFeatureExtractor,
+        ClapModel,
+        ClapTextConfig,
+        Wav2Vec2FeatureExtractor,
+        WavLMConfig,
+        WavLMForXVector,
     )  # fmt: skip
 
     random = np.random.default_rng(0)

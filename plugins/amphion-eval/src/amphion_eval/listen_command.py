@@ -1,0 +1,107 @@
+"""Make a blind listening test as one page, or read its answers into a table of opinions."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amphion_core.errors import DataError
+
+if TYPE_CHECKING:
+    from amphion_eval.listening import Outcome
+
+EPILOG = """examples:
+  amphion eval listen system_a/ system_b/ --ref recordings/ -o test.html
+  amphion eval listen system_a/ system_b/ --kind ab -o test.html
+  amphion eval listen test.key.json --answers answers-*.json"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``amphion eval listen``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("systems", type=Path, nargs="+", help="a folder a system, or the key of a page with --answers")
+    making = parser.add_argument_group("to make a page")
+    making.add_argument("--ref", type=Path, help="recordings: a hidden system of MOS, the voice to compare in SMOS")
+    making.add_argument("--kind", choices=["mos", "smos", "ab"], default="mos", help="naturalness, similarity, pairs")
+    making.add_argument("--samples", type=int, default=10, help="clips of each system (10)")
+    making.add_argument("--seed", type=int, default=0, help="which clips are drawn (0)")
+    making.add_argument("--max-mb", type=float, default=100, help="largest page (100)")
+    reading = parser.add_argument_group("to read answers")
+    reading.add_argument("--answers", type=Path, nargs="+", help="the files that listeners handed in")
+    reading.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("-o", "--out", type=Path, help="the page (listening.html), or a JSON file of the table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 when a clip is left out or an answer cannot be counted."""
+    return _read(args) if args.answers else _make(args)
+
+
+def _make(args: argparse.Namespace) -> int:
+    from amphion_core.files import check_writable
+    from amphion_eval.listening import make_page
+    from amphion_eval.pairing import audio_files
+
+    out = args.out or Path("listening.html")
+    check_writable(out)
+    if args.samples < 1:
+        raise DataError("a test needs at least one clip", hint="--samples 10")
+    if args.systems[0].suffix == ".json":
+        raise DataError(f"{args.systems[0]} is a key: its answers are missing", hint="give --answers FILE ...")
+    systems = {path.resolve().name: audio_files(path) for path in args.systems}
+    if len(systems) < len(args.systems):
+        raise DataError("two folders have one name", hint="rename one of them")
+    references = audio_files(args.ref) if args.ref else None
+    page, key, left = make_page(
+        out, systems, kind=args.kind, references=references, samples=args.samples, seed=args.seed,
+        room=int(args.max_mb * 2**20),
+    )  # fmt: skip
+    for line in left:
+        print(f"left out: {line}", file=sys.stderr)
+    print(f"wrote {page}, to send to listeners, and {key}, to keep")
+    return 1 if left else 0
+
+
+def _read(args: argparse.Namespace) -> int:
+    from amphion_core.files import atomic_write
+    from amphion_eval.listening import read_answers
+
+    if len(args.systems) > 1:
+        raise DataError("answers belong to one key", hint="amphion eval listen PAGE.key.json --answers FILE ...")
+    outcome = read_answers(args.systems[0], args.answers)
+    for line in outcome.problems:
+        print(f"not counted: {line}", file=sys.stderr)
+    plain = json.dumps({"kind": outcome.kind, "listeners": outcome.listeners, "rows": outcome.rows,
+                        "differences": outcome.differences, "problems": outcome.problems}, indent=1)  # fmt: skip
+    print(plain if args.json else table(outcome))
+    if args.out:
+        with atomic_write(args.out) as path:
+            path.write_text(plain + "\n", encoding="utf-8")
+        print(f"wrote {args.out}")
+    return 1 if outcome.problems else 0
+
+
+def table(outcome: "Outcome") -> str:
+    """The opinions as text: a line a system or pair."""
+    if outcome.kind == "ab":
+        lines = [f"{'pair':30} {'first':>6} {'second':>6} {'neither':>7}  share of the first"]
+        for row in outcome.rows:
+            share = "-"
+            if "share_a" in row:
+                low, high = row["interval_95"]
+                share = f"{row['share_a']:.2f} ({low:.2f} to {high:.2f}), p = {row['p']:.3g}"
+            pair = f"{row['a']}, {row['b']}"
+            lines.append(f"{pair:30} {row['prefer_a']:6} {row['prefer_b']:6} {row['no_preference']:7}  {share}")
+        return "\n".join(lines)
+    lines = [f"{'system':24} {outcome.kind.upper():>5} {'95 % interval':>16} {'listeners':>9} {'ratings':>7}"]
+    for row in outcome.rows:
+        low, high = row["interval_95"]
+        span = f"{low:.2f} to {high:.2f}"
+        lines.append(f"{row['system']:24} {row['mean']:5.2f} {span:>16} {row['listeners']:9} {row['ratings']:7}")
+    for row in outcome.differences:
+        low, high = row["interval_95"]
+        lines.append(f"{row['a']} - {row['b']}: {row['difference']:.2f} ({low:.2f} to {high:.2f})")
+    return "\n".join(lines)

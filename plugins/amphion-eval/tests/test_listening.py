@@ -1,0 +1,199 @@
+"""A listening test from folders to table: the page in a real browser, by keyboard alone, and answers read back."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from amphion_core.api import Audio
+from amphion_core.cli.main import main
+from amphion_core.errors import DataError
+from amphion_eval.listening import make_page, read_answers
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two systems and recordings: tones of half a second, of different levels; one clip is not in all folders."""
+    times = np.arange(8000) / 16000
+    for system, level in (("alpha", 0.3), ("beta", 0.03), ("rec", 0.1)):
+        (tmp_path / system).mkdir()
+        for number in range(3):
+            wave = level * np.sin(2 * np.pi * (300 + 50 * number) * times).astype(np.float32)
+            Audio(wave, 16000).save(tmp_path / system / f"clip{number}.wav")
+    shutil.copy(tmp_path / "alpha/clip0.wav", tmp_path / "alpha/extra.wav")
+    return tmp_path
+
+
+def make(folders, *words, code=1):
+    page = folders / "test.html"
+    assert main(["eval", "listen", str(folders / "alpha"), str(folders / "beta"), *words, "-o", str(page)]) == code
+    return page, json.loads((folders / "test.key.json").read_text())
+
+
+def hand_in(folders, key, opinions, names=("ann", "bob")):
+    """Files of listeners who rate each system as ``opinions`` say."""
+    paths = []
+    for name in names:
+        answers = {trial: str(opinions(about)) for trial, about in key["trials"].items()}
+        paths.append(folders / f"{name}.json")
+        paths[-1].write_text(json.dumps({"page": key["page"], "listener": name, "answers": answers}))
+    return [str(path) for path in paths]
+
+
+def test_the_page_tells_nobody_which_system_it_is(folders, capsys):
+    page, key = make(folders, "--ref", str(folders / "rec"))
+    told = capsys.readouterr()
+    assert "extra: not in all folders" in told.err and "test.key.json" in told.out.splitlines()[-1]
+    text = page.read_text()
+    assert not any(name in text for name in ("alpha", "beta", "rec/", "clip0"))
+    assert len(key["trials"]) == 9 and key["systems"] == ["alpha", "beta", "reference"]
+    assert "http://" not in text and "https://" not in text
+
+
+def test_clips_are_of_one_loudness(folders):
+    import base64
+    import io
+    import re
+
+    import soundfile
+
+    page, _ = make(folders)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])
+    levels = []
+    for sound in data["sounds"].values():
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+        levels.append(Audio(samples, rate).loudness())
+    assert len(levels) == 6 and np.ptp(levels) < 0.1 and max(levels) < -22.9
+
+
+def test_answers_become_a_table_and_what_cannot_be_counted_is_listed(folders, capsys):
+    _, key = make(folders)
+    files = hand_in(folders, key, lambda about: 4 if about["systems"] == ["alpha"] else 2)
+    assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *files, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    alpha, beta = found["rows"]
+    assert (alpha["mean"], alpha["listeners"], alpha["ratings"]) == (4, 2, 6) and beta["mean"] == 2
+    assert found["differences"][0] | {"interval_95": None} == {
+        "a": "alpha", "b": "beta", "difference": 2, "interval_95": None
+    }  # fmt: skip
+    (folders / "odd.json").write_text("{}")
+    (folders / "other.json").write_text(json.dumps({"page": "x", "listener": "c", "answers": {}}))
+    wrong = {"page": key["page"], "listener": "dan", "answers": {next(iter(key["trials"])): "9", "no": "1"}}
+    (folders / "wrong.json").write_text(json.dumps(wrong))
+    odd = [str(folders / f"{name}.json") for name in ("odd", "other", "wrong")]
+    assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *files, files[0], *odd]) == 1
+    told = capsys.readouterr()
+    for part in ("not the answers", "another page", "counted already", "'9'", "'no'", "0 of 6 trials"):
+        assert part in told.err
+    assert "alpha - beta: 2.00 (2.00 to 2.00)" in told.out
+
+
+def test_the_interval_is_wider_when_listeners_disagree(folders):
+    _, key = make(folders)
+    random = np.random.default_rng(0)
+    agreed = hand_in(folders, key, lambda about: 3, names="abcdef")
+    assert read_answers(folders / "test.key.json", [*map(folders.joinpath, agreed)]).rows[0]["interval_95"] == [3, 3]
+    mixed = hand_in(folders, key, lambda about: random.integers(1, 6), names="abcdef")
+    low, high = read_answers(folders / "test.key.json", [*map(folders.joinpath, mixed)]).rows[0]["interval_95"]
+    assert high - low > 0.5
+
+
+def test_preferences_are_counted_whichever_came_first(folders, capsys):
+    _, key = make(folders, "--kind", "ab")
+    orders = [about["systems"] for about in key["trials"].values()]
+    assert len(orders) == 3 and {order[0] for order in orders} == {"alpha", "beta"}
+    files = hand_in(folders, key, lambda about: "a" if about["systems"][0] == "beta" else "b", names="abcd")
+    assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *files]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].split()
+    assert line[:5] == ["alpha,", "beta", "0", "12", "0"] and "p = 0.000488" in " ".join(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["alpha", "--kind", "ab"], "needs two systems"),
+        (["alpha", "--kind", "smos"], "needs the reference voices"),
+        (["alpha", "empty"], "holds no audio"),
+        (["alpha", "odd"], "no clip is in all folders"),
+        (["alpha", "quiet"], "is silent"),
+        (["alpha", "--max-mb", "0.01"], "--samples"),
+        (["test.key.json"], "its answers are missing"),
+        (["nokey.json", "--answers", "nokey.json"], "is no key of a listening test"),
+    ],
+)
+def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(folders)
+    for name in ("empty", "odd", "quiet"):
+        (folders / name).mkdir()
+    shutil.copy("alpha/clip0.wav", "odd/x.wav")
+    for number in range(3):
+        Audio(np.zeros(16000, np.float32), 16000).save(folders / f"quiet/clip{number}.wav")
+    (folders / "nokey.json").write_text("[]")
+    assert main(["eval", "listen", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.fixture
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*QUIET, "--autoplay-policy=no-user-gesture-required"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("kind", ["mos", "smos", "ab"])
+def test_a_listener_needs_nothing_but_the_keyboard(folders, browser, kind, capsys):
+    words = ["--kind", kind, "--samples", "2", *(["--ref", str(folders / "rec")] if kind == "smos" else [])]
+    path, key = make(folders, *words)
+    wrong = []
+    page = browser.new_page(viewport={"width": 390, "height": 800}, accept_downloads=True)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    local = ("file:", "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(local) else wrong.append(request.url))
+    page.goto(path.as_uri())
+    page.keyboard.type("Ann 1")
+    page.keyboard.press("Enter")
+    sounds = {"mos": 1, "smos": 2, "ab": 2}[kind]
+    value = "b" if kind == "ab" else "4"
+    page.keyboard.press(value)  # not heard yet: no answer
+    assert page.locator("#next").is_disabled()
+    for number in range(len(key["trials"])):
+        assert page.inner_text("#count") == f"{number + 1} of {len(key['trials'])}"
+        for done in range(sounds):
+            page.keyboard.press("Space")
+            page.wait_for_function("count => heard.size === count", arg=done + 1)
+        page.keyboard.press(value)
+        if number == 0:  # answers survive the page being closed and opened
+            page.reload()
+            assert page.locator(f"[data-value='{value}']").get_attribute("aria-checked") == "true"
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.keyboard.press("ArrowRight")
+    with page.expect_download() as download:
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "answers-Ann_1.json"
+    download.value.save_as(folders / "ann.json")
+    assert json.loads(page.input_value("#text")) == json.loads((folders / "ann.json").read_text())
+    page.close()
+    assert not wrong
+    outcome = read_answers(folders / "test.key.json", [folders / "ann.json"])
+    assert outcome.listeners == ["Ann 1"] and not outcome.problems
+    if kind == "ab":
+        assert outcome.rows[0]["prefer_a"] + outcome.rows[0]["prefer_b"] == 2
+    else:
+        assert [row["mean"] for row in outcome.rows] == [4, 4]
+
+
+def test_a_system_cannot_be_called_as_the_recordings(folders):
+    files = {"a": folders / "alpha/clip0.wav"}
+    with pytest.raises(DataError, match="cannot be called 'reference'"):
+        make_page(folders / "x.html", {"reference": files}, kind="mos", references=files)
