@@ -23,7 +23,7 @@ error. Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.
 
 def reference() -> str:
     """The page: a section a subcommand, a table of its arguments in each."""
-    sources = {ref.name: ref.dist for ref in registry.refs("commands")}
+    sources = {ref.name.replace("/", " "): ref.dist for ref in registry.refs("commands")}
     parts = [HEAD]
     for name, parser, about in subcommands(make_parser(None, every=True)):
         parts += section(name, parser, f"{about} *(from {sources[name]})*", depth=2)

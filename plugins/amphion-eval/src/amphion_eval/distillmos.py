@@ -42,7 +42,7 @@ def _network() -> Any:
     try:
         from distillmos import ConvTransformerSQAModel
     except ImportError as error:
-        hint = 'pip install "distillmos==0.9.1" "xls-r-sqa==0.1.0"'
+        hint = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0; and torchaudio>=2.11"
         raise MissingPackage(f"DistillMOS needs distillmos: {error}", hint=hint) from error
     with redirect_stdout(StringIO()):  # it says where its weights are
         return ConvTransformerSQAModel().eval()

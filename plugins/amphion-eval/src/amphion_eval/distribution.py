@@ -19,7 +19,7 @@ from pydantic import Field
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded, EmbeddingPart, Metric, Score
 from amphion_core.errors import DataError
-from amphion_eval.signals import Array, Samples, mono
+from amphion_eval.signals import Array, Samples, mono, there
 
 TINY = 1e-6  # audioldm_eval's, added to a probability below a fraction bar
 SUBSETS = 15  # sizes of subsets that a line is fitted to
@@ -141,9 +141,7 @@ class KL(EmbeddingMetric):
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence, and an embedding without classes."""
-        if reference is None:
-            raise DataError("a reference audio is needed")
-        return Score(kl_divergence(self.logits(generated), self.logits(reference, what="reference")))
+        return Score(kl_divergence(self.logits(generated), self.logits(there(reference), what="reference")))
 
 
 def frechet_distance(a: Array, b: Array) -> float:

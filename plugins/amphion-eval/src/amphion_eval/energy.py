@@ -13,9 +13,7 @@ from pydantic import Field
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_eval.alignment import ALIGNMENT, Alignment, pairs
-from amphion_eval.f0 import pearson
-from amphion_eval.pitch import there
-from amphion_eval.signals import Samples, pair
+from amphion_eval.signals import Samples, pair, pearson, there
 
 FFT, HOP, FLOOR = 1024, 256, 1e-5
 

@@ -15,7 +15,7 @@ import numpy as np
 from amphion_core.api import Audio, Score
 from amphion_core.errors import DataError
 from amphion_eval.pitch import PitchMetric
-from amphion_eval.signals import Array, Samples
+from amphion_eval.signals import Array, Samples, pearson
 
 FEWEST = 2  # frames voiced in both
 
@@ -95,15 +95,6 @@ def both_voiced(x: Samples, s: Samples) -> tuple[Samples, Samples]:
     if voiced.sum() < FEWEST:
         raise DataError(f"fewer than {FEWEST} frames are voiced in both")
     return x[voiced], s[voiced]
-
-
-def pearson(x: Samples, s: Samples, *, what: str) -> float:
-    """Pearson's r of two sequences. Raises DataError when one of them is constant."""
-    x, s = x - x.mean(), s - s.mean()
-    scale = float(np.linalg.norm(x) * np.linalg.norm(s))
-    if not scale:
-        raise DataError(f"the {what} is constant, and its correlation not defined")
-    return float(np.clip(x @ s / scale, -1, 1))
 
 
 def _rmse(x: Samples, s: Samples) -> Score:

@@ -16,8 +16,8 @@ from amphion_core.api import Audio, BaseConfig, MelConfig, Metric
 from amphion_core.errors import DataError
 from amphion_core.features.f0 import align_f0, require_package
 from amphion_eval.alignment import ALIGNMENT, Alignment, pairs, warp_path
-from amphion_eval.mcd import FRAME, cepstra
-from amphion_eval.signals import DEFINITION, Definition, Samples, mono
+from amphion_eval.cepstrum import FRAME, cepstra
+from amphion_eval.signals import DEFINITION, Definition, Samples, mono, there
 
 SHORTEST = 0.1  # seconds
 FMIN, FMAX = 50.0, 1100.0  # Hz
@@ -77,13 +77,6 @@ class PitchMetric(Metric):
         """Two sequences (N,), (M,) of amphion_v01, aligned on themselves, (P,) each."""
         path = pairs(self.config.alignment, x[:, None], s[:, None])
         return x[path[:, 0]], s[path[:, 1]]
-
-
-def there(reference: Audio | None) -> Audio:
-    """The reference. Raises DataError without one."""
-    if reference is None:
-        raise DataError("a reference audio is needed")
-    return reference
 
 
 @lru_cache(maxsize=8)

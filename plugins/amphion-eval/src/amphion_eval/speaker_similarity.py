@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from amphion_core.api import Audio, EmbeddingPart, Score
-from amphion_core.errors import DataError
 from amphion_eval.distribution import EmbeddingMetric
+from amphion_eval.signals import there
 
 
 class SpeakerSimilarity(EmbeddingMetric):
@@ -29,10 +29,8 @@ class SpeakerSimilarity(EmbeddingMetric):
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence, and what the embedding raises."""
-        if reference is None:
-            raise DataError("a reference audio is needed")
         a = self.embedded(generated).vectors.mean(0, dtype=np.float64)
-        b = self.embedded(reference, what="reference").vectors.mean(0, dtype=np.float64)
+        b = self.embedded(there(reference), what="reference").vectors.mean(0, dtype=np.float64)
         return Score(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
 
 

@@ -5,18 +5,14 @@ spectral distance (Gray and Markel, IEEE TASSP 24, 1976): the root mean square o
 spectra in dB, then the mean over frames; FFT and Hann window of 2048, hop of 512 samples, powers of at least 1e-8.
 """
 
-import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from amphion_core.api import Audio, BaseConfig, Mel, MelConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_eval.signals import Samples, pair
-
-FFT, HOP, FLOOR = 2048, 512, 1e-8
-BLOCK = 512  # frames at a time, so that memory does not grow with the recording
+from amphion_eval.signals import pair
+from amphion_eval.spectra import FFT, FLOOR, power_frames
 
 
 class MelDistance(Metric):
@@ -73,10 +69,3 @@ class LSD(Metric):
             total += float(decibels.square().mean(1).sqrt().sum())
             frames += len(a)
         return Score(total / frames, {"frames": float(frames)})
-
-
-def power_frames(samples: Samples) -> list[Tensor]:
-    """(T,), T > 1024 -> power spectra in blocks of (n, 1025), 1 + T // 512 frames in all, mirrored at the ends."""
-    wave = torch.from_numpy(np.pad(samples, FFT // 2, mode="reflect"))
-    window = torch.hann_window(FFT, dtype=torch.float64)
-    return [torch.fft.rfft(part * window).abs().square() for part in torch.split(wave.unfold(0, FFT, HOP), BLOCK)]

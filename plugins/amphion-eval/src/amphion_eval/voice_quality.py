@@ -13,10 +13,10 @@ import torch
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
-from amphion_eval.mcd import FRAME
+from amphion_eval.cepstrum import FRAME
 from amphion_eval.pitch import track
 from amphion_eval.signals import Samples, mono, pair
-from amphion_eval.spectral import FFT, FLOOR, HOP, power_frames
+from amphion_eval.spectra import FFT, FLOOR, HOP, power_frames
 
 TOP = 8000.0  # Hz
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Metric, RecognizerPart, Score, SpeechRecognizer
 from amphion_core.errors import DataError
-from amphion_eval.signals import Array, mono
+from amphion_eval.signals import Array, mono, there
 from amphion_eval.text_normalization import UNSPACED, has_numbers, normalized
 
 
@@ -97,9 +97,7 @@ class WERReference(WER):
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError when nothing is heard in the reference."""
-        if reference is None:
-            raise DataError("a reference audio is needed")
-        said = self.heard(reference, what="reference")
+        said = self.heard(there(reference), what="reference")
         if not self.units(said):
             raise DataError("nothing is heard in the reference audio")
         return super().measure(generated, text=said)
