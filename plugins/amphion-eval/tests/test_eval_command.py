@@ -279,3 +279,28 @@ def test_a_single_pair_of_files(folders, capsys):
     pair = sorted((folders / "gen").iterdir())[0], sorted((folders / "ref").iterdir())[0]
     assert main(["eval", str(pair[0]), "--ref", str(pair[1]), "--metrics", "stoi", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["systems"][pair[0].stem]["stoi"]["n"] == 1
+
+
+def test_scores_of_versa_go_in_and_out(folders, capsys):
+    """What was written as VERSA's lines comes back as a system beside those measured; no two definitions mix."""
+    words = ["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "stoi,mcd,si_snr"]
+    assert main([*words, "-o", str(folders / "one")]) == 0
+    path = folders / "one/versa/gen.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [set(line) for line in lines] == [{"key", "stoi", "si_snr", "amphion_mcd"}] * 3
+    for line in lines:
+        line |= {"mcd": 7.5, "stoi": line["stoi"] - 0.1, "ref_text": "words"}
+    theirs = folders / "theirs.jsonl"
+    theirs.write_text("\n".join(map(json.dumps, lines)))
+    assert main([words[0], words[1], str(theirs), *words[2:], "-o", str(folders / "two")]) == 0
+    found = json.loads((folders / "two/summary.json").read_text())
+    assert found["summary"]["theirs"]["versa_mcd"]["value"] == 7.5
+    assert found["summary"]["theirs"]["mcd"]["value"] == pytest.approx(found["summary"]["gen"]["mcd"]["value"])
+    pair = next(row for row in found["comparisons"] if row["metric"] == "stoi")
+    assert pair["difference"] == pytest.approx(0.1) and pair["n"] == 3
+    assert main(["eval", str(folders / "one/scores.jsonl"), "-o", str(folders / "three")]) == 0
+    again = json.loads((folders / "three/summary.json").read_text())["summary"]["gen"]
+    assert again["stoi"]["value"] == pytest.approx(summary(folders / "one")["stoi"]["value"])
+    theirs.write_text('{"key": "a", "pesq": 1}\nnot json\n')
+    assert main(["eval", str(theirs)]) == 2
+    assert "theirs.jsonl line 2" in capsys.readouterr().err

@@ -19,6 +19,7 @@ EPILOG = """examples:
   amphion eval system_a/ system_b/ --ref recordings/ --metrics pesq_wb,mcd -o scores/
   amphion eval generated/ --ref recordings/ --metrics fad --set fad.embedding=clap
 a listening test: amphion eval listen --help"""
+GENERATED = "a folder of audio files, or one file, for each system; or a .jsonl of scores, ours or VERSA's"
 SIGNIFICANT = 0.05
 OPTIONS = {"reference": "--ref", "prompt": "--prompt", "resynthesis": "--resynthesis", "text": "--text"}
 
@@ -27,7 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion eval``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("generated", type=Path, nargs="*", help="a folder of audio files, or one file, for each system")
+    parser.add_argument(
+        "generated",
+        type=Path,
+        nargs="*",
+        help=GENERATED,
+    )
     inputs = parser.add_argument_group("what it is compared with")
     inputs.add_argument("--ref", type=Path, help="the folder (or file) of reference recordings, same names")
     inputs.add_argument("--prompt", type=Path, help="the prompts of zero-shot synthesis, same names, for sim_o")
@@ -62,9 +68,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write. Exit code 1 when something could not be scored."""
+    from amphion_eval.stored import read_scores
+
     systems = _systems(args)
+    stored = [row for path in args.generated if path.suffix == ".jsonl" for row in read_scores(path)]
     items = [item for found, _ in systems.values() for item in found]
-    parts = _parts(args, {role for role in OPTIONS if any(getattr(item, role) is not None for item in items)})
+    given = {role for role in OPTIONS if any(getattr(item, role) is not None for item in items)}
+    parts = _parts(args, given) if systems else ()
     if args.out:
         _make(args.out)
     from rich.console import Console
@@ -78,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=None)
         report = evaluate(
-            {system: items for system, (items, _) in systems.items()}, parts, folder=args.out, workers=workers,
-            ray=args.ray, lenient=args.metrics == "all",
+            {system: items for system, (items, _) in systems.items()}, parts, stored=stored, folder=args.out,
+            workers=workers, ray=args.ray, lenient=args.metrics == "all",
             tell=lambda done, total: progress.update(bar, completed=done, total=total),
         )  # fmt: skip
     report.missing = {system: missing for system, (_, missing) in systems.items() if missing}
@@ -104,7 +114,11 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
         names = [str(path) for path in args.generated]
     if len({*names}) < len(names):
         raise DataError("a folder is given twice", hint="name each system once")
-    return {name: pair_folders(path, compared, texts) for name, path in zip(names, args.generated)}
+    return {
+        name: pair_folders(path, compared, texts)
+        for name, path in zip(names, args.generated)
+        if path.suffix != ".jsonl"
+    }
 
 
 def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
@@ -200,8 +214,13 @@ def _write(folder: Path, report: "Report") -> Path:
     from amphion_core.files import atomic_write
     from amphion_eval.export import latex, markdown
     from amphion_eval.page import write_page
+    from amphion_eval.stored import write_versa
 
     report.write(folder)
+    (folder / "versa").mkdir(exist_ok=True)
+    for system in report.summary:
+        rows = [row for row in report.rows if row["system"] == system]
+        write_versa(folder / "versa" / f"{Path(system).name}.jsonl", rows)
     for name, text in (("table.md", markdown(report)), ("table.tex", latex(report))):
         with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from amphion_core import registry
-from amphion_core.api import BaseConfig, Metric, MetricPart, Score
+from amphion_core.api import Audio, BaseConfig, Metric, MetricPart, Score
 from amphion_core.config import validate
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.spread import WorkerDied, spread
@@ -61,19 +61,20 @@ def evaluate(
     systems: Mapping[str, Sequence[Item]],
     parts: Parts,
     *,
+    stored: Sequence[dict[str, Any]] = (),
     folder: Path | None = None,
     workers: int = 1,
     ray: bool = False,
     lenient: bool = False,
     tell: Callable[[int, int], object] = lambda done, total: None,
 ) -> Report:
-    """Score every item of every system by every metric.
+    """Score every item of every system by every metric, beside the rows ``stored`` of other evaluations.
 
     What is done is kept in ``folder``/shards and not done again. ``tell`` is called with items done and in all. With
     ``lenient``, metrics whose package or weights are missing are left out, with a note; otherwise that is an error.
     What fails for one item is a problem of the report. Raises DataError when there is no item.
     """
-    if not any(systems.values()):
+    if not any(systems.values()) and not stored:
         raise DataError("there is nothing to evaluate")
     shards = list(_shards(systems, parts, lenient))
     total = sum(len(shard.items) for shard in shards)
@@ -85,7 +86,7 @@ def evaluate(
         for path in _measured(files, partial(_spread, workers=workers, ray=ray)):
             done += len(files[path].items)
             tell(done, total)
-        report = _report(systems, parts, files)
+        report = _report(systems, parts, files, stored)
         for path in place.glob("*.npz"):
             if path not in files:
                 path.unlink()
@@ -199,7 +200,24 @@ def _arrays(path: Path, label: str) -> Iterator[tuple[int, str, Array]]:
                 yield int(row), name, stored[key]
 
 
-def _report(systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[Path, Shard]) -> Report:
+class StoredMetric(Metric):
+    """A score that was computed elsewhere."""
+
+    class Config(BaseConfig):
+        """Nothing is known of it."""
+
+    config: Config
+    unit = ""
+    higher_is_better = None
+
+    def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
+        """It cannot be computed here. Raises DataError."""
+        raise DataError("this score was computed elsewhere")
+
+
+def _report(
+    systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[Path, Shard], others: Sequence[dict[str, Any]]
+) -> Report:
     rows: list[dict[str, Any]] = []
     unavailable: dict[str, str] = {}
     for path, shard in files.items():
@@ -208,7 +226,7 @@ def _report(systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[
         unavailable |= stored["unavailable"]
         if shard.system != REFERENCES:
             rows += stored["rows"]
-    report = Report(metrics={}, rows=rows)
+    report = Report(rows=[*rows, *others])
     for label, metric in built(parts).items():
         if label in unavailable:
             report.unavailable[label] = unavailable[label]
@@ -217,7 +235,13 @@ def _report(systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[
         if metric.of_sets:
             _compare_sets(report, label, metric, systems, files)
         else:
-            _compare_items(report, label, metric, systems)
+            _compare_items(report, label, metric)
+    for label in dict.fromkeys(label for row in others for label in row["scores"] if label not in report.metrics):
+        known = label in registry.names("metrics") and not registry.get("metrics", label).of_sets
+        part = MetricPart.of(label) if known else None
+        metric = part.build() if part else StoredMetric(StoredMetric.Config())
+        report.metrics[label] = _about(metric, part) | {"variant": "stored"}
+        _compare_items(report, label, metric)
     corrected = holm([row["p"] for row in report.comparisons])
     for row, p in zip(report.comparisons, corrected):
         row["p_corrected"] = p
@@ -230,10 +254,10 @@ def _report(systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[
     return report
 
 
-def _about(metric: Metric, part: MetricPart) -> dict[str, Any]:
-    flat = part.flat(None)
+def _about(metric: Metric, part: MetricPart | None) -> dict[str, Any]:
+    flat = part.flat(None) if part else "stored"
     return {
-        "name": part.name,
+        "name": part.name if part else "stored",
         "variant": metric.variant,
         "unit": metric.unit,
         "higher_is_better": metric.higher_is_better,
@@ -244,17 +268,23 @@ def _about(metric: Metric, part: MetricPart) -> dict[str, Any]:
     }
 
 
-def _compare_items(report: Report, label: str, metric: Metric, systems: Mapping[str, Sequence[Item]]) -> None:
+def _compare_items(report: Report, label: str, metric: Metric) -> None:
+    systems = dict.fromkeys(row["system"] for row in report.rows)
     scores: dict[str, dict[str, Score]] = {system: {} for system in systems}
     counts = dict.fromkeys(systems, 0)
+    scored = [row for row in report.rows if label in row.get("scores", {})]
+    details = [row["details"].get(label, {}) for row in scored]
+    common = set.intersection(*map(set, details)) if details else set()
+    if not common and type(metric).combine is not Metric.combine:  # stored values alone: their mean is all there is
+        metric = StoredMetric(StoredMetric.Config())
     for row in report.rows:
         counts[row["system"]] += 1
-        if label in row.get("scores", {}):
-            details = row["details"].get(label, {})
-            scores[row["system"]][row["id"]] = Score(row["scores"][label], details)
+    for row, numbers in zip(scored, details):
+        kept = {key: numbers[key] for key in sorted(common)}
+        scores[row["system"]][row["id"]] = Score(row["scores"][label], kept)
     for system, found in scores.items():
         report.summary.setdefault(system, {})[label] = _summary(metric, [*found.values()], counts[system])
-    if metric.higher_is_better is None:
+    if report.metrics[label]["higher_is_better"] is None:
         return
     names = list(systems)
     for place, a in enumerate(names):
@@ -287,6 +317,8 @@ def _compare_sets(
         except DataError as error:
             about["reason"] = error.message
         report.summary.setdefault(system, {})[label] = about
+    for system in {row["system"] for row in report.rows} - {*systems}:
+        report.summary.setdefault(system, {})[label] = {"n": 0, "failed": 0, "infinite": 0}
 
 
 def _summary(metric: Metric, scores: list[Score], count: int) -> dict[str, Any]:
