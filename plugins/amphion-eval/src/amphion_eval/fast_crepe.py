@@ -50,7 +50,7 @@ class FastCrepe:
         return torch.sigmoid(F.linear(x.transpose(1, 2).flatten(1), weight, bias))
 
     def _first(self, frames: Tensor) -> Tensor:
-        """(B, 1024) -> (B, C, 128). Only each fourth sum is wanted: its spectrum is that of all, in four parts, added."""
+        """(B, 1024) -> (B, C, 128). Only each fourth sum is wanted: its spectrum is that of all, folded."""
         layer = self.layers[0]
         size = layer["kernel"].shape[2]
         length = frames.shape[1] + 2 * FIRST_PAD + size  # a multiple of the stride
