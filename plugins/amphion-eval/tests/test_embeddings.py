@@ -1,6 +1,7 @@
 """Embeddings on real audio and real weights, against their libraries, and the metrics that look through them."""
 
 import csv
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_a_corpus_is_nearer_to_its_other_half_than_to_another(tagger, data_pack,
     assert report.summary["speech"]["kl"]["value"] < report.summary["noises"]["kl"]["value"]
     again = evaluate(systems, parts, folder=tmp_path, tell=lambda done, total: None)
     assert again.summary == report.summary
+
+
+def test_sets_need_no_partners_and_lost_references_are_told(tagger, data_pack, tmp_path, capsys):
+    from amphion_core.cli.main import main
+
+    clips = sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[:10]
+    for number, path in enumerate(clips):
+        folder = tmp_path / ("made" if number < 5 else "other")
+        folder.mkdir(exist_ok=True)
+        (folder / path.name).write_bytes(path.read_bytes())
+    words = ["eval", str(tmp_path / "made"), "--ref", str(tmp_path / "other"), "--metrics", "fad", "--json"]
+    words += ["--set", "fad.embedding=efficientat", "--set", f"fad.embedding.weights={tagger['weights']}"]
+    assert main(words) == 0
+    details = json.loads(capsys.readouterr().out)["systems"]["made"]["fad"]["details"]
+    assert details == {"windows": 5.0, "reference_windows": 5.0}
+    (tmp_path / "other/broken.wav").write_bytes(b"RIFF")
+    assert main(words) == 1
+    assert "references" in (told := capsys.readouterr().err) and "broken.wav is not readable audio" in told
 
 
 def test_weights_that_are_missing_or_wrong_are_named(tagger, tmp_path):

@@ -68,13 +68,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write. Exit code 1 when something could not be scored."""
+    from amphion_eval.pairing import audio_files
     from amphion_eval.stored import read_scores
 
     systems = _systems(args)
     stored = [row for path in args.generated if path.suffix == ".jsonl" for row in read_scores(path)]
     items = [item for found, _ in systems.values() for item in found]
     given = {role for role in OPTIONS if any(getattr(item, role) is not None for item in items)}
+    given |= {"reference"} if args.ref else set()
     parts = _parts(args, given) if systems else ()
+    references = [*audio_files(args.ref).values()] if args.ref else None
     if args.out:
         _make(args.out)
     from rich.console import Console
@@ -89,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
         bar = progress.add_task("", total=None)
         report = evaluate(
             {system: items for system, (items, _) in systems.items()}, parts, stored=stored, folder=args.out,
-            workers=workers, ray=args.ray, lenient=args.metrics == "all",
+            references=references, workers=workers, ray=args.ray, lenient=args.metrics == "all",
             tell=lambda done, total: progress.update(bar, completed=done, total=total),
         )  # fmt: skip
-    report.missing = {system: missing for system, (_, missing) in systems.items() if missing}
+    report.missing |= {system: missing for system, (_, missing) in systems.items() if missing}
     _tell(report)
     print(json.dumps(_plain(report)) if args.json else table(report))
     if args.out:
@@ -109,13 +112,14 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
         return read_pairs(args.pairs)
     texts = read_texts(args.text) if args.text else None
     compared = {"reference": args.ref, "prompt": args.prompt, "resynthesis": args.resynthesis}
+    as_sets = args.metrics != "all" and all(registry.get("metrics", name).of_sets for name in _listed(args.metrics))
     names = [path.stem if path.is_file() else path.resolve().name for path in args.generated]
     if len({*names}) < len(names):  # of different parents: a/wavs and b/wavs
         names = [str(path) for path in args.generated]
     if len({*names}) < len(names):
         raise DataError("a folder is given twice", hint="name each system once")
     return {
-        name: pair_folders(path, compared, texts)
+        name: pair_folders(path, compared, texts, as_sets=as_sets)
         for name, path in zip(names, args.generated)
         if path.suffix != ".jsonl"
     }
@@ -128,7 +132,7 @@ def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
     if args.metrics == "all":
         names = [name for name in registry.names("metrics") if registry.get("metrics", name).needs <= given]
     else:
-        names = [name.strip() for name in args.metrics.split(",") if name.strip()]
+        names = _listed(args.metrics)
         for name in names:
             if lacking := registry.get("metrics", name).needs - given:
                 options = " and ".join(
@@ -140,6 +144,10 @@ def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
         known = args.recognizer in registry.names("recognizers")
         shared["recognizer"] = args.recognizer if known else {"name": "faster_whisper", "model": args.recognizer}
     return plan(names, _settings(args.set), **shared)
+
+
+def _listed(metrics: str) -> list[str]:
+    return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
 def _settings(words: list[str]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -21,7 +21,7 @@ from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.spread import WorkerDied, spread
 from amphion_core.errors import DataError
 from amphion_core.files import atomic_write
-from amphion_eval.measuring import Measured, Parts, Shard, built, measure_shard, reference_items
+from amphion_eval.measuring import Measured, Parts, Shard, built, measure_shard
 from amphion_eval.pairing import Item
 from amphion_eval.report import Report
 from amphion_eval.signals import Array
@@ -61,6 +61,7 @@ def evaluate(
     systems: Mapping[str, Sequence[Item]],
     parts: Parts,
     *,
+    references: Sequence[Path] | None = None,
     stored: Sequence[dict[str, Any]] = (),
     folder: Path | None = None,
     workers: int = 1,
@@ -70,13 +71,16 @@ def evaluate(
 ) -> Report:
     """Score every item of every system by every metric, beside the rows ``stored`` of other evaluations.
 
+    Metrics of sets compare with the files ``references``; without, with the items' own references.
     What is done is kept in ``folder``/shards and not done again. ``tell`` is called with items done and in all. With
     ``lenient``, metrics whose package or weights are missing are left out, with a note; otherwise that is an error.
     What fails for one item is a problem of the report. Raises DataError when there is no item.
     """
     if not any(systems.values()) and not stored:
         raise DataError("there is nothing to evaluate")
-    shards = list(_shards(systems, parts, lenient))
+    if references is None:
+        references = [item.reference for items in systems.values() for item in items if item.reference]
+    shards = list(_shards(systems, parts, sorted({*references}), lenient))
     total = sum(len(shard.items) for shard in shards)
     with ExitStack() as stack:
         place = folder / "shards" if folder else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -93,14 +97,16 @@ def evaluate(
     return report
 
 
-def _shards(systems: Mapping[str, Sequence[Item]], parts: Parts, lenient: bool) -> Iterator[Shard]:
+def _shards(
+    systems: Mapping[str, Sequence[Item]], parts: Parts, references: Sequence[Path], lenient: bool
+) -> Iterator[Shard]:
     for system, items in systems.items():
         for start in range(0, len(items), SHARD):
             yield Shard(system, tuple(items[start : start + SHARD]), parts, lenient)
     of_sets = tuple((label, part) for label, part in parts if (found := _class(part)).of_sets and found.needs)
-    references = reference_items([*systems.values()]) if of_sets else ()
-    for start in range(0, len(references), SHARD):
-        yield Shard(REFERENCES, references[start : start + SHARD], of_sets, lenient)
+    for start in range(0, len(references) if of_sets else 0, SHARD):
+        items = tuple(Item(str(path), path) for path in references[start : start + SHARD])
+        yield Shard(REFERENCES, items, of_sets, lenient)
 
 
 def _class(part: MetricPart) -> type[Metric]:
@@ -121,8 +127,8 @@ def _key(shard: Shard) -> str:
         "versions": sorted((dist, version(dist)) for dist in dists),
         "items": [[item.id, item.text] for item in shard.items],
         "files": files,
-        "lenient": shard.lenient,
-    }
+        "installed": sorted(f"{dist.name} {dist.version}" for dist in distributions()) if shard.lenient else None,
+    }  # what is left out for want of a package is measured once the package is there
     return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:24]
 
 
@@ -219,6 +225,7 @@ def _report(
     systems: Mapping[str, Sequence[Item]], parts: Parts, files: Mapping[Path, Shard], others: Sequence[dict[str, Any]]
 ) -> Report:
     rows: list[dict[str, Any]] = []
+    lost: list[str] = []
     unavailable: dict[str, str] = {}
     for path, shard in files.items():
         stored = _read(path)
@@ -226,7 +233,9 @@ def _report(
         unavailable |= stored["unavailable"]
         if shard.system != REFERENCES:
             rows += stored["rows"]
-    report = Report(rows=[*rows, *others])
+        else:
+            lost += [f"{row['id']}: {why}" for row in stored["rows"] for why in {*row["problems"].values()}]
+    report = Report(rows=[*rows, *others], missing={"references": lost} if lost else {})
     for label, metric in built(parts).items():
         if label in unavailable:
             report.unavailable[label] = unavailable[label]

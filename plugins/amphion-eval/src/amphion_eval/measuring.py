@@ -1,6 +1,6 @@
 """One shard of an evaluation: every metric of a few items, wherever it runs. Files are read and resampled once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -148,9 +148,3 @@ def _row(item: Item, audios: _Voices, scores: Mapping[str, Score], problems: dic
         "problems": problems,
         "warnings": warnings,
     }
-
-
-def reference_items(systems: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
-    """Every reference file once, as an item on its own, for metrics that compare whole sets."""
-    paths = sorted({item.reference for items in systems for item in items if item.reference})
-    return tuple(Item(str(path), path) for path in paths)

@@ -27,12 +27,17 @@ class Item:
 
 
 def pair_folders(
-    generated: Path, compared: Mapping[str, Path | None] | None = None, texts: Mapping[str, str] | None = None
+    generated: Path,
+    compared: Mapping[str, Path | None] | None = None,
+    texts: Mapping[str, str] | None = None,
+    *,
+    as_sets: bool = False,
 ) -> Paired:
     """Files of folders (or single files) by their relative path without suffix, and a line for each missing partner.
 
-    ``compared`` gives a folder for each of ROLES that there is. Raises DataError: no such folder, no audio in it, two
-    files of one name, nothing in common.
+    ``compared`` gives a folder for each of ROLES that there is; ``as_sets``, none of its files needs a partner.
+
+    Raises DataError: no such folder, no audio in it, two files of one name, nothing in common.
     """
     made = audio_files(generated)
     missing: list[str] = []
@@ -43,6 +48,9 @@ def pair_folders(
         found = audio_files(place)
         if generated.is_file() and place.is_file():
             found = dict.fromkeys(made, place)
+        if as_sets:
+            partners[role] = found
+            continue
         if not made.keys() & found.keys():
             raise DataError(
                 f"no file of {generated} has a partner in {place}",
