@@ -60,11 +60,11 @@ def _run(words: list[str]) -> int:
     completing = "_ARGCOMPLETE" in os.environ
     if completing:  # sys.argv is empty then
         words = os.environ.get("COMP_LINE", "").split()[1:]
-    typed = next((word for word in words if not word.startswith("-")), None)
+    else:
+        words = joined(words)
+    typed = next((word.replace(" ", "/") for word in words if not word.startswith("-")), None)
     if typed and not completing:
         registry.find("commands", typed)  # unknown, or claimed twice: a better sentence than argparse's
-    if typed and not completing:
-        typed, words = _nested(typed, words)
     parser = make_parser(typed)
     if completing:
         import argcomplete
@@ -79,13 +79,13 @@ def _run(words: list[str]) -> int:
     return int(args.run(args) or 0)
 
 
-def _nested(typed: str, words: list[str]) -> tuple[str, list[str]]:
-    """A command of two words, such as ``eval listen``, is announced as ``eval/listen`` and parsed as one word."""
-    place = words.index(typed)
+def joined(words: Sequence[str]) -> list[str]:
+    """The words typed, with a command of two as one: ``eval listen``, which is announced as ``eval/listen``."""
+    place = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
     pair = words[place : place + 2]
-    if "/".join(pair) not in registry.names("commands"):
-        return typed, words
-    return "/".join(pair), [*words[:place], " ".join(pair), *words[place + 2 :]]
+    if len(pair) < 2 or "/".join(pair) not in registry.names("commands"):
+        return [*words]
+    return [*words[:place], " ".join(pair), *words[place + 2 :]]
 
 
 def _complain(*lines: str) -> None:
