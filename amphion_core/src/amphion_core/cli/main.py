@@ -58,10 +58,8 @@ def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentP
 
 def _run(words: list[str]) -> int:
     completing = "_ARGCOMPLETE" in os.environ
-    if completing:  # sys.argv is empty then
-        words = os.environ.get("COMP_LINE", "").split()[1:]
-    else:
-        words = joined(words)
+    # sys.argv is empty while a shell completes
+    words = os.environ.get("COMP_LINE", "").split()[1:] if completing else joined(words)
     typed = next((word.replace(" ", "/") for word in words if not word.startswith("-")), None)
     if typed and not completing:
         registry.find("commands", typed)  # unknown, or claimed twice: a better sentence than argparse's

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -49,3 +50,5 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
 
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
+    if torch := sys.modules.get("torch"):  # a script that imports it at its top has started its threads already
+        torch.set_num_threads(1)
