@@ -29,7 +29,7 @@ TESTED = [
 ]
 WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0"]  # without what they ask for and we do not use
 TOOLS = [
-    "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime", "playwright",
+    "hatchling", "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime", "playwright",
     "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "torchaudio>=2.11", "torchmetrics", "transformers>=5",
     "types-PyYAML", "webrtcvad-wheels",
 ]  # fmt: skip
@@ -88,10 +88,9 @@ def install(session: nox.Session, dists: list[str], *, tools: list[str] | None =
     def pip(*words: str, silent: bool = False) -> str:
         return session.run(python, "-m", "pip", *words, external=external, silent=silent) or ""
 
-    pip("install", "-q", "hatchling", "editables")
     fit_torch(session, pip)
     editable = [word for dist in dists for word in ("-e", str(ROOT / dist))]
-    pip("install", "-q", "--no-build-isolation", *editable, *(tools or []))
+    pip("install", "-q", *editable, *(tools or []))
 
 
 def fit_torch(session: nox.Session, pip) -> None:
