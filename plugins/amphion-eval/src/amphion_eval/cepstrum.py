@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from amphion_core.api import Audio
+from amphion_eval.cheaptrick import cheaptrick
 from amphion_eval.signals import Samples
 
 ORDER = 24
@@ -25,27 +26,26 @@ def cepstra(audio: Audio) -> Samples:
 
 def mel_cepstrum(samples: Samples, rate: int) -> Samples:
     """(T,) -> (N, 25), frames of 5 ms. ``rate`` must be a key of ALPHA."""
-    power = envelope(samples, rate)
-    return warped(np.log(power), ALPHA[rate], ORDER)
+    return warped(envelope_cepstrum(samples, rate), ALPHA[rate], ORDER)
 
 
-def envelope(samples: Samples, rate: int, *, n_fft: int | None = None) -> Samples:
-    """(T,) -> WORLD's spectral envelope, power, (N, bins); frames of 5 ms."""
+def envelope_cepstrum(samples: Samples, rate: int, *, n_fft: int | None = None) -> Samples:
+    """(T,) -> ``irfft`` of ln |H|^2, WORLD's spectral envelope, its first n_fft / 2 + 1 numbers (N, bins); 5 ms."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # by pyworld 0.3.5
         import pyworld
 
     f0, times = pyworld.dio(samples, rate)
     f0 = pyworld.stonemask(samples, f0, times, rate)
-    return pyworld.cheaptrick(samples, f0, times, rate, fft_size=n_fft)
+    return cheaptrick(samples, f0, times, rate, n_fft or pyworld.get_cheaptrick_fft_size(rate))
 
 
-def warped(log_power: Samples, alpha: float, order: int) -> Samples:
-    """ln |H|^2 (N, bins) -> mel-cepstrum (N, order + 1)."""
-    size = log_power.shape[1]
-    cepstrum = np.fft.irfft(log_power, axis=1)[:, :size]
-    cepstrum[:, 0] /= 2  # log |H| = c0 + sum of c_n cos(n w), from log |H|^2
-    return cepstrum @ warp(size, alpha, order).T
+def warped(cepstrum: Samples, alpha: float, order: int) -> Samples:
+    """``irfft`` of ln |H|^2, (N, bins) -> mel-cepstrum (N, order + 1): ln |H| = c0 + sum of c_n cos(n w)."""
+    matrix = warp(cepstrum.shape[1], alpha, order).T
+    found: Samples = cepstrum @ matrix
+    found -= cepstrum[:, :1] * matrix[0] / 2
+    return found
 
 
 @cache

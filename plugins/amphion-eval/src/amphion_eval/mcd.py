@@ -17,11 +17,12 @@ from pydantic import Field
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_eval.alignment import ALIGNMENT, Alignment, pairs
-from amphion_eval.cepstrum import ALPHA, cepstra, envelope, warped
+from amphion_eval.cepstrum import ALPHA, cepstra, envelope_cepstrum, warped
 from amphion_eval.signals import DEFINITION, Definition, Samples, pair
 
 K = 10 * math.sqrt(2) / math.log(10)
 SHORTEST = 0.1  # seconds
+PUBLISHED_FFT = 512  # samples
 
 
 class MCD(Metric):
@@ -71,4 +72,8 @@ class MCD(Metric):
 
 
 def _published(samples: Samples, rate: int) -> Samples:
-    return warped(np.log(np.square(envelope(samples, rate, n_fft=512)) + 1e-8), 0.65, 13)
+    """(T,) -> (N, 14)."""
+    bins = PUBLISHED_FFT // 2 + 1
+    log_power = np.fft.hfft(envelope_cepstrum(samples, rate, n_fft=PUBLISHED_FFT), PUBLISHED_FFT)[:, :bins]
+    log_square = np.log(np.exp(2 * log_power) + 1e-8)
+    return warped(np.fft.irfft(log_square)[:, :bins], 0.65, 13)
