@@ -13,6 +13,8 @@ KINDS = {
     "feature": ("features", "{}"),
     "frontend": ("frontends", "{}"),
     "metric": ("metrics", "{}"),
+    "embedding": ("embeddings", "{}"),
+    "recognizer": ("recognizers", "{}"),
     "dataset": ("datasets", "{}"),
 }
 """What can be scaffolded: entry-point group and name of each kind."""
