@@ -242,4 +242,17 @@ def test_periodicity_is_torchcrepes(size, data_pack):
     expected = np.sqrt(np.square(curves[0] - curves[1]).mean())
     rmse = metric("periodicity_rmse", size=size)
     assert rmse.score(noisy, short) == pytest.approx(expected, abs=1e-5) and expected > 0.01
-    assert rmse.score(short, short) == 0 and rmse.variant == f"crepe {size}"
+    assert rmse.score(short, short) == 0 and rmse.variant == f"crepe {size}, cut"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_periodicity_follows_another_timing_by_dtw(data_pack):
+    pytest.importorskip("torchcrepe", reason='pip install "amphion-eval[crepe]"')
+    clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3])
+    late = Audio(np.concatenate([np.zeros(clip.sample_rate // 4, np.float32), clip.samples]), clip.sample_rate)
+    aligned, cut = (
+        metric("periodicity_rmse", size="tiny", alignment=name).score(late, clip) for name in ("dtw", "cut")
+    )
+    assert aligned < cut / 2
+    with pytest.raises(DataError, match="frames cannot be compared one by one"):
+        metric("periodicity_rmse", size="tiny", alignment="none").score(late, clip)

@@ -253,6 +253,21 @@ def test_one_speaker_is_nearer_than_another(speakers):
 
 
 @needs_speaker
+def test_any_recordings_of_the_target_speaker_will_do_without_partners(speakers, tmp_path):
+    """The value is the mean over all pairs, and higher for the speaker than for another."""
+    (one, two, three), (other, *_) = list(speakers.values())[:2]
+    systems = {"same": [Item("a", Path(one))], "other": [Item("b", Path(other))]}
+    report = evaluate(systems, plan(["speaker_similarity_overall"]), references=[Path(two), Path(three)])
+    similarity = metric("speaker_similarity")
+    for system, path in (("same", one), ("other", other)):
+        found = report.summary[system]["speaker_similarity_overall"]
+        wanted = [similarity.score(clip(path, 16000), clip(target, 16000)) for target in (two, three)]
+        assert found["value"] == pytest.approx(np.mean(wanted)) and found["details"] == {"pairs": 2.0}
+    values = [report.summary[system]["speaker_similarity_overall"]["value"] for system in systems]
+    assert values[0] > values[1] + 0.1
+
+
+@needs_speaker
 def test_sim_o_takes_the_prompt_and_sim_r_its_resynthesis(speakers):
     one, two, three = next(iter(speakers.values()))
     item = Item("a", Path(one), reference=None, prompt=Path(two), resynthesis=Path(three))

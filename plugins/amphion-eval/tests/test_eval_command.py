@@ -61,6 +61,15 @@ def test_missing_partners_and_broken_files_are_listed_and_the_exit_code_tells(fo
     assert np.isfinite(found["value"])
 
 
+def test_one_reason_for_many_metrics_is_one_line(folders, capsys):
+    (folders / "gen/broken.wav").write_bytes(b"RIFF")
+    (folders / "ref/broken.wav").write_bytes(b"RIFF")
+    words = ["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "stoi,si_sdr,si_snr,snr"]
+    assert main(words) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "broken" in line]
+    assert len(lines) == 1 and "gen: broken: 4 metrics: " in lines[0] and "not readable audio" in lines[0]
+
+
 def test_every_metric_has_a_reason_for_every_kind_of_bad_audio(tmp_path, data_pack, capsys):
     """No number for silence, a click, noise without voice in F0, another length: a reason, or a warning."""
     clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3]).resample(16000)

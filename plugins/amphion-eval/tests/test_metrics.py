@@ -126,6 +126,13 @@ def test_what_is_not_defined_has_a_reason(name, samples):
         component.score(audio(samples, rate), good.resample(rate))
 
 
+@pytest.mark.parametrize("name", ["mcd", "f0_rmse"])
+def test_a_rate_without_a_warp_is_named(name):
+    tone = audio(np.sin(np.arange(11025) * 0.1) * 0.1, 11025)
+    with pytest.raises(DataError, match="no warp for 11025 Hz"):
+        metric(name, alignment="dtw").score(tone, tone)
+
+
 def test_different_rates_are_refused():
     with pytest.raises(DataError, match="8000 and 16000 Hz"):
         metric("si_sdr").score(audio(np.ones(100), 8000), audio(np.ones(100), 16000))

@@ -137,6 +137,19 @@ def test_the_best_is_bold_only_when_it_differs():
     assert winners(report, "m") == {"a"} and "**2.00**" in markdown(report)
 
 
+def test_thousands_of_files_make_a_page_that_a_browser_can_show(report, tmp_path):
+    """Each file stands there 1500 times: the table and the charts have some, and say so; the quartiles are of all."""
+    from amphion_eval.page import POINTS, ROWS
+
+    row = next(row for row in report.rows if row["system"] == "noisy" and "stoi" in row["scores"])
+    rows = [{**row, "id": f"{n:04}", "scores": {"stoi": n / 1500}} for n in range(1500)]
+    large = Report(metrics={"stoi": report.metrics["stoi"]}, rows=rows, summary={"noisy": report.summary["noisy"]})
+    large.about = report.about
+    text = write_page(tmp_path / "large.html", large).read_text(encoding="utf-8")
+    assert text.count("<tr><td>") == ROWS and text.count('tabindex="0"') == POINTS
+    assert "The first 1000 of 1500" in text and "<title>0000: 0</title>" in text and "<title>1499: 0.999" in text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.012345, "0.0123"), (1.5, "1.50"), (12.345, "12.3"), (123.4, "123"), (0.0, "0"), (-0.5, "-0.500")],

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from amphion_core.api import Audio
+from amphion_core.errors import DataError
 from amphion_eval.cheaptrick import cheaptrick
 from amphion_eval.signals import Samples
 
@@ -25,7 +26,11 @@ def cepstra(audio: Audio) -> Samples:
 
 
 def mel_cepstrum(samples: Samples, rate: int) -> Samples:
-    """(T,) -> (N, 25), frames of 5 ms. ``rate`` must be a key of ALPHA."""
+    """(T,) -> (N, 25), frames of 5 ms. Raises DataError for a rate that is no key of ALPHA."""
+    if rate not in ALPHA:
+        raise DataError(
+            f"mel-cepstra have no warp for {rate} Hz", hint=f"resample to one of {', '.join(map(str, ALPHA))} Hz"
+        )
     return warped(envelope_cepstrum(samples, rate), ALPHA[rate], ORDER)
 
 

@@ -13,7 +13,7 @@ from amphion_eval.signals import mono
 
 
 class DNSMOS(Metric):
-    """Overall opinion, P.835, 1 to 5. Samples beyond full scale are scaled down."""
+    """Predicted overall opinion, P.835, 1 to 5. Samples beyond full scale are scaled down."""
 
     class Config(BaseConfig):
         """Nothing to choose."""

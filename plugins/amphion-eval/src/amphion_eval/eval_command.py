@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from amphion_core.data.spread import default_processes
     from amphion_eval.evaluation import evaluate
 
-    workers = args.workers or min(default_processes(), max(1, len(items) // 16))  # a process starts in seconds
+    workers = args.workers or min(default_processes(), max(1, len(items) // 8))  # a process starts in seconds
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=None)

@@ -8,12 +8,13 @@ from amphion_eval.report import Report
 
 SIGNIFICANT = 0.05  # corrected p below which a difference is not taken for chance
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "": ""}
 _TEX |= {char: "\\" + char for char in "&%$#_{}"}
 
 
 def markdown(report: Report) -> str:
     """A line a system, a column a metric, the half width of the 95 % interval beside each value."""
-    heads = [f"{label} {arrow(about)}{_unit(about)}" for label, about in report.metrics.items()]
+    heads = [" ".join(filter(None, [label, arrow(about), _unit(about)])) for label, about in report.metrics.items()]
     lines = ["| system | " + " | ".join(map(_cell, heads)) + " |", "| --- |" + " ---: |" * len(heads)]
     for row in _rows(report, "**{}**".format, " ± "):
         lines.append("| " + " | ".join(map(_cell, row)) + " |")
@@ -23,7 +24,7 @@ def markdown(report: Report) -> str:
 def latex(report: Report) -> str:
     """The same as a ``tabular`` with the rules of booktabs."""
     heads = [
-        tex(label) + {"↑": r" $\uparrow$", "↓": r" $\downarrow$", "": ""}[arrow(about)] + tex(_unit(about))
+        " ".join(filter(None, [tex(label), _TEX_ARROWS[arrow(about)], tex(_unit(about))]))
         for label, about in report.metrics.items()
     ]
     lines = [r"\begin{tabular}{l" + "r" * len(heads) + "}", r"\toprule", " & ".join(["system", *heads]) + r" \\"]
@@ -91,7 +92,7 @@ def _rows(report: Report, bold: Callable[[str], str], plus_minus: str) -> list[l
 
 
 def _unit(about: dict[str, Any]) -> str:
-    return f" ({about['unit']})" if about["unit"] else ""
+    return f"({about['unit']})" if about["unit"] else ""
 
 
 def _cell(text: str) -> str:

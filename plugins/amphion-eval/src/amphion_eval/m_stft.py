@@ -21,7 +21,7 @@ BLOCK = 1 << 19  # samples framed at a time, so that memory does not grow with t
 
 
 class MSTFT(Metric):
-    """A number without unit. Lengths are cut to the shorter; values of two rates or two windows do not compare."""
+    """Multi-resolution STFT distance, cut to the shorter; values of two rates or two windows do not compare."""
 
     class Config(BaseConfig):
         """Whose definition."""

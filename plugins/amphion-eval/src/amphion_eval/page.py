@@ -20,6 +20,7 @@ LONGEST = 20.0  # seconds of a clip inside the page
 ROOM = 48 << 20  # bytes of sound inside the page
 RATE, BANDS = 22050, 80
 RANGE = 80.0  # dB below the loudest that a picture shows
+POINTS, ROWS = 500, 1000  # of a system in a chart, and files in the table: more would stop a browser
 WIDTH, HEIGHT, LINE = 640, 26, 30  # of a strip chart: its axis, a system's points, a system's line
 RAMP = (
     (0, 0, 4),
@@ -36,8 +37,9 @@ RAMP = (
 def write_page(path: Path, report: Report, *, worst: int = 3) -> Path:
     """One HTML file with the ``worst`` utterances of each metric and system.
 
-    Sounds are cut at 20 seconds, and left out beyond 48 MiB in all, which the page says. Raises AmphionError when the
-    place cannot be written.
+    Sounds are cut at 20 seconds, and left out beyond 48 MiB in all; of more than 1000 files the table has the first
+    1000, and a chart 500 of a system, evenly by rank. The page says so. Raises AmphionError when the place cannot be
+    written.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -45,8 +47,9 @@ def write_page(path: Path, report: Report, *, worst: int = 3) -> Path:
     clips = _Clips()
     sections = [_section(report, label, worst, clips) for label in report.metrics]
     text = pages.get_template("report.html").render(
-        report=report, sections=sections, clips=clips, systems=list(report.summary), digits=digits, arrow=arrow,
-        best={label: winners(report, label) for label in report.metrics}, problems=report.problems,
+        report=report, rows=report.rows[:ROWS], sections=sections, clips=clips, systems=list(report.summary),
+        digits=digits, arrow=arrow, best={label: winners(report, label) for label in report.metrics},
+        problems=report.problems,
     )  # fmt: skip
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -129,16 +132,19 @@ def _chart(scores: Mapping[str, Mapping[str, float]]) -> Iterator[dict[str, Any]
         if span is None or not finite:
             continue
         low, high = span
-        jitter = np.random.default_rng(0).uniform(-0.32, 0.32, len(finite))
+        shown = sorted(finite, key=finite.__getitem__)
+        if len(shown) > POINTS:  # evenly by rank, the ends among them, so that the distribution looks the same
+            shown = [shown[place] for place in np.linspace(0, len(shown) - 1, POINTS).astype(int)]
+        jitter = np.random.default_rng(0).uniform(-0.32, 0.32, len(shown))
         middle = place * LINE + LINE / 2
         points = [
             {
-                "x": round((value - low) / (high - low) * WIDTH, 1),
+                "x": round((finite[id] - low) / (high - low) * WIDTH, 1),
                 "y": round(middle + shift * HEIGHT, 1),
                 "id": id,
-                "v": value,
+                "v": finite[id],
             }
-            for (id, value), shift in zip(finite.items(), jitter)
+            for id, shift in zip(shown, jitter)
         ]
         quartiles = (np.percentile([*finite.values()], [25, 50, 75]) - low) / (high - low) * WIDTH
         yield {"system": system, "points": points, "box": [round(float(x), 1) for x in quartiles], "y": middle}

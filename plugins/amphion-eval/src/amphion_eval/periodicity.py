@@ -17,6 +17,8 @@ from pydantic import Field
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_core.features.f0 import require_package
+from amphion_eval.alignment import ALIGNMENT, Alignment, pairs, warp_path
+from amphion_eval.cepstrum import FRAME, cepstra
 from amphion_eval.fast_crepe import FastCrepe
 from amphion_eval.signals import Samples, pair
 
@@ -28,12 +30,13 @@ BATCH = 512  # frames computed at a time, which bounds the memory
 
 
 class PeriodicityRMSE(Metric):
-    """Root mean square difference of periodicity, 0 to 1, frame by frame, cut to the shorter."""
+    """Root mean square difference of periodicity, 0 to 1, frame by frame."""
 
     class Config(BaseConfig):
-        """The size of the network."""
+        """The size of the network, and which frames belong together."""
 
         size: Literal["full", "tiny"] = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
+        alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of mel-cepstra")
 
     config: Config
     unit = ""
@@ -42,8 +45,8 @@ class PeriodicityRMSE(Metric):
 
     @property
     def variant(self) -> str:
-        """The network."""
-        return f"crepe {self.config.size}"
+        """The network and the alignment."""
+        return f"crepe {self.config.size}, {self.config.alignment}"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence and below 0.1 seconds, MissingPackage without torchcrepe."""
@@ -51,8 +54,14 @@ class PeriodicityRMSE(Metric):
         if reference is None or min(len(x), len(s)) < SHORTEST * generated.sample_rate:
             raise DataError(f"periodicity needs {SHORTEST} seconds of audio")
         a, b = (periodicity(audio, self.config.size) for audio in (generated, reference))
-        count = min(len(a), len(b))
-        return Score(float(np.sqrt(np.square(a[:count] - b[:count]).mean())), {"frames": float(count)})
+        if self.config.alignment == "dtw":
+            path = warp_path(*(cepstra(audio)[:, 1:] for audio in (generated, reference)))
+            places = (path * (FRAME * generated.sample_rate / HOP)).round().astype(np.int64)
+            path = np.minimum(places, [len(a) - 1, len(b) - 1])
+        else:
+            path = pairs(self.config.alignment, a[:, None], b[:, None])
+        difference = a[path[:, 0]] - b[path[:, 1]]
+        return Score(float(np.sqrt(np.square(difference).mean())), {"frames": float(len(path))})
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,8 @@ from typing import Any
 from amphion_core.errors import DataError
 from amphion_core.files import atomic_write
 
+FEW = 3  # metrics that a line names; more are counted
+
 
 @dataclass(slots=True)
 class Report:
@@ -33,10 +35,15 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """One line a score that could not be computed, and a missing partner."""
+        """One line a missing partner, and a reason why scores of a file could not be computed."""
         lines = [f"{system}: {line}" for system, found in self.missing.items() for line in found]
         for row in self.rows:
-            lines += [f"{row['system']}: {row['id']}: {label}: {why}" for label, why in row["problems"].items()]
+            reasons: dict[str, list[str]] = {}
+            for label, why in row["problems"].items():
+                reasons.setdefault(why, []).append(label)
+            for why, labels in reasons.items():
+                named = ", ".join(labels) if len(labels) <= FEW else f"{len(labels)} metrics"
+                lines.append(f"{row['system']}: {row['id']}: {named}: {why}")
         for system, found in self.summary.items():
             lines += [f"{system}: {label}: {row['reason']}" for label, row in found.items() if "reason" in row]
         return lines

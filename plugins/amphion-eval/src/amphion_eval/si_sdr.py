@@ -13,7 +13,7 @@ from amphion_eval.signals import Samples, pair
 
 
 class SISDR(Metric):
-    """dB of one item; infinite for identical signals. Lengths are cut to the shorter."""
+    """Scale-invariant signal-to-distortion ratio, dB; infinite for identical signals. Cut to the shorter."""
 
     class Config(BaseConfig):
         """Nothing to choose."""
@@ -39,7 +39,7 @@ class SISDR(Metric):
 
 
 class SISNR(SISDR):
-    """dB of one item, with both means removed: a DC offset does not count."""
+    """Scale-invariant signal-to-noise ratio, dB: means are removed, so that a DC offset does not count."""
 
     def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
         """As SI-SDR, after removing the means."""
@@ -47,7 +47,7 @@ class SISNR(SISDR):
 
 
 class SNR(SISDR):
-    """dB of one item: energy of the reference over that of the difference; level and polarity count."""
+    """Signal-to-noise ratio, dB: energy of the reference over that of the difference; level and polarity count."""
 
     def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
         """The reference as it is."""

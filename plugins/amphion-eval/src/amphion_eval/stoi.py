@@ -13,7 +13,7 @@ from amphion_eval.signals import pair
 
 
 class STOI(Metric):
-    """Correlation of envelopes in 15 third-octave bands over 384 ms. Lengths are cut to the shorter."""
+    """Correlation of short-time envelopes in 15 third-octave bands over 384 ms. Lengths are cut to the shorter."""
 
     class Config(BaseConfig):
         """Nothing to choose: the definition fixes it."""
@@ -38,6 +38,6 @@ class STOI(Metric):
 
 
 class ESTOI(STOI):
-    """The extended form, which also compares the shapes of spectra."""
+    """Extended STOI, which also compares the shapes of spectra."""
 
     extended = True
