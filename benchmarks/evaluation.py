@@ -1,9 +1,12 @@
-"""Evaluation: MCD against pymcd, CREPE's network against torchcrepe, the whole set of metrics, one process and two.
+"""Evaluation: MCD against pymcd, CREPE's network against torchcrepe, all metrics, one process and two, 10,000 pairs.
 
-Pairs are recordings of a data pack (AMPHION_SHARED, or ../shared) of five seconds each, with noise.
+Pairs are recordings of a data pack (AMPHION_SHARED, or ../shared) of five seconds each, with noise. Networks that need
+a file of weights are measured with EfficientAT's, of the same place. Parts by name: mcd, crepe, whole, memory.
 """
 
 import os
+import resource
+import sys
 import tempfile
 import time
 import warnings
@@ -29,9 +32,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_pairs(place, 100)
-        mcd(place)
-        crepe()
-        whole(place)
+        parts = {"mcd": mcd, "crepe": crepe, "whole": whole, "memory": memory}
+        for name in sys.argv[1:] or parts:
+            parts[name](place)
 
 
 def write_pairs(place: Path, count: int) -> None:
@@ -70,7 +73,7 @@ def mcd(place: Path) -> None:
     print(f"MCD with DTW, one thread: pymcd / ours = {found['pymcd'] / found['ours']:.1f}")
 
 
-def crepe() -> None:
+def crepe(place: Path) -> None:
     """The full network on the frames of one second."""
     import torchcrepe
 
@@ -88,24 +91,45 @@ def crepe() -> None:
 
 
 def whole(place: Path) -> None:
-    """All metrics whose packages and weights are here; those that listen, and periodicity, apart."""
+    """All metrics but those that listen; periodicity apart, by the full network from fewer pairs."""
     items, _ = pair_folders(place / "noisy", {"reference": place / "recordings"})
     every = [
         name
         for name in amphion.list("metrics")
-        if amphion.get("metrics", name).needs <= {"reference"} and name not in LISTENING | {"periodicity_rmse"}
+        if amphion.get("metrics", name).needs <= {"reference"} and name not in LISTENING
     ]
+    weights = SHARED / "weights/efficientat_mn04/mn04_as_mAP_432.pt"
+    sounds = {"embedding": {"name": "efficientat", "weights": str(weights)}} if weights.is_file() else {}
+    settings = dict.fromkeys(("fad", "fad_inf", "fd", "kl", "inception_score"), sounds)
+    settings["periodicity_rmse"] = {"size": "tiny"}
     seconds = {}
     for workers in (2, 1):
         start = time.perf_counter()
-        report = evaluate({"noisy": items}, plan(every), workers=workers, lenient=True)
+        report = evaluate({"noisy": items}, plan(every, settings), workers=workers, lenient=True)
         seconds[workers] = time.perf_counter() - start
         print(f"{len(report.metrics)} metrics of 100 pairs of 5 s, {workers} processes: {seconds[workers]:.0f} s")
-    print(f"without weights here: {', '.join(report.unavailable) or 'none'}")
+    print(f"not installed here: {', '.join(report.unavailable) or 'none'}; periodicity by the tiny network")
     print(f"one process / two = {seconds[1] / seconds[2]:.2f}")
     start = time.perf_counter()
     evaluate({"noisy": items[:16]}, plan(["periodicity_rmse"]), workers=2)
-    print(f"periodicity of 100 pairs, from 16, two processes: {100 / 16 * (time.perf_counter() - start):.0f} s")
+    print(f"periodicity by the full network, from 16 pairs: {100 / 16 * (time.perf_counter() - start):.0f} s for 100")
+
+
+def memory(place: Path) -> None:
+    """10,000 pairs, which are links to the same hundred: the largest process, and the size of the page."""
+    from amphion_eval.page import write_page
+
+    for name in ("noisy", "recordings"):
+        (place / f"many_{name}").mkdir()
+        for number in range(10000):
+            (place / f"many_{name}/{number:05}.wav").hardlink_to(place / name / f"{number % 100:03}.wav")
+    items, _ = pair_folders(place / "many_noisy", {"reference": place / "many_recordings"})
+    report = evaluate({"noisy": items}, plan(["si_sdr", "energy_rmse", "stoi"]), folder=place, workers=2)
+    report.write(place)
+    size = write_page(place / "report.html", report).stat().st_size
+    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    peaks = [resource.getrusage(kind).ru_maxrss / 2**20 for kind in kinds]
+    print(f"10,000 pairs: {peaks[0]:.2f} GiB here, {peaks[1]:.2f} GiB a worker, page of {size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

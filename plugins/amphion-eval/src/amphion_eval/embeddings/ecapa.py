@@ -1,0 +1,188 @@
+"""ECAPA-TDNN: a speaker embedding on log-mels, 192 dimensions; the one that most systems are compared with.
+
+Desplanques, Thienpondt, Demuynck: "ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation in TDNN Based
+Speaker Verification", arXiv:2005.07143, figures 1 and 2, with 1024 channels. Layout: SpeechBrain's
+(``embedding_model.ckpt`` of huggingface.co/speechbrain/spkrec-ecapa-voxceleb, Apache-2.0), 20,767,552 parameters, with
+its front end: 80 triangles over power spectra, in dB, at most 80 below the loudest, less their mean over the recording.
+Deviations: none.
+"""
+
+from functools import cached_property
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.errors import DataError
+from amphion_eval.embeddings.checkpoint import load_into
+
+RATE, FFT, HOP, BANDS = 16000, 400, 160, 80  # Hz, samples, bands
+RANGE = 80.0  # dB
+CHANNELS, SCALE, SQUEEZED, ATTENTION, DIM = 1024, 8, 128, 128, 192
+SHORTEST = 0.05  # seconds: five frames, of which the widest kernel mirrors four
+
+
+class ECAPA(AudioEmbedding):
+    """Mono audio at 16 kHz -> one vector (1, 192), whatever its length; not of unit length."""
+
+    class Config(BaseConfig):
+        """Weights and device."""
+
+        weights: str | None = Field(default=None, description="SpeechBrain's embedding_model.ckpt")
+        device: str = Field(default="cpu", description="where the network runs")
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.sample_rate, self.dim = RATE, DIM
+
+    @torch.inference_mode()
+    def embed(self, audio: Audio) -> Embedded:
+        """Raises DataError below 0.05 seconds, WeightsError without weights."""
+        if audio.duration < SHORTEST:
+            raise DataError(f"ECAPA needs {SHORTEST} seconds of audio")
+        mel = log_mel(torch.from_numpy(audio.samples.copy()))
+        return Embedded(self._network(mel[None].to(self.config.device)).cpu().numpy())
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        source = "embedding_model.ckpt of huggingface.co/speechbrain/spkrec-ecapa-voxceleb"
+        return load_into(Network(), self.config.weights, name="ecapa", source=source).to(self.config.device)
+
+
+class Network(nn.Module):
+    """Log-mels (B, 80, N) -> vectors (B, 192)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = _Layer(BANDS, CHANNELS, kernel=5)
+        self.blocks = nn.ModuleList([first, *(_Block(dilation) for dilation in (2, 3, 4))])
+        self.mfa = _Layer(3 * CHANNELS, 3 * CHANNELS)
+        self.asp = _AttentivePooling(3 * CHANNELS)
+        self.asp_bn = _Norm(6 * CHANNELS)
+        self.fc = _Conv(6 * CHANNELS, DIM)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """What the three blocks found is seen together (multi-layer feature aggregation), then pooled over time."""
+        found = [self.blocks[0](mel)]
+        for block in self.blocks[1:]:
+            found.append(block(found[-1]))  # (B, 1024, N)
+        pooled = self.asp(self.mfa(torch.cat(found[1:], 1)))  # (B, 6144, 1)
+        return self.fc(self.asp_bn(pooled))[..., 0]
+
+
+class _Conv(nn.Module):
+    """A convolution that keeps N; what lies beyond the ends is their mirror image."""
+
+    def __init__(self, channels: int, out: int, *, kernel: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.beyond = dilation * (kernel - 1) // 2
+        self.conv = nn.Conv1d(channels, out, kernel, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.beyond, self.beyond), "reflect") if self.beyond else x)
+
+
+class _Norm(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class _Layer(nn.Module):
+    """Convolution, ReLU, batch norm."""
+
+    def __init__(self, channels: int, out: int, *, kernel: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv, self.norm = _Conv(channels, out, kernel=kernel, dilation=dilation), _Norm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.relu(self.conv(x)))
+
+
+class _Block(nn.Module):
+    """SE-Res2Block, figure 1: (B, 1024, N) -> (B, 1024, N)."""
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.tdnn1, self.tdnn2 = _Layer(CHANNELS, CHANNELS), _Layer(CHANNELS, CHANNELS)
+        self.res2net_block = _Res2Net(dilation)
+        self.se_block = _SqueezeExcitation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
+
+
+class _Res2Net(nn.Module):
+    """Channels in eight parts: the first stays, each other is filtered together with what came of the one before."""
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        width = CHANNELS // SCALE
+        self.blocks = nn.ModuleList(_Layer(width, width, kernel=3, dilation=dilation) for _ in range(SCALE - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *parts = x.chunk(SCALE, 1)
+        found: list[Tensor] = []
+        for part, block in zip(parts, self.blocks, strict=True):
+            found.append(block(part + found[-1] if found else part))
+        return torch.cat([first, *found], 1)
+
+
+class _SqueezeExcitation(nn.Module):
+    """Each channel weighed by what all their means ask for, equations 1 and 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = _Conv(CHANNELS, SQUEEZED), _Conv(SQUEEZED, CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.conv2(F.relu(self.conv1(x.mean(2, keepdim=True)))))
+
+
+class _AttentivePooling(nn.Module):
+    """(B, C, N) -> mean and deviation over time, weighted by channel and frame, (B, 2 C, 1); equations 3 to 6.
+
+    The attention also sees the mean and deviation that all frames alike would give (section 3.1).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.tdnn, self.conv = _Layer(3 * channels, ATTENTION), _Conv(ATTENTION, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        alike = torch.full_like(x, 1 / x.shape[2])
+        context = torch.cat([x, *(part.expand_as(x) for part in _statistics(x, alike))], 1)
+        weights = torch.softmax(self.conv(torch.tanh(self.tdnn(context))), 2)
+        return torch.cat(_statistics(x, weights), 1)
+
+
+def _statistics(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C, N), weights of sum 1 over N -> mean, standard deviation, (B, C, 1)."""
+    mean = (weights * x).sum(2, keepdim=True)
+    return mean, (weights * (x - mean).square()).sum(2, keepdim=True).clamp_min(1e-12).sqrt()
+
+
+def log_mel(wave: Tensor) -> Tensor:
+    """(T,) -> (80, N), N = 1 + T // 160, dB less the mean of each band; zeros beyond the ends."""
+    window = torch.hamming_window(FFT)
+    spectrum = torch.stft(wave, FFT, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
+    power = filters() @ (spectrum.real.square() + spectrum.imag.square())
+    decibels = 10 * power.clamp_min(1e-10).log10()
+    decibels = torch.maximum(decibels, decibels.max() - RANGE)
+    return decibels - decibels.mean(1, keepdim=True)
+
+
+def filters() -> Tensor:
+    """Triangles, even in mel = 2595 log10(1 + f / 700), (80, 201). Both sides fall as the lower band's width says."""
+    top = 2595 * torch.log10(torch.tensor(1 + RATE / 2 / 700, dtype=torch.float64))
+    edges = 700 * (10 ** (torch.linspace(0, 1, BANDS + 2, dtype=torch.float64) * top / 2595) - 1)  # Hz
+    bins = torch.arange(FFT // 2 + 1, dtype=torch.float64) * RATE / FFT
+    slopes = (bins - edges[1:-1, None]).abs() / (edges[1:-1] - edges[:-2])[:, None]
+    return (1 - slopes).clamp_min(0).float()
