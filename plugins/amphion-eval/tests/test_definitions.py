@@ -15,6 +15,7 @@ from amphion_core.api import Audio
 from amphion_core.errors import DataError
 from amphion_eval.cepstrum import mel_cepstrum
 from amphion_eval.cheaptrick import cheaptrick
+from amphion_eval.dio import dio
 from amphion_eval.distribution import frechet_distance, frechet_unbiased, inception_score, kl_divergence
 from amphion_eval.mcd import _published
 from amphion_eval.pitch import track, track_published
@@ -119,6 +120,25 @@ def worlds_envelope(samples, rate, n_fft):
     f0, times = pyworld.dio(samples, rate)
     f0 = pyworld.stonemask(samples, f0, times, rate)
     return f0, times, pyworld.cheaptrick(samples, f0, times, rate, fft_size=n_fft)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_dio_is_pyworlds(rate, data_pack):
+    """Every frame: read speech, several readers, singing. Both interpolate crossings of float64 signals."""
+    names = ("kathleen_en/wavs/*.flac", "librispeech_mini/*/*/*.flac", "singing_ccby/audio/*.flac")
+    for name in names:
+        samples = Audio.load(sorted(data_pack.glob(name))[1]).resample(rate).samples[: 8 * rate].astype(np.float64)
+        wanted, places = pyworld.dio(samples, rate)
+        f0, times = dio(samples, rate)
+        np.testing.assert_array_equal(times, places)  # StoneMask rounds them to samples
+        np.testing.assert_allclose(f0, wanted, rtol=1e-8)
+        assert (f0 > 0).any()
+
+
+@pytest.mark.parametrize("samples", [np.zeros(8000), np.ones(8000), np.zeros(1), np.ones(20), np.sin(np.arange(400))])
+def test_dio_of_nothing_is_nothing(samples):
+    f0, times = dio(samples, 16000)
+    assert not f0.any() and len(f0) == len(times) == len(pyworld.dio(samples, 16000)[0])
 
 
 @pytest.mark.parametrize(("rate", "n_fft"), [(8000, 512), (16000, 1024), (22050, 512), (24000, 1024), (48000, 2048)])

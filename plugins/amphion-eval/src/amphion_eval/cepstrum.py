@@ -11,6 +11,7 @@ import numpy as np
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
 from amphion_eval.cheaptrick import cheaptrick
+from amphion_eval.dio import dio
 from amphion_eval.signals import Samples
 
 ORDER = 24
@@ -40,7 +41,7 @@ def envelope_cepstrum(samples: Samples, rate: int, *, n_fft: int | None = None) 
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # by pyworld 0.3.5
         import pyworld
 
-    f0, times = pyworld.dio(samples, rate)
+    f0, times = dio(samples, rate)
     f0 = pyworld.stonemask(samples, f0, times, rate)
     return cheaptrick(samples, f0, times, rate, n_fft or pyworld.get_cheaptrick_fft_size(rate))
 
