@@ -5,6 +5,11 @@ the networks (MIT). The value is the overall score of P.835; details are signal,
 Trained on wide-band speech of video calls: absolute values of other material mean little.
 """
 
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
@@ -28,12 +33,25 @@ class DNSMOS(Metric):
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence, MissingPackage without speechmos."""
         samples = mono(generated, what="generated")
-        try:
-            from speechmos import dnsmos
-        except ImportError as error:
-            raise MissingPackage(
-                f"DNSMOS needs speechmos: {error}", hint='pip install "amphion-eval[quality]"'
-            ) from error
-        found = dnsmos.run((samples / max(1.0, np.abs(samples).max())).astype(np.float32), self.sample_rate)
+        found = _scorer()((samples / max(1.0, np.abs(samples).max())).astype(np.float32), self.sample_rate, False)
         details = {"signal": found["sig_mos"], "background": found["bak_mos"], "p808": found["p808_mos"]}
         return Score(float(found["ovrl_mos"]), {key: float(value) for key, value in details.items()})
+
+
+@cache
+def _scorer() -> Any:
+    """The networks, with as many threads as the process may have: onnxruntime takes all cores otherwise."""
+    try:
+        import onnxruntime
+        from speechmos import dnsmos
+    except ImportError as error:
+        raise MissingPackage(f"DNSMOS needs speechmos: {error}", hint='pip install "amphion-eval[quality]"') from error
+    folder = Path(dnsmos.__file__).with_name("dnsmos_models")
+    paths = [str(folder / name) for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    scorer = dnsmos.DNSMOS(*paths)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+    scorer.onnx_sess, scorer.p808_onnx_sess = (
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]) for path in paths
+    )
+    return scorer

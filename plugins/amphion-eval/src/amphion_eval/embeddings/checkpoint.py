@@ -15,7 +15,7 @@ def load_into(network: nn.Module, weights: str | None, *, name: str, source: str
 
     Raises WeightsError: no file given, none there, not a checkpoint, tensors missing, left over or of another shape.
     """
-    hint = f"download {source}, and --set METRIC.embedding.weights=FILE (METRIC: fad, fd, kl, ...)"
+    hint = f"download {source}, and --set METRIC.embedding.weights=FILE, for each METRIC that uses it"
     if not weights:
         raise WeightsError(f"{name} needs the file of its weights", hint=hint)
     path = Path(weights).expanduser()
