@@ -30,8 +30,8 @@ TESTED = [
 WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0"]  # without what they ask for and we do not use
 TOOLS = [
     "hatchling", "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
-    "playwright", "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "torchaudio>=2.11", "torchmetrics",
-    "transformers>=5", "types-PyYAML", "webrtcvad-wheels",
+    "playwright", "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
+    "torchmetrics", "transformers>=5", "types-PyYAML", "webrtcvad-wheels",
 ]  # fmt: skip
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own; AMPHION_TORCH_INDEX names another

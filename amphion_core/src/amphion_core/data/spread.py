@@ -2,10 +2,10 @@
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from amphion_core.errors import DataError
@@ -15,6 +15,7 @@ class WorkerDied(DataError):
     """A worker process was killed, by a signal or for want of memory."""
 
 
+THREADS = "OMP_NUM_THREADS"
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -28,15 +29,16 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
     """``work`` of every task, in order, as the results come; ``work`` and tasks must pickle.
 
     With one process it runs here. Others are started afresh (not forked: a fork after torch has threads can hang), each
-    with one thread. Raises what ``work`` raises, and WorkerDied when a process was killed.
+    with one thread of every library. Raises what ``work`` raises, and WorkerDied when a process was killed.
     """
     if processes <= 1:
         yield from map(work, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
-        waiting = [pool.submit(work, task) for task in tasks]
+    with ProcessPoolExecutor(processes, context) as pool:
         try:
+            with _one_thread():
+                waiting = [pool.submit(work, task) for task in tasks]
             for future in waiting:
                 yield future.result()
         except BrokenProcessPool as error:
@@ -48,7 +50,15 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    if torch := sys.modules.get("torch"):  # a script that imports it at its top has started its threads already
-        torch.set_num_threads(1)
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For the processes that start inside: what a library reads when it is imported, which can be before any work."""
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = before
