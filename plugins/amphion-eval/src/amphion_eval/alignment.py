@@ -27,7 +27,7 @@ def pairs(alignment: Alignment, a: Array, b: Array) -> Path:
 def warp_path(a: Array, b: Array) -> Path:
     """The cheapest path of dynamic time warping, (N, D), (M, D) -> (P, 2); Euclidean, steps (1, 0), (0, 1), (1, 1).
 
-    Ties prefer the diagonal, then a step in a. Raises DataError for recordings too long to compare, and for none.
+    Ties prefer the diagonal, then a step in the shorter. Raises DataError for recordings too long to compare, or empty.
     """
     n, m = len(a), len(b)
     if not n * m:

@@ -26,7 +26,7 @@ HOP = 256  # samples of the file
 FMIN, FMAX = 50.0, 1100.0  # Hz
 SILENCE = -60.0  # dB
 SHORTEST = 0.1  # seconds
-BATCH = 512  # frames computed at a time, which bounds the memory
+BATCH = 32  # frames computed at a time: more leave the cache
 
 
 class PeriodicityRMSE(Metric):
