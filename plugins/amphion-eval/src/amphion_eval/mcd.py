@@ -10,6 +10,7 @@ lengths over the shorter. pymcd aligns approximately, by FastDTW.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from pydantic import Field
@@ -73,5 +74,11 @@ def _published(samples: Samples, rate: int) -> Samples:
     """(T,) -> (N, 14)."""
     bins = PUBLISHED_FFT // 2 + 1
     log_power = np.fft.hfft(envelope_cepstrum(samples, rate, n_fft=PUBLISHED_FFT), PUBLISHED_FFT)[:, :bins]
-    log_square = np.log(np.exp(2 * log_power) + 1e-8)
-    return warped(np.fft.irfft(log_square)[:, :bins], 0.65, 13)
+    cepstra: Samples = np.log(np.exp(2 * log_power) + 1e-8) @ _warping(bins)
+    return cepstra
+
+
+@cache
+def _warping(bins: int) -> Samples:
+    """The matrix (bins, 14) that takes ln |H|^2 to its mel-cepstrum of warp 0.65."""
+    return warped(np.fft.irfft(np.eye(bins))[:, :bins], 0.65, 13)
