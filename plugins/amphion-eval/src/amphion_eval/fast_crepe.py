@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LAYERS = 6
-FEW = 8  # frames in the first layer at a time, so that their sums stay in the cache
+FEW = 4  # frames in the first layer at a time, so that their sums stay in the cache
 STRIDE, FIRST_PAD, PADS = 4, 254, (31, 32)  # of the first layer, samples; of the others, left and right
 
 
@@ -29,12 +29,13 @@ class FastCrepe:
                 for name in ("weight", "bias", "running_mean", "running_var")
             }
             scale = norm["weight"] / (norm["running_var"] + epsilon).sqrt()
+            shift = norm["bias"] - norm["running_mean"] * scale
             self.layers.append(
                 {
-                    "kernel": kernel.flip(2),  # networks correlate
-                    "bias": state[f"conv{place}.bias"][:, None].float(),
-                    "scale": scale[:, None].float(),
-                    "shift": (norm["bias"] - norm["running_mean"] * scale)[:, None].float(),
+                    "kernel": (kernel * scale[:, None, None]).flip(2),  # networks correlate
+                    "shift": (state[f"conv{place}.bias"].double() * scale + shift)[:, None].float(),
+                    "low": torch.where(scale > 0, shift, -torch.inf)[:, None].float(),
+                    "high": torch.where(scale > 0, torch.inf, shift)[:, None].float(),
                     "spectra": {},
                 }
             )
@@ -53,7 +54,7 @@ class FastCrepe:
         """(B, 1024) -> (B, C, 128). Only each fourth sum is wanted: its spectrum is that of all, folded."""
         layer = self.layers[0]
         size = layer["kernel"].shape[2]
-        length = frames.shape[1] + 2 * FIRST_PAD + size  # a multiple of the stride
+        length = frames.shape[1] + 2 * FIRST_PAD  # what wraps round falls on sums that are not whole
         length += -length % (2 * STRIDE)
         short = length // STRIDE
         spectrum = torch.fft.fft(F.pad(frames, (FIRST_PAD, FIRST_PAD)), length)  # (B, length)
@@ -80,8 +81,9 @@ class FastCrepe:
         return torch.fft.irfft(product.permute(1, 2, 0), length)[..., start : start + count]
 
     def _finish(self, x: Tensor, layer: dict[str, Any]) -> Tensor:
-        x = torch.addcmul(layer["shift"], x.add_(layer["bias"]).relu_(), layer["scale"])
-        return torch.maximum(x[..., ::2], x[..., 1::2])
+        """ReLU, norm and the larger of two, the norm's scale being in the kernel: s relu(a) = max(s a, 0), or min."""
+        larger = torch.maximum(x[..., ::2], x[..., 1::2])
+        return larger.add_(layer["shift"]).clamp_(layer["low"], layer["high"])
 
 
 def _parts(spectrum: Tensor, short: int) -> Tensor:
