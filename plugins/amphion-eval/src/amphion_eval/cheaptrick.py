@@ -1,4 +1,4 @@
-"""CheapTrick, the spectral envelope of WORLD, for all frames at once: pyworld's numbers in about half its time.
+"""CheapTrick, the spectral envelope of WORLD, for all frames at once: pyworld's numbers, sooner.
 
 Morise: "CheapTrick, a spectral envelope estimator for high-quality speech synthesis", Speech Communication 67 (2015):
 a window of three periods makes the power free of temporal change (section 3.1), a moving average over two thirds of F0

@@ -1,4 +1,4 @@
-"""CREPE's network computed with Fourier transforms: torchcrepe's numbers, an order of magnitude sooner on a CPU.
+"""CREPE's network computed with Fourier transforms: torchcrepe's numbers, several times sooner on a CPU.
 
 Kim, Salamon, Li, Bello: "CREPE: A Convolutional Representation for Pitch Estimation", arXiv:1802.06182. Its kernels are
 64 and 512 long, so a product of spectra costs far less than a sliding sum: the second layer alone, nine tenths of the

@@ -74,8 +74,8 @@ def _published(samples: Samples, rate: int) -> Samples:
     """(T,) -> (N, 14)."""
     bins = PUBLISHED_FFT // 2 + 1
     log_power = np.fft.hfft(envelope_cepstrum(samples, rate, n_fft=PUBLISHED_FFT), PUBLISHED_FFT)[:, :bins]
-    cepstra: Samples = np.log(np.exp(2 * log_power) + 1e-8) @ _warping(bins)
-    return cepstra
+    found: Samples = np.log(np.exp(2 * log_power) + 1e-8) @ _warping(bins)
+    return found
 
 
 @cache
