@@ -29,7 +29,7 @@ GENERATED = DOCS / "reference" / "cli.md"
 PAGES = [
     *(path for path in sorted(ROOT.glob("*.md"))),
     *(path for path in sorted(DOCS.rglob("*.md")) if path != GENERATED),
-    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("[!.]*/README.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
 NEEDS = r"(?:<!-- needs: (?P<needs>[^>]*?) -->\n+)?"
