@@ -18,13 +18,13 @@ import soundfile
 
 import amphion_core as amphion
 from amphion_core import yaml
-from amphion_core.config import FeaturePart
 from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.loader import Corpus
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.prepare import prepare
 from amphion_core.data.reading import Reader
+from amphion_core.parts import FeaturePart
 
 VOICE = Path(os.environ.get("AMPHION_SHARED", "../shared")) / "data" / "kathleen_en"
 RECORDS = 1_000_000

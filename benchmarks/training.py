@@ -48,7 +48,7 @@ def main() -> None:
         engine = Engine(recipe, trainer, corpus, None, run, processes)
         report = Report(run, processes)
         pending: list = []
-        source = training_batches(corpus, trainer.collate, Position(), micro_batches=1, workers=0)
+        source = training_batches(corpus, trainer.collator(), Position(), micro_batches=1, workers=0)
         steppers = {
             name: torch.optim.AdamW(network.parameters(), 2e-4, (0.8, 0.99), fused=True)
             for name, network in bare.networks().items()

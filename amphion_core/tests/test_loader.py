@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from amphion_core.config import AugmentationPart, FeaturePart
 from amphion_core.data.batch import collate_audio, pad
 from amphion_core.data.config import DataConfig
 from amphion_core.data.loader import Corpus, Position, training_batches, validation_batches
 from amphion_core.data.reading import Reader
 from amphion_core.errors import DataError
+from amphion_core.parts import AugmentationPart, FeaturePart
 
 RATE = 16000
 

@@ -176,6 +176,6 @@ def test_hooks_of_a_broken_plugin_cost_one_warning(monkeypatch):
 def test_the_first_docstring_line_is_read_without_importing():
     import sys
 
-    sys.modules.pop("amphion_vocoders.griffin_lim", None)
+    sys.modules.pop("amphion_vocoders.models.griffin_lim", None)
     assert amphion.find("models", "vocoder/griffin_lim").summary.startswith("Griffin-Lim")
-    assert "amphion_vocoders.griffin_lim" not in sys.modules
+    assert "amphion_vocoders.models.griffin_lim" not in sys.modules

@@ -3,12 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-v1 = "amphion_core.api:v1"
-"""The interface version; a plugin declares it as the entry point ``amphion.api``."""
-
-SPOKEN = (v1,)
-"""The interface versions this core speaks."""
-
 _MODULES = {
     "amphion_core.audio": ("Audio",),
     "amphion_core.cards": ("Card",),
@@ -16,21 +10,24 @@ _MODULES = {
         "AudioEmbedding", "Augmentation", "Component", "Dataset", "Embedded", "FeatureExtractor", "Metric", "Score",
         "SpeechRecognizer", "TaskFramework", "TextFrontend", "Utterance",
     ),
-    "amphion_core.config": (
-        "AugmentationConfig", "AugmentationPart", "BaseConfig", "DatasetPart", "EmbeddingPart", "FeaturePart",
-        "FrontendConfig", "FrontendPart", "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart",
-    ),
+    "amphion_core.config": ("AugmentationConfig", "BaseConfig", "FrontendConfig"),
     "amphion_core.families": (
-        "Codec", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Synthesis", "TextToAudio", "TextToSpeech",
-        "Vocoder", "VoiceConverter",
+        "Codec", "CodecStream", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Prompt", "Synthesis",
+        "TextCondition", "TextEncoder", "TextToAudio", "TextToSpeech", "Vocoder", "VoiceConverter",
     ),
     "amphion_core.hooks": ("hookimpl",),
-    "amphion_core.data.batch": ("Batch", "Example"),
+    "amphion_core.data.batch": ("Batch", "Collate", "Example"),
+    "amphion_core.data.facts": ("CorpusFacts", "Statistics"),
     "amphion_core.mel": ("Mel", "MelConfig"),
+    "amphion_core.parts": (
+        "AugmentationPart", "DatasetPart", "EmbeddingPart", "FeaturePart", "FrontendPart", "MetricPart", "ModelPart",
+        "Part", "RecognizerPart", "TrainerPart",
+    ),
+    "amphion_core.registry": ("SPOKEN", "v1"),
     "amphion_core.training.trainer": ("ModelTrainer", "Update", "Validation"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted([*_HOME, "SPOKEN", "v1"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
@@ -51,27 +48,22 @@ if TYPE_CHECKING:
     )
     from amphion_core.config import (
         AugmentationConfig as AugmentationConfig,
-        AugmentationPart as AugmentationPart,
         BaseConfig as BaseConfig,
-        DatasetPart as DatasetPart,
-        EmbeddingPart as EmbeddingPart,
-        FeaturePart as FeaturePart,
         FrontendConfig as FrontendConfig,
-        FrontendPart as FrontendPart,
-        MetricPart as MetricPart,
-        ModelPart as ModelPart,
-        Part as Part,
-        RecognizerPart as RecognizerPart,
-        TrainerPart as TrainerPart,
     )
-    from amphion_core.data.batch import Batch as Batch, Example as Example
+    from amphion_core.data.batch import Batch as Batch, Collate as Collate, Example as Example
+    from amphion_core.data.facts import CorpusFacts as CorpusFacts, Statistics as Statistics
     from amphion_core.families import (
         Codec as Codec,
+        CodecStream as CodecStream,
         Codes as Codes,
         Discriminator as Discriminator,
         ModelArchitecture as ModelArchitecture,
         Precision as Precision,
+        Prompt as Prompt,
         Synthesis as Synthesis,
+        TextCondition as TextCondition,
+        TextEncoder as TextEncoder,
         TextToAudio as TextToAudio,
         TextToSpeech as TextToSpeech,
         Vocoder as Vocoder,
@@ -79,6 +71,19 @@ if TYPE_CHECKING:
     )
     from amphion_core.hooks import hookimpl as hookimpl
     from amphion_core.mel import Mel as Mel, MelConfig as MelConfig
+    from amphion_core.parts import (
+        AugmentationPart as AugmentationPart,
+        DatasetPart as DatasetPart,
+        EmbeddingPart as EmbeddingPart,
+        FeaturePart as FeaturePart,
+        FrontendPart as FrontendPart,
+        MetricPart as MetricPart,
+        ModelPart as ModelPart,
+        Part as Part,
+        RecognizerPart as RecognizerPart,
+        TrainerPart as TrainerPart,
+    )
+    from amphion_core.registry import SPOKEN as SPOKEN, v1 as v1
     from amphion_core.training.trainer import ModelTrainer as ModelTrainer, Update as Update, Validation as Validation
 else:
 

@@ -6,13 +6,14 @@ Letters in every docstring: B batch, C channels, T samples, F mel bands, N frame
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig
+from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig, validate
 from amphion_core.errors import AudioError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.random import Generator
     from torch import Tensor
 
@@ -62,15 +63,27 @@ class Dataset(Component):
 
 
 class FeatureExtractor(Component):
-    """Wave to frames, batched, on any device."""
+    """Wave to frames, or to one vector for each utterance; batched, on any device."""
 
     sample_rate: int  # Hz expected
-    frame_shift: float  # seconds
+    frame_shift: float | None  # seconds between frames; None: one vector for each utterance (speaker, style)
     dim: int
+
+    @property
+    def variant(self) -> str:
+        """Which weights it uses, such as their checksum; part of the cache's identity. Empty without weights."""
+        return ""
+
+    def to(self, device: "torch.device | str") -> Self:
+        """Move what the extractor holds to ``device``. Those without weights follow the wave and need nothing."""
+        return self
 
     @abstractmethod
     def extract(self, wave: "Tensor", lengths: "Tensor | None" = None) -> "Tensor":
-        """(B, T) -> (B, dim, N); ``lengths`` (B) are the valid samples, frames beyond an item's own are 0."""
+        """(B, T) -> (B, dim, N), or (B, dim) where ``frame_shift`` is None.
+
+        ``lengths`` (B) are the valid samples; an item's frames equal those it has alone, frames beyond its own are 0.
+        """
 
 
 class Augmentation(Component):
@@ -130,7 +143,17 @@ class TextFrontend(Component):
 
 
 class TaskFramework(Component):
-    """Inference for one task: a request becomes audio."""
+    """Inference for one task: a request becomes audio.
+
+    ``Request`` describes what can be asked for. Command line, demo page and server are generated from its fields.
+    """
+
+    Request: ClassVar[type[BaseConfig]]
+
+    @classmethod
+    def request(cls, **fields: Any) -> Any:
+        """A checked request. Raises RecipeError that lists every problem with the nearest valid field."""
+        return validate(cls.Request, fields, where=f"{cls.__name__.removesuffix('Task').lower()} request")
 
     @abstractmethod
     def generate(self, request: Any) -> "Audio":

@@ -1,12 +1,13 @@
-"""Configurations: frozen, typed, checked as a whole; and Parts, which hold one component's config inside another's."""
+"""Configurations: frozen, typed, and checked as a whole, with every problem reported at once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
+from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from amphion_core.errors import RecipeError, RegistryError, nearest
+from amphion_core.errors import RecipeError, nearest
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -43,141 +44,13 @@ class AugmentationConfig(BaseConfig):
     probability: float = Field(default=1.0, ge=0, le=1, description="share of recordings that are changed")
 
 
-class Part:
-    """A component held in another component's config: a registry name and the config to build it from.
-
-    On disk it is flat, ``{name: vocoder/hifigan, channels: 256}``, or the bare name when nothing differs from the
-    defaults. Only the named component's module is imported. Subclasses fix the registry kind.
-    """
-
-    kind: ClassVar[str]
-
-    def __init__(self, name: str, config: BaseConfig) -> None:
-        self.name = name
-        self.config = config
+class Holder(ABC):
+    """A field's value that holds a component's config; its errors then name the component's own fields."""
 
     @classmethod
-    def of(cls, name: str, **fields: Any) -> Self:
-        """The part called ``name`` (``family/ident[@tag]`` or ``ident``) with some fields set.
-
-        Raises RegistryError for a name that cannot be resolved, RecipeError for fields that do not fit.
-        """
-        return cls._of(name, fields, None)
-
-    def build(self, **runtime: Any) -> Any:
-        """The component itself; ``runtime`` are the keyword-only objects its constructor takes."""
-        from amphion_core import registry
-
-        return registry.get(self.kind, self.name)(self.config, **runtime)
-
-    def flat(self, context: Any = None) -> str | dict[str, Any]:
-        """What is written to disk: the bare name, or name and fields. ``context`` is that of the serialisation.
-
-        With ``{"audio": MelConfig}`` as context, a ``mel`` equal to it is left out, because the recipe states it once.
-        """
-        fields = self.config.model_dump(mode="json", context=context, exclude_defaults=context is None)
-        if context and context["audio"] is not None and getattr(self.config, "mel", None) == context["audio"]:
-            del fields["mel"]
-        return {"name": self.name, **fields} if fields else self.name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Part) and (self.kind, self.name, self.config) == (other.kind, other.name, other.config)
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.name))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {self.config!r})"
-
-    @classmethod
-    def _of(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
-        from amphion_core import cards, registry
-
-        base, _, tag = name.partition("@")
-        ref = registry.find(cls.kind, base)
-        schema = ref.load().Config
-        shared = {"mel": context["audio"]} if context and "mel" in schema.model_fields else {}
-        stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
-        return cls(ref.name, validate(schema, {**shared, **stored, **fields}, context=context))
-
-    @classmethod
-    def _read(cls, value: Any, info: ValidationInfo) -> "Part":
-        if isinstance(value, Part) and value.kind == cls.kind:
-            return value
-        if isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-            raise ValueError(f"a {cls.kind[:-1]} is written as its name, or as {{name: ..., field: ...}}")
-        fields = {key: field for key, field in value.items() if key != "name"}
-        try:
-            return cls._of(value["name"], fields, info.context)
-        except RegistryError as error:  # pydantic gathers ValueErrors only, and the other problems must be told too
-            raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
-        except RecipeError as error:
-            if isinstance(error.__cause__, ValidationError):  # keeps the inner paths
-                raise error.__cause__ from None
-            raise
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        write = core_schema.plain_serializer_function_ser_schema(
-            lambda part, info: part.flat(info.context), info_arg=True
-        )
-        return core_schema.with_info_plain_validator_function(cls._read, serialization=write)
-
-
-class ModelPart(Part):
-    """A network (kind ``models``) inside a config."""
-
-    kind = "models"
-
-
-class FeaturePart(Part):
-    """A feature extractor (kind ``features``) inside a config."""
-
-    kind = "features"
-
-
-class FrontendPart(Part):
-    """A text frontend (kind ``frontends``) inside a config."""
-
-    kind = "frontends"
-
-
-class DatasetPart(Part):
-    """A corpus reader (kind ``datasets``) inside a config."""
-
-    kind = "datasets"
-
-
-class TrainerPart(Part):
-    """A trainer (kind ``trainers``) inside a config."""
-
-    kind = "trainers"
-
-
-class MetricPart(Part):
-    """A metric (kind ``metrics``) inside a config."""
-
-    kind = "metrics"
-
-
-class EmbeddingPart(Part):
-    """An audio embedding (kind ``embeddings``) inside a config."""
-
-    kind = "embeddings"
-
-
-class RecognizerPart(Part):
-    """A speech recogniser (kind ``recognizers``) inside a config."""
-
-    kind = "recognizers"
-
-
-class AugmentationPart(Part):
-    """A random change of recordings (kind ``augmentations``) inside a config."""
-
-    kind = "augmentations"
+    @abstractmethod
+    def schema(cls, values: Mapping[str, Any]) -> type[BaseModel]:
+        """The config class that ``values`` are read by."""
 
 
 def validate(
@@ -226,8 +99,8 @@ def _keys(schema: type[BaseModel], values: Any, path: tuple[int | str, ...]) -> 
         except (LookupError, TypeError):
             return
         for inner in () if get_origin(current) is dict else get_args(current):  # tuple[Part, ...], Part | None
-            current = inner if isinstance(inner, type) and issubclass(inner, (BaseModel, Part)) else current
-        if isinstance(current, type) and issubclass(current, Part) and isinstance(values, Mapping):
-            current = current.of(values["name"]).config.__class__
+            current = inner if isinstance(inner, type) and issubclass(inner, (BaseModel, Holder)) else current
+        if isinstance(current, type) and issubclass(current, Holder) and isinstance(values, Mapping):
+            current = current.schema(values)
     if isinstance(current, type) and issubclass(current, BaseModel):
         yield from current.model_fields

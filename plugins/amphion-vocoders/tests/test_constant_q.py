@@ -8,7 +8,7 @@ import torch
 
 import amphion_core as amphion
 from amphion_core.errors import RecipeError
-from amphion_vocoders.constant_q import ConstantQ, resample
+from amphion_vocoders.discriminators.constant_q import ConstantQ, resample
 
 
 def test_spectra_are_nnaudios(golden):

@@ -7,8 +7,8 @@ from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core.errors import AudioError, WeightsError
-from amphion_vocoders.adversarial import discriminator_loss, feature_loss, generator_loss
 from amphion_vocoders.discriminators.mpd import fold
+from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss
 
 NAMES = ["mpd", "msd", "mrd", "ms_stftd", "ms_sb_cqtd"]
 CASES = [

@@ -118,7 +118,7 @@ def test_folded_weights_and_a_saved_folder_load_again(tmp_path):
 @pytest.mark.parametrize("tag", ["v2", "v3"])
 @pytest.mark.parametrize(("piece", "split_from"), [(1 << 20, 448), (1, 1), (1, 10**9)])
 def test_packing_changes_nothing_but_the_order_of_the_sums(monkeypatch, tag, piece, split_from):
-    from amphion_vocoders import packed
+    from amphion_vocoders.models import hifigan_packed as packed
 
     monkeypatch.setattr(packed, "PIECE", piece)  # 1: every stage in many pieces
     monkeypatch.setattr(packed, "SPLIT_FROM", split_from)  # 1: every convolution is split
@@ -140,7 +140,7 @@ def test_packing_changes_nothing_but_the_order_of_the_sums(monkeypatch, tag, pie
 def test_a_split_convolution_equals_the_plain_one(taps, dilation, splits, size, padding):
     from torch.nn import functional as F
 
-    from amphion_vocoders import packed
+    from amphion_vocoders.models import hifigan_packed as packed
 
     if size + 2 * padding <= (taps - 1) * dilation:
         return

@@ -1,6 +1,6 @@
 """Examples and batches: what the loader reads, and what a trainer's step receives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -49,6 +49,10 @@ class Batch:
         """The same with its tensors on ``device``."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return type(self)(self.ids, moved, self.counts, self.totals)
+
+
+Collate = Callable[[Sequence[Example]], Batch]
+"""Makes a batch of examples, in a loader process; it must pickle."""
 
 
 def pad(rows: Sequence[Array], fill: float = 0.0) -> tuple[Tensor, Tensor]:

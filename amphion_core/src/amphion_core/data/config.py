@@ -4,7 +4,8 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from amphion_core.config import AugmentationPart, BaseConfig
+from amphion_core.config import BaseConfig
+from amphion_core.parts import AugmentationPart
 
 
 class Source(BaseConfig):

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from amphion_core import registry
-from amphion_core.config import FeaturePart
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
 from amphion_core.data.spread import spread
 from amphion_core.files import atomic_write
+from amphion_core.parts import FeaturePart
 
 SHARD = 512  # utterances in one file
 

@@ -7,23 +7,21 @@ from any step, with other workers than before, as if it had never stopped.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from amphion_core.config import FeaturePart
-from amphion_core.data.batch import Batch, Example
+from amphion_core.data.batch import Batch, Collate, Example
 from amphion_core.data.batch_plan import plan_epoch
 from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
 from amphion_core.errors import AmphionError, DataError
-
-Collate = Callable[[Sequence[Example]], Batch]
+from amphion_core.parts import FeaturePart
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from amphion_core import registry
-from amphion_core.api import SPOKEN
 from amphion_core.errors import AmphionError, RecipeError
-from amphion_core.registry import ComponentRef
+from amphion_core.registry import SPOKEN, ComponentRef
 
 Check = Callable[[ComponentRef], None]
 

@@ -78,7 +78,7 @@ class Engine:
         resume.restore(self, report)
         c, world, pending = self.config, self.processes.world, []
         batches = training_batches(
-            self.corpus, self.trainer.collate, self.position, micro_batches=c.micro_batches,
+            self.corpus, self.trainer.collator(), self.position, micro_batches=c.micro_batches,
             workers=self._workers(), rank=self.processes.rank, world=world,
         )  # fmt: skip
         self._stop_on_signals()
@@ -249,7 +249,7 @@ class Engine:
         mine: list[tuple[int, Validation]] = []
         shown: dict[str, Any] = {"audio": {}, "pictures": {}}
         limit, rank, world = self.recipe.data.dev_items, self.processes.rank, self.processes.world
-        for micro, batch in validation_batches(self.dev, self.trainer.collate, limit=limit, rank=rank, world=world):
+        for micro, batch in validation_batches(self.dev, self.trainer.collator(), limit=limit, rank=rank, world=world):
             batch.totals = batch.counts
             self._seed(VALIDATION, micro.number, 0)
             with self._autocast():

@@ -12,9 +12,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from amphion_core.component import Component
-from amphion_core.config import BaseConfig, FeaturePart
-from amphion_core.data.batch import Batch, Example, collate_audio
+from amphion_core.config import BaseConfig
+from amphion_core.data.batch import Batch, Collate, collate_audio
 from amphion_core.families import ModelArchitecture
+from amphion_core.parts import FeaturePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,13 @@ class ModelTrainer(Component):
     def networks(self) -> dict[str, nn.Module]:
         """What is trained and saved, each with an optimiser of its own, in the order in which they are stored."""
 
-    @staticmethod
-    def collate(examples: Sequence[Example]) -> Batch:
-        """Examples as a batch, in a loader process: audio padded, unless overridden."""
-        return collate_audio(examples)
+    def collator(self) -> Collate:
+        """What makes examples into a batch, in a loader process: pads audio and features, unless overridden.
+
+        It must pickle, so it is a function of a module or an object that holds what it needs, such as the model's
+        text frontend or its speakers' names, and never the trainer or a network.
+        """
+        return collate_audio
 
     @abstractmethod
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"TTSRequest": "amphion_tts.task", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.vits"}
+_HOME = {"TTSRequest": "amphion_tts.task", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.models.vits"}
 __all__ = ["TTSRequest", "TTSTask", "VITS"]
 
 if TYPE_CHECKING:
+    from amphion_tts.models.vits import VITS as VITS
     from amphion_tts.task import TTSRequest as TTSRequest, TTSTask as TTSTask
-    from amphion_tts.vits import VITS as VITS
 else:
 
     def __getattr__(name: str) -> Any:

@@ -4,16 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
-    "GriffinLim": "amphion_vocoders.griffin_lim",
-    "HiFiGAN": "amphion_vocoders.hifigan",
-    "HiFiGANGenerator": "amphion_vocoders.hifigan",
+    "GriffinLim": "amphion_vocoders.models.griffin_lim",
+    "HiFiGAN": "amphion_vocoders.models.hifigan",
+    "HiFiGANGenerator": "amphion_vocoders.models.hifigan",
     "VocoderTask": "amphion_vocoders.task",
 }
 __all__ = ["GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderTask"]
 
 if TYPE_CHECKING:
-    from amphion_vocoders.griffin_lim import GriffinLim as GriffinLim
-    from amphion_vocoders.hifigan import HiFiGAN as HiFiGAN, HiFiGANGenerator as HiFiGANGenerator
+    from amphion_vocoders.models.griffin_lim import GriffinLim as GriffinLim
+    from amphion_vocoders.models.hifigan import HiFiGAN as HiFiGAN, HiFiGANGenerator as HiFiGANGenerator
     from amphion_vocoders.task import VocoderTask as VocoderTask
 else:
 

@@ -14,8 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
-from amphion_vocoders import constant_q
-from amphion_vocoders.discriminators import layouts
+from amphion_vocoders.discriminators import constant_q, layouts
 from amphion_vocoders.discriminators.checks import check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
 

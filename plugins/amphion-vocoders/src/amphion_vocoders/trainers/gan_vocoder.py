@@ -25,7 +25,7 @@ from amphion_core.api import (
 )  # fmt: skip
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_vocoders.adversarial import discriminator_loss, feature_loss, generator_loss
+from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss
 
 
 class GANVocoderTrainer(ModelTrainer):

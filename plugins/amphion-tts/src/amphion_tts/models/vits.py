@@ -20,9 +20,9 @@ from amphion_core.api import BaseConfig, FrontendPart, Mel, MelConfig, Precision
 from amphion_core.config import validate
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.modules.packed_conv import pack_convolutions
-from amphion_tts.alignment import expand, monotonic_alignment, path_of_durations
-from amphion_tts.stochastic_duration import DurationPredictor, StochasticDurationPredictor
-from amphion_tts.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
+from amphion_tts.models.alignment import expand, monotonic_alignment, path_of_durations
+from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
+from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
 from amphion_vocoders import HiFiGANGenerator
 
 LONGEST_TOKEN = 5.0  # seconds; bounds what a wrong network or text can ask for
@@ -300,7 +300,7 @@ class VITS(TextToSpeech):
 
         Raises WeightsError for a checkpoint or config of another kind, RecipeError for one that contradicts itself.
         """
-        from amphion_tts import vits_layouts
+        from amphion_tts.models import vits_layouts
 
         if layout not in cls.layouts:
             return super().import_state_dict(state, layout=layout, config=config)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
-    from amphion_vocoders.hifigan import HiFiGANGenerator
+    from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 PIECE = 1 << 20  # values of one activation computed at once: a few of them fit a third-level cache
 SPLIT_FROM = 448  # inputs x taps from which a convolution is split; below, the additions cost more than is saved

@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.errors import AudioError, WeightsError
 from amphion_core.modules.folding import fold_weight_norms
-from amphion_vocoders.packed import PackedGenerator
+from amphion_vocoders.models.hifigan_packed import PackedGenerator
 
 SLOPE = 0.1  # leaky ReLU inside the stages
 LAST_SLOPE = 0.01  # before the last convolution, as published
@@ -224,7 +224,7 @@ class HiFiGAN(Vocoder):
             return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """As every model, and laid out for the CPU: see ``packed.py``."""
+        """As every model, and laid out for the CPU: see ``hifigan_packed.py``."""
         super().for_inference(precision)
         self.generator.for_inference(self.precision)
         return self
@@ -234,7 +234,7 @@ class HiFiGAN(Vocoder):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published generator as (Config, state dict); the publisher's config is needed. Raises WeightsError."""
-        from amphion_vocoders.hifigan_layouts import read
+        from amphion_vocoders.models.hifigan_layouts import read
 
         if layout not in cls.layouts:
             return super().import_state_dict(state, layout=layout, config=config)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_tts.stochastic_duration import ChannelNorm
+from amphion_tts.models.stochastic_duration import ChannelNorm
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

@@ -1,0 +1,150 @@
+"""Parts: a component's registry name and config, held as one field inside another component's config."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
+
+from amphion_core import cards, registry
+from amphion_core.config import BaseConfig, Holder, validate
+from amphion_core.errors import RecipeError, RegistryError
+
+
+class Part(Holder):
+    """A component held in another component's config: a registry name and the config to build it from.
+
+    On disk it is flat, ``{name: vocoder/hifigan, channels: 256}``, or the bare name when nothing differs from the
+    defaults. Only the named component's module is imported. Subclasses fix the registry kind.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, config: BaseConfig) -> None:
+        self.name = name
+        self.config = config
+
+    @classmethod
+    def of(cls, name: str, **fields: Any) -> Self:
+        """The part called ``name`` (``family/ident[@tag]`` or ``ident``) with some fields set.
+
+        Raises RegistryError for a name that cannot be resolved, RecipeError for fields that do not fit.
+        """
+        return cls._of(name, fields, None)
+
+    @classmethod
+    def schema(cls, values: Mapping[str, Any]) -> type[BaseConfig]:
+        """The ``Config`` of the component that ``values`` name."""
+        found: type[BaseConfig] = registry.get(cls.kind, str(values["name"]).partition("@")[0]).Config
+        return found
+
+    def build(self, **runtime: Any) -> Any:
+        """The component itself; ``runtime`` are the keyword-only objects its constructor takes."""
+        return registry.get(self.kind, self.name)(self.config, **runtime)
+
+    def flat(self, context: Any = None) -> str | dict[str, Any]:
+        """What is written to disk: the bare name, or name and fields. ``context`` is that of the serialisation.
+
+        With ``{"audio": MelConfig}`` as context, a ``mel`` equal to it is left out, because the recipe states it once.
+        """
+        fields = self.config.model_dump(mode="json", context=context, exclude_defaults=context is None)
+        if context and context["audio"] is not None and getattr(self.config, "mel", None) == context["audio"]:
+            del fields["mel"]
+        return {"name": self.name, **fields} if fields else self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Part) and (self.kind, self.name, self.config) == (other.kind, other.name, other.config)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.name))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.config!r})"
+
+    @classmethod
+    def _of(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
+        base, _, tag = name.partition("@")
+        ref = registry.find(cls.kind, base)
+        schema = ref.load().Config
+        shared = {"mel": context["audio"]} if context and "mel" in schema.model_fields else {}
+        stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
+        return cls(ref.name, validate(schema, {**shared, **stored, **fields}, context=context))
+
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> "Part":
+        if isinstance(value, Part) and value.kind == cls.kind:
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise ValueError(f"a {cls.kind[:-1]} is written as its name, or as {{name: ..., field: ...}}")
+        fields = {key: field for key, field in value.items() if key != "name"}
+        try:
+            return cls._of(value["name"], fields, info.context)
+        except RegistryError as error:  # pydantic gathers ValueErrors only, and the other problems must be told too
+            raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
+        except RecipeError as error:
+            if isinstance(error.__cause__, ValidationError):  # keeps the inner paths
+                raise error.__cause__ from None
+            raise
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(
+            lambda part, info: part.flat(info.context), info_arg=True
+        )
+        return core_schema.with_info_plain_validator_function(cls._read, serialization=write)
+
+
+class ModelPart(Part):
+    """A network (kind ``models``) inside a config."""
+
+    kind = "models"
+
+
+class FeaturePart(Part):
+    """A feature extractor (kind ``features``) inside a config."""
+
+    kind = "features"
+
+
+class FrontendPart(Part):
+    """A text frontend (kind ``frontends``) inside a config."""
+
+    kind = "frontends"
+
+
+class DatasetPart(Part):
+    """A corpus reader (kind ``datasets``) inside a config."""
+
+    kind = "datasets"
+
+
+class TrainerPart(Part):
+    """A trainer (kind ``trainers``) inside a config."""
+
+    kind = "trainers"
+
+
+class MetricPart(Part):
+    """A metric (kind ``metrics``) inside a config."""
+
+    kind = "metrics"
+
+
+class EmbeddingPart(Part):
+    """An audio embedding (kind ``embeddings``) inside a config."""
+
+    kind = "embeddings"
+
+
+class RecognizerPart(Part):
+    """A speech recogniser (kind ``recognizers``) inside a config."""
+
+    kind = "recognizers"
+
+
+class AugmentationPart(Part):
+    """A random change of recordings (kind ``augmentations``) inside a config."""
+
+    kind = "augmentations"

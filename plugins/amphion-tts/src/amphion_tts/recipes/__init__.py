@@ -1,0 +1,1 @@
+"""Recipes of text-to-speech networks, one YAML file for each variant."""

@@ -1,0 +1,1 @@
+"""Trainers of text-to-speech networks."""
