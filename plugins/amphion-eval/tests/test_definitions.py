@@ -13,12 +13,12 @@ import torch
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
-from amphion_eval.cepstrum import mel_cepstrum
-from amphion_eval.cheaptrick import cheaptrick
-from amphion_eval.dio import dio
-from amphion_eval.distribution import frechet_distance, frechet_unbiased, inception_score, kl_divergence
-from amphion_eval.mcd import _published
-from amphion_eval.pitch import track, track_published
+from amphion_eval.analysis.cepstrum import mel_cepstrum
+from amphion_eval.analysis.cheaptrick import cheaptrick
+from amphion_eval.analysis.dio import dio
+from amphion_eval.analysis.pitch import track, track_published
+from amphion_eval.metrics.distribution import frechet_distance, frechet_unbiased, inception_score, kl_divergence
+from amphion_eval.metrics.mcd import _published
 
 V01 = "amphion_v01"
 

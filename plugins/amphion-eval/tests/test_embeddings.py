@@ -14,8 +14,8 @@ import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError, WeightsError
 from amphion_eval import Item, evaluate, plan
+from amphion_eval.analysis.windows import windows
 from amphion_eval.embeddings import panns_cnn14, vggish
-from amphion_eval.embeddings.windows import windows
 
 
 def embedding(name, **fields):
@@ -305,7 +305,7 @@ def test_utmos_calls_its_package_and_says_what_is_missing(monkeypatch):
     from types import ModuleType
 
     from amphion_core.errors import MissingPackage
-    from amphion_eval import utmos
+    from amphion_eval.metrics import utmos
 
     wave = Audio(0.1 * np.ones(16000, np.float32), 16000)
     monkeypatch.setitem(__import__("sys").modules, "utmos", None)

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError, MissingPackage
+from amphion_eval.analysis.text_normalization import normalized
 from amphion_eval.recognizers.faster_whisper import BUNDLED, find_bundled
-from amphion_eval.text_normalization import normalized
 
 HAS_ASR = find_spec("faster_whisper") and any(all(map(find_spec, packages)) for packages in BUNDLED.values())
 needs_asr = pytest.mark.skipif(not HAS_ASR, reason='no recogniser is installed: pip install "amphion-eval[asr-base]"')
@@ -89,7 +89,7 @@ def test_numbers_of_other_languages_are_written_out_where_num2words_is(monkeypat
     pytest.importorskip("num2words", reason="pip install num2words")
     assert normalized("Es sind 21 Leute", "de") == "es sind einundzwanzig leute"
     assert metric("wer", language="de").variant.endswith("de")
-    monkeypatch.setattr("amphion_eval.text_normalization.find_spec", lambda name: None)
+    monkeypatch.setattr("amphion_eval.analysis.text_normalization.find_spec", lambda name: None)
     assert normalized("Es sind 21 Leute", "de") == "es sind 21 leute"
     assert metric("wer", language="de").variant.endswith("de, digits kept")
 

@@ -9,7 +9,7 @@ import pytest
 from amphion_core.api import Audio
 from amphion_core.cli.main import main
 from amphion_core.errors import DataError
-from amphion_eval.listening import make_page, read_answers
+from amphion_eval.pages.listening import make_page, read_answers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]

@@ -6,7 +6,7 @@ import pytest
 
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
-from amphion_eval.m_stft import BLOCK, MSTFT, RESOLUTIONS
+from amphion_eval.metrics.m_stft import BLOCK, MSTFT, RESOLUTIONS
 
 
 def metric(**fields):

@@ -7,8 +7,8 @@ from hypothesis import given, settings, strategies as st
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
-from amphion_eval.alignment import warp_path
-from amphion_eval.cepstrum import warp
+from amphion_eval.analysis.alignment import warp_path
+from amphion_eval.analysis.cepstrum import warp
 
 PERFECT = {
     "si_sdr": np.inf, "si_snr": np.inf, "snr": np.inf, "pesq_wb": 4.6439, "pesq_nb": 4.5486, "pesq_raw_nb": 4.5,

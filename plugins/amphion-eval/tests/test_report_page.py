@@ -7,8 +7,8 @@ import pytest
 
 from amphion_core.api import Audio
 from amphion_eval import Item, Report, evaluate, plan
-from amphion_eval.export import digits, latex, markdown, winners
-from amphion_eval.page import write_page
+from amphion_eval.pages.export import digits, latex, markdown, winners
+from amphion_eval.pages.report import write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
@@ -139,7 +139,7 @@ def test_the_best_is_bold_only_when_it_differs():
 
 def test_thousands_of_files_make_a_page_that_a_browser_can_show(report, tmp_path):
     """Each file stands there 1500 times: the table and the charts have some, and say so; the quartiles are of all."""
-    from amphion_eval.page import POINTS, ROWS
+    from amphion_eval.pages.report import POINTS, ROWS
 
     row = next(row for row in report.rows if row["system"] == "noisy" and "stoi" in row["scores"])
     rows = [{**row, "id": f"{n:04}", "scores": {"stoi": n / 1500}} for n in range(1500)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core.api import Score
-from amphion_eval.statistics import compare, holm, interval
+from amphion_eval.evaluation.statistics import compare, holm, interval
 
 
 @pytest.fixture(scope="module")

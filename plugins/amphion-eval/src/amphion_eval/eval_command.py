@@ -10,9 +10,9 @@ from amphion_core import registry
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from amphion_eval.measuring import Parts
-    from amphion_eval.pairing import Paired
-    from amphion_eval.report import Report
+    from amphion_eval.evaluation.measuring import Parts
+    from amphion_eval.evaluation.pairing import Paired
+    from amphion_eval.evaluation.report import Report
 
 EPILOG = """examples:
   amphion eval generated/ --ref recordings/ --text texts.txt -o scores/
@@ -68,8 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write. Exit code 1 when something could not be scored."""
-    from amphion_eval.pairing import audio_files
-    from amphion_eval.stored import read_scores
+    from amphion_eval.evaluation.pairing import audio_files
+    from amphion_eval.evaluation.stored import read_scores
 
     systems = _systems(args)
     stored = [row for path in args.generated if path.suffix == ".jsonl" for row in read_scores(path)]
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from amphion_core.data.spread import default_processes
-    from amphion_eval.evaluation import evaluate
+    from amphion_eval.evaluation.run import evaluate
 
     workers = args.workers or min(default_processes(), max(1, len(items) // 8))  # a process starts in seconds
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
-    from amphion_eval.pairing import pair_folders, read_pairs, read_texts
+    from amphion_eval.evaluation.pairing import pair_folders, read_pairs, read_texts
 
     if bool(args.generated) == bool(args.pairs):
         raise DataError("what is evaluated is a folder of audio, or --pairs FILE", hint="amphion eval --help")
@@ -127,7 +127,7 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
 
 def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
     """The metrics asked for; ``all`` are those whose inputs are there. Raises RegistryError, DataError, RecipeError."""
-    from amphion_eval.evaluation import plan
+    from amphion_eval.evaluation.run import plan
 
     if args.metrics == "all":
         names = [name for name in registry.names("metrics") if registry.get("metrics", name).needs <= given]
@@ -206,7 +206,7 @@ def _tell(report: "Report") -> None:
 
 
 def _plain(report: "Report") -> dict[str, Any]:
-    from amphion_eval.report import finite
+    from amphion_eval.evaluation.report import finite
 
     return finite({"metrics": report.metrics, "systems": report.summary, "comparisons": report.comparisons})
 
@@ -220,9 +220,9 @@ def _make(folder: Path) -> None:
 
 def _write(folder: Path, report: "Report") -> Path:
     from amphion_core.files import atomic_write
-    from amphion_eval.export import latex, markdown
-    from amphion_eval.page import write_page
-    from amphion_eval.stored import write_versa
+    from amphion_eval.evaluation.stored import write_versa
+    from amphion_eval.pages.export import latex, markdown
+    from amphion_eval.pages.report import write_page
 
     report.write(folder)
     (folder / "versa").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from amphion_eval.listening import Outcome
+    from amphion_eval.pages.listening import Outcome
 
 EPILOG = """examples:
   amphion eval listen system_a/ system_b/ --ref recordings/ -o test.html
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _make(args: argparse.Namespace) -> int:
     from amphion_core.files import check_writable
-    from amphion_eval.listening import make_page
-    from amphion_eval.pairing import audio_files
+    from amphion_eval.evaluation.pairing import audio_files
+    from amphion_eval.pages.listening import make_page
 
     out = args.out or Path("listening.html")
     check_writable(out)
@@ -67,7 +67,7 @@ def _make(args: argparse.Namespace) -> int:
 
 def _read(args: argparse.Namespace) -> int:
     from amphion_core.files import atomic_write
-    from amphion_eval.listening import read_answers
+    from amphion_eval.pages.listening import read_answers
 
     if len(args.systems) > 1:
         raise DataError("answers belong to one key", hint="amphion eval listen PAGE.key.json --answers FILE ...")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
 from amphion_core.errors import MissingPackage
-from amphion_eval.embeddings.windows import windows
+from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_eval.analysis.windows import windows
 from amphion_eval.embeddings.checkpoint import load_into
-from amphion_eval.embeddings.windows import windows
 
 RATE, FFT, WINDOW, HOP, BANDS, TOP = 32000, 1024, 800, 320, 128, 15000.0  # Hz, samples, bands, Hz
 CLASSES = 527

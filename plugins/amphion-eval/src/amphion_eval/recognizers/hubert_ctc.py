@@ -13,7 +13,7 @@ from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, SpeechRecognizer
 from amphion_core.errors import DataError, MissingPackage
-from amphion_eval.embeddings.windows import windows
+from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
 
 WINDOW = 60.0  # seconds heard at once, which bounds the memory

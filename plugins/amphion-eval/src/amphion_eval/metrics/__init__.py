@@ -1,0 +1,1 @@
+"""Metrics: one file a definition, or a family of definitions that share their inputs."""

