@@ -1,4 +1,4 @@
-"""The README's two commands, quickstart and tests, and what a developer runs besides: docs, benchmarks."""
+"""Sessions of nox: the README's two commands (quickstart, tests), and docs and benchmarks for developers."""
 
 import platform
 import re
@@ -27,7 +27,7 @@ TESTED = [
     "plugins/amphion-tts[voice]",
     "plugins/amphion-eval[asr-base,quality,transformers]",
 ]
-WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0"]  # without what they ask for and we do not use
+WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0"]  # installed without their dependencies, which we do not use
 TOOLS = [
     "hatchling", "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
     "playwright", "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
@@ -95,10 +95,10 @@ def install(session: nox.Session, dists: list[str], *, tools: list[str] | None =
 
 
 def fit_torch(session: nox.Session, pip) -> None:
-    """On Linux without an NVIDIA driver, see to it that pip does not fetch gigabytes of CUDA libraries.
+    """On Linux without an NVIDIA driver, keep pip from downloading gigabytes of CUDA libraries.
 
-    pip takes a CPU wheel that it is configured with by the version bound alone; where it has none, torch comes first
-    from PyTorch's CPU index.
+    Where pip is configured with a CPU build that fits the version bound, nothing is done. Otherwise torch is installed
+    first, from PyTorch's index of CPU builds.
     """
     if platform.system() != "Linux" or shutil.which("nvidia-smi"):
         return

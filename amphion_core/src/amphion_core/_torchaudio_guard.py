@@ -1,9 +1,9 @@
-"""Let torchaudio's wheel load beside a CPU build of torch; transformers and diffusers import it whenever it is there.
+"""Lets torchaudio load beside a CPU build of torch; transformers and diffusers import torchaudio when it is installed.
 
-The public Linux wheel links its one extension library against CUDA, so that ``import torchaudio`` ends in
-``OSError: libc10_cuda.so`` on a CPU build. Here a failure of the submodule ``torchaudio._extension``, and of no other,
-is turned into torchaudio's own state "extension not built", in which all that is pure Python works. Where the wheel
-loads, nothing changes. Standard library only: this runs with every ``import amphion_core``.
+The public Linux wheel links its extension library against CUDA, so ``import torchaudio`` fails on a CPU build with
+``OSError: libc10_cuda.so``. This module catches a failure of the submodule ``torchaudio._extension`` only, and puts
+torchaudio into its own state "extension not built", in which its pure Python parts work. Where the wheel loads,
+nothing changes. It uses the standard library only, because it runs with every ``import amphion_core``.
 """
 
 import sys
@@ -16,7 +16,7 @@ _GUARDED = "torchaudio._extension"
 
 
 class _Finder:
-    """Answers for the guarded module alone, with a loader that survives the missing CUDA libraries."""
+    """Finds the guarded module only, and gives it a loader that survives the missing CUDA libraries."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -29,7 +29,7 @@ class _Finder:
 
 
 class _Loader:
-    """The real loader; when it fails, the names that torchaudio reads from the module, saying "not available"."""
+    """The real loader. When it fails, the module gets the names that torchaudio reads, set to "not available"."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
