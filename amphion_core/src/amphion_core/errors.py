@@ -11,6 +11,7 @@
     │   └── InvalidComponent     (TypeError)     it imports, but is not what its name says
     ├── RecipeError              (ValueError)    configuration: all problems of a file at once
     ├── MissingPackage           (ImportError)   an optional package is not installed
+    ├── DeviceError              (ValueError)    a device that this computer does not have
     ├── WeightsError                             checkpoints: missing, damaged, of another model
     ├── AudioError                               audio files, mel conventions
     └── DataError                                texts, manifests, items that cannot be used
@@ -71,6 +72,10 @@ class MissingPackage(AmphionError, ImportError):
     """An optional package is needed and not installed; the hint is the pip command."""
 
     __str__ = AmphionError.__str__
+
+
+class DeviceError(AmphionError, ValueError):
+    """A device such as a GPU was named that this computer does not have."""
 
 
 class WeightsError(AmphionError):

@@ -31,8 +31,11 @@ def load(name: str | Path, *, precision: "Precision" = "float32", device: str = 
     """A network with its weights, ready to generate: ``load("tts/vits@piper-en-us-joe")``, or a weights folder.
 
     Without a tag, the card of that name marked ``default``. ``precision="bf16"`` computes in bfloat16 where the device
-    gains from it. Raises RegistryError, WeightsError.
+    gains from it. Raises RegistryError, WeightsError, DeviceError.
     """
+    from amphion_core.devices import resolve_device
+
+    target = resolve_device(device)
     folder = Path(name)
     if (folder / "config.yaml").is_file():
         from amphion_core import weights
@@ -42,7 +45,7 @@ def load(name: str | Path, *, precision: "Precision" = "float32", device: str = 
         weights.load_state(net, state, what=component)
     else:
         net = _from_card(_card_with_weights(str(name)), download=download)
-    net = net.to(device).for_inference(precision)
+    net = net.to(target).for_inference(precision)
     from amphion_core.hooks import manager
 
     manager().hook.amphion_model_loaded(name=str(name), net=net)
@@ -75,9 +78,13 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
     """A TaskFramework ready to generate: ``task("tts")``, ``task("tts", model="tts/vits@...", vocoder=...)``.
 
     Without a model it takes the family's first default card whose weights are on this disk, and no network.
+    Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
+    from amphion_core.devices import resolve_device
+
+    target = str(resolve_device(device))
     framework = registry.get("tasks", name)
-    return framework(validate(framework.Config, fields, where=f"task {name}"), precision=precision, device=device)
+    return framework(validate(framework.Config, fields, where=f"task {name}"), precision=precision, device=target)
 
 
 def convert(
