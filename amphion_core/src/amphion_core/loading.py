@@ -1,17 +1,49 @@
-"""From a name to a working object: ``build``, ``load``, ``import_model``, ``task``."""
+"""From a name to a working object: ``build``, ``load``, ``open_weights``, ``import_model``, ``task``."""
 
+import json
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amphion_core import cards, registry
-from amphion_core.config import validate
+from amphion_core import cards, registry, yaml
+from amphion_core.config import BaseConfig, validate
 from amphion_core.errors import UnknownComponent, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from amphion_core.families import ModelArchitecture, Precision
+    from amphion_core.parts import ModelPart
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A network as it is stored: which component, its configuration and its tensors.
+
+    ``name`` is the registry name, ``config`` are the fields of its ``Config``, ``origin`` says where it comes from.
+    ``state`` has our tensor names, before any preparation for inference. Weight norms may be apart or folded;
+    ``weights.load_state`` reads both. The state of a checkpoint holds what the run trains: it is incomplete where the
+    run trains parts of a model.
+    """
+
+    name: str
+    config: dict[str, Any]
+    state: "dict[str, Tensor]"
+    origin: str = ""
+
+    def network(self) -> Any:
+        """The network with these weights, in training mode. Raises WeightsError that names the keys that do not fit."""
+        from amphion_core import weights
+
+        net = self._empty()
+        weights.load_state(net, self.state, what=f"{self.name} from {self.origin}" if self.origin else self.name)
+        return net
+
+    def _empty(self) -> Any:
+        architecture = registry.get("models", self.name)
+        return architecture(validate(architecture.Config, self.config, where=self.origin or self.name))
 
 
 def build(name: str, **fields: Any) -> Any:
@@ -27,34 +59,62 @@ def build(name: str, **fields: Any) -> Any:
     return architecture(validate(architecture.Config, {**stored, **fields}, where=name))
 
 
-def load(name: str | Path, *, precision: "Precision" = "float32", device: str = "cpu", download: bool = True) -> Any:
-    """A network with its weights, ready to generate: ``load("tts/vits@piper-en-us-joe")``, or a weights folder.
+def load(place: str | Path, *, precision: "Precision" = "float32", device: str = "cpu", download: bool = True) -> Any:
+    """A network with its weights, ready to generate: ``load("tts/vits@piper-en-us-joe")``.
 
-    Without a tag, the card of that name marked ``default``. ``precision="bf16"`` computes in bfloat16 where the device
-    gains from it. Raises RegistryError, WeightsError, DeviceError.
+    ``place`` is a card or a folder, see ``open_weights``. ``precision="bf16"`` computes in bfloat16 where the device
+    gains from it. Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
     from amphion_core.devices import resolve_device
 
     target = resolve_device(device)
-    folder = Path(name)
-    if (folder / "config.yaml").is_file():
-        from amphion_core import weights
-
-        component, fields, state = weights.open_folder(folder)
-        net = build(component, **fields)
-        weights.load_state(net, state, what=component)
-    else:
-        net = _from_card(_card_with_weights(str(name)), download=download)
-    net = net.to(target).for_inference(precision)
+    net = open_weights(place, download=download).network().to(target).for_inference(precision)
     from amphion_core.hooks import manager
 
-    manager().hook.amphion_model_loaded(name=str(name), net=net)
+    manager().hook.amphion_model_loaded(name=str(place), net=net)
     return net
 
 
-def load_for_training(name: str) -> Any:
-    """The network of a card, as saving and training want it: weight norms apart. Raises RegistryError, WeightsError."""
-    return _from_card(_card_with_weights(name), download=True)
+def load_for_training(place: str | Path) -> Any:
+    """The network of a card or a folder with its weight norms apart, as saving and training need it.
+
+    Raises RegistryError, RecipeError, WeightsError.
+    """
+    return open_weights(place).network()
+
+
+def open_weights(place: str | Path, *, download: bool = True) -> Weights:
+    """The stored network at ``place``, which may be any kind of place that weights come from.
+
+    ==================== =========================================================================
+    a card's name        its file, verified; a publisher's layout is converted. Without a tag: the
+                         card of that model marked ``default``
+    a weights folder     as ``weights.save`` and ``amphion convert`` write it
+    a run folder         its ``weights`` folder; before the run has ended, its best checkpoint, or the
+                         newest undamaged one if no score is monitored
+    a checkpoint         ``RUN/checkpoints/step-N``, verified; the averages where the run keeps them
+    ==================== =========================================================================
+
+    ``download=False`` forbids the network. Raises RegistryError, RecipeError, and WeightsError: nothing of these is at
+    ``place``, or it is damaged.
+    """
+    folder = Path(place).expanduser()
+    if (folder / "SHA256SUMS").is_file():
+        return _from_checkpoint(folder)
+    if (folder / "config.yaml").is_file():
+        about = yaml.read(folder / "config.yaml")
+        if isinstance(about, dict) and "model" in about:
+            return _from_run(folder)
+        return _from_folder(folder)
+    name = str(place)
+    if folder.exists() and name not in {card.name for card in cards.cards()}:
+        raise WeightsError(
+            f"{place} is neither a weights folder nor a run or a checkpoint of one",
+            hint="bring a published checkpoint in with amphion convert; of a run name its folder or checkpoints/step-N",
+        )
+    if isinstance(place, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise WeightsError(f"there is no folder {place}", hint="check the path; amphion list --pretrained shows cards")
+    return _from_card(_card_with_weights(name), download=download)
 
 
 def import_model(
@@ -90,12 +150,26 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
 def convert(
     name: str, checkpoint: "str | Path | Mapping[str, Tensor]", *, layout: str, config: Mapping[str, Any] | None = None
 ) -> Any:
-    """``import_model`` without preparing for inference: weight norms stay apart, as saving and training want."""
+    """The network of ``read_published``, in training mode with its weight norms apart, as ``weights.save`` wants it."""
+    return read_published(name, checkpoint, layout=layout, config=config).network()
+
+
+def read_published(
+    name: str, checkpoint: "str | Path | Mapping[str, Tensor]", *, layout: str, config: Mapping[str, Any] | None = None
+) -> Weights:
+    """A published checkpoint in our format: a path or a state dict in the publisher's ``layout``.
+
+    ``config`` is the publisher's own; when None and ``checkpoint`` is a path, the JSON file beside it is read.
+    Raises RegistryError, WeightsError.
+    """
     from amphion_core import weights
 
-    architecture = registry.get("models", name)
+    ref = registry.find("models", name)
+    architecture = ref.load()
+    origin = ""
     if isinstance(checkpoint, str | Path):
         path = Path(checkpoint)
+        origin = path.name
         state: Mapping[str, Any] = weights.read_checkpoint(path)
         config = weights.publisher_config(path) if config is None else config
     else:
@@ -104,28 +178,110 @@ def convert(
         known = ", ".join(architecture.layouts)
         raise WeightsError(f"{name} does not read the layout {layout!r}", hint=f"it reads: {known}" if known else None)
     ours, tensors = architecture.import_state_dict(state, layout=layout, config=config)
-    net = architecture(ours)
-    weights.load_state(net, tensors, what=name)
-    return net
+    return Weights(ref.name, ours.model_dump(mode="json"), dict(tensors), origin)
 
 
-def _from_card(card: cards.Card, *, download: bool) -> Any:
+def _from_card(card: cards.Card, *, download: bool) -> Weights:
+    from dataclasses import replace
+
     from amphion_core import weights
 
     path = weights.fetch(card, download=download)
-    bare = card.name.partition("@")[0]
     if card.layout:
-        return convert(bare, path, layout=card.layout, config=card.config or None)
-    component, fields, state = weights.open_folder(path if path.is_dir() else path.parent)
-    net = build(component, **fields)
-    weights.load_state(net, state, what=card.name)
-    return net
+        found = read_published(card.name.partition("@")[0], path, layout=card.layout, config=card.config or None)
+    else:
+        found = _from_folder(path if path.is_dir() else path.parent)
+    return replace(found, origin=card.name)
+
+
+def _from_folder(folder: Path) -> Weights:
+    from amphion_core import weights
+
+    name, config, state = weights.open_folder(folder)
+    return Weights(registry.find("models", name).name, config, state, str(folder))
+
+
+def _from_run(folder: Path) -> Weights:
+    """The result of a run, or its best checkpoint so far. Raises WeightsError before the first checkpoint."""
+    if (folder / "weights" / "config.yaml").is_file():
+        return _from_folder(folder / "weights")
+    from amphion_core.training import checkpoint
+
+    newest = checkpoint.newest(folder / "checkpoints", lambda text: warnings.warn(text, stacklevel=4))
+    if newest is None:
+        raise WeightsError(
+            f"the run {folder} has no checkpoint yet", hint=f"train it further: amphion train RECIPE --out {folder}"
+        )
+    best = json.loads((newest / "state.json").read_text(encoding="utf-8")).get("best", {}).get("step")
+    if best is not None and (chosen := newest.with_name(f"step-{best}")).is_dir():
+        try:
+            return _from_checkpoint(chosen)
+        except WeightsError as error:
+            warnings.warn(f"{error.message}: the newest checkpoint is used, not the best", stacklevel=4)
+    return _from_checkpoint(newest)
+
+
+def _from_checkpoint(folder: Path) -> Weights:
+    """The model's tensors in a checkpoint. ``state.json`` states where in the model each network belongs."""
+    from amphion_core.training import checkpoint
+
+    config = folder.absolute().parent.parent / "config.yaml"
+    if not config.is_file():
+        raise WeightsError(
+            f"{folder} is not inside a run: there is no {config}",
+            hint="keep the run's config.yaml two folders above its checkpoints; it names the model",
+        )
+    part = _model_of_run(config)
+    tensors, state = checkpoint.read(folder)
+    empty = Weights(part.name, part.config.model_dump(mode="json"), {}, str(folder))
+    paths = state.get("networks") or _only_network(tensors["networks"], empty)
+    found: dict[str, Tensor] = {}
+    for network, path in paths.items():
+        if path is None:  # it is not in the model: a discriminator, for instance
+            continue
+        inside = f"{path}." if path else ""
+        averaged = {name: value for name, value in tensors.get("ema", {}).items() if name.startswith(f"{network}.")}
+        for name, value in (averaged or tensors["networks"]).items():
+            if name.startswith(f"{network}."):
+                found[inside + name.removeprefix(f"{network}.")] = value
+    return Weights(empty.name, empty.config, found, empty.origin)
+
+
+def _model_of_run(path: Path) -> "ModelPart":
+    """The model that a run's ``config.yaml`` states. The recipe's other parts need not be installed."""
+    from amphion_core.mel import Mel
+    from amphion_core.parts import ModelPart
+
+    class Audio(BaseConfig):
+        audio: Mel | None = None
+
+    class Model(BaseConfig):
+        model: ModelPart
+
+    about = yaml.read(path)
+    if not isinstance(about, dict) or "model" not in about:
+        raise WeightsError(f"{path} does not state a model", hint="name a weights folder, or a run's folder")
+    audio = validate(Audio, {"audio": about.get("audio")}, where=str(path)).audio
+    context = {"audio": audio} if audio else None
+    return validate(Model, {"model": about["model"]}, where=str(path), context=context).model
+
+
+def _only_network(tensors: "Mapping[str, Tensor]", model: Weights) -> dict[str, str]:
+    """The stored network that is the model itself, for checkpoints that do not say where their networks belong."""
+    from amphion_core.weight_names import expected_shapes
+
+    names = set(expected_shapes(model._empty))
+    for network in dict.fromkeys(name.partition(".")[0] for name in tensors):
+        if {name.removeprefix(f"{network}.") for name in tensors if name.startswith(f"{network}.")} == names:
+            return {network: ""}
+    raise WeightsError(
+        f"{model.origin} holds no network that is a whole {model.name}",
+        hint="use the run's weights folder, which is written when the run ends",
+    )
 
 
 def _card_with_weights(name: str) -> cards.Card:
     bare, _, tag = name.partition("@")
-    if not tag and Path(name).exists():
-        raise WeightsError(f"{name} is not a weights folder: it has no config.yaml", hint="amphion convert makes one")
     base = registry.find("models", bare).name
     if tag:
         card = cards.find(f"{base}@{tag}")

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -152,14 +152,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_state(net: nn.Module, state: Mapping[str, Any], *, what: str) -> None:
-    """Put every tensor of ``state`` into ``net``: none missing, none left over, all of the right shape.
+def load_state(
+    net: nn.Module, state: Mapping[str, Any], *, what: str, missing: Literal["error", "keep"] = "error"
+) -> None:
+    """Copy every tensor of ``state`` into ``net``; names and shapes must agree, weight norms may be folded.
 
-    Weight norms may be folded. Raises WeightsError that names the keys that do not fit; ``what`` names the network.
+    ``missing="keep"``: tensors of ``net`` that ``state`` lacks stay as they are. Raises WeightsError that names the
+    keys that do not fit, also when ``state`` has no tensor of ``net`` at all; ``what`` names the network.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    named = to_parametrized(state, shapes)  # also what was saved after for_inference, with folded weight norms
-    check_keys(named, shapes, what)
+    current = net.state_dict()
+    named = to_parametrized(state, current)  # a folder saved after for_inference has folded weight norms
+    if missing == "keep" and any(name in current for name in named):
+        named = {**current, **named}
+    check_keys(named, {name: tuple(tensor.shape) for name, tensor in current.items()}, what)
     net.load_state_dict(named)
 
 
