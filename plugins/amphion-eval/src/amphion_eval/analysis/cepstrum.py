@@ -3,15 +3,14 @@
 Frames are 5 ms apart; order 24; the frequency axis is bent by an all-pass whose warp fits the rate.
 """
 
-import warnings
 from functools import cache, lru_cache
 
 import numpy as np
 
 from amphion_core.api import Audio
 from amphion_core.errors import DataError
-from amphion_eval.analysis.cheaptrick import cheaptrick
-from amphion_eval.analysis.dio import dio
+from amphion_core.features.f0_dio import refined_dio
+from amphion_eval.analysis.cheaptrick import cheaptrick, default_fft_size
 from amphion_eval.analysis.signals import Samples
 
 ORDER = 24
@@ -37,13 +36,8 @@ def mel_cepstrum(samples: Samples, rate: int) -> Samples:
 
 def envelope_cepstrum(samples: Samples, rate: int, *, n_fft: int | None = None) -> Samples:
     """(T,) -> ``irfft`` of ln |H|^2, WORLD's spectral envelope, its first n_fft / 2 + 1 numbers (N, bins); 5 ms."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # by pyworld 0.3.5
-        import pyworld
-
-    f0, times = dio(samples, rate)
-    f0 = pyworld.stonemask(samples, f0, times, rate)
-    return cheaptrick(samples, f0, times, rate, n_fft or pyworld.get_cheaptrick_fft_size(rate))
+    f0, times = refined_dio(samples, rate)
+    return cheaptrick(samples, f0, times, rate, n_fft or default_fft_size(rate))
 
 
 def warped(cepstrum: Samples, alpha: float, order: int) -> Samples:

@@ -11,12 +11,22 @@ import math
 
 import numpy as np
 
+from amphion_core.features.f0_dio import FMIN
 from amphion_eval.analysis.signals import Array, Samples
 
 UNVOICED = 500.0  # Hz, which stands for F0 where there is none, or none that the FFT can resolve
 RECOVERY = -0.15  # q1 of the paper's equation for the lifter that undoes the smoothing
 TINY = float(np.finfo(np.float64).eps)  # power added before the logarithm
 BLOCK = 128  # frames at a time, so that memory does not grow with the recording
+
+
+def default_fft_size(rate: int) -> int:
+    """The size of the FFT that WORLD takes at ``rate`` Hz, so that 71 Hz can be resolved.
+
+    >>> default_fft_size(24000)
+    1024
+    """
+    return 1 << (1 + int(math.log2(3 * rate / FMIN + 1)))
 
 
 def cheaptrick(samples: Samples, f0: Samples, times: Samples, rate: int, n_fft: int) -> Samples:

