@@ -39,7 +39,7 @@ def main() -> None:
     frontend = net.config.frontend.build()
     row = frontend.ids(frontend.tokens(TEXT))
     ids, lengths = torch.tensor([row]), torch.tensor([len(row)])
-    quiet = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
+    quiet = net.controls({"noise_scale": 0.0, "duration_noise_scale": 0.0})
     feeds = {"input": ids.numpy(), "input_lengths": lengths.numpy(), "scales": torch.tensor([0.0, 1.0, 0.0]).numpy()}
     path = str(cards.find("tts/vits@piper-en-us-joe").path())
     rough = amphion.load("tts/vits@piper-en-us-joe", precision="bf16") if bf16_is_fast(torch.device("cpu")) else None
@@ -49,14 +49,14 @@ def main() -> None:
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options)
         candidates = {
-            "ours": lambda: net.synthesize(ids, lengths, **quiet),
+            "ours": lambda: net.synthesize(ids, lengths, controls=quiet),
             "onnxruntime": lambda session=session: session.run(None, feeds),
         }
         if rough is not None:
-            candidates["ours, bf16"] = lambda: rough.synthesize(ids, lengths, **quiet)
+            candidates["ours, bf16"] = lambda: rough.synthesize(ids, lengths, controls=quiet)
         with torch.inference_mode():
             times = medians(candidates)
-        wave = net.synthesize(ids, lengths, **quiet).wave[0]
+        wave = net.synthesize(ids, lengths, controls=quiet).wave[0]
         difference = float((wave - torch.from_numpy(session.run(None, feeds)[0]).flatten()).abs().max())
         seconds = len(wave) / net.config.mel.sample_rate
         print(f"{threads} thread(s), {seconds:.1f} s of audio; greatest difference to onnxruntime {difference:.1e}")

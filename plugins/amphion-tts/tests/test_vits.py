@@ -88,10 +88,10 @@ def test_decoder(case, net):
 
 def test_synthesis_and_conversion(case, net):
     x, y = case["inputs"], case["outputs"]
-    quiet = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
-    made = net.synthesize(x["x"], x["x_lengths"], x["sid"], **quiet)
+    quiet = net.controls({"noise_scale": 0.0, "duration_noise_scale": 0.0})
+    made = net.synthesize(x["x"], x["x_lengths"], x["sid"], controls=quiet)
     close(made.wave[:1], y["infer_wav_noise0"][:1, 0])  # the reference decodes the padding of item 1, we do not
-    alone = net.synthesize(x["x"][:1], x["x_lengths"][:1], x["sid"][:1], **quiet)
+    alone = net.synthesize(x["x"][:1], x["x_lengths"][:1], x["sid"][:1], controls=quiet)
     close(alone.wave, y["infer1_wav"][:, 0])
     converted = net.convert(x["spec_in"], x["y_lengths"], x["sid"], torch.tensor([0, 1]), noise=x["q_noise"])
     close(converted.wave[:1], y["vc_wav"][:1, 0])
@@ -132,8 +132,8 @@ def test_the_default_voice_equals_onnxruntime():
     scales = torch.tensor([0.0, 1.0, 0.0]).numpy()
     feeds = {"input": torch.tensor([ids]).numpy(), "input_lengths": torch.tensor([len(ids)]).numpy(), "scales": scales}
     theirs = torch.from_numpy(session.run(None, feeds)[0]).flatten()
-    quiet = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
-    ours = net.synthesize(torch.tensor([ids]), torch.tensor([len(ids)]), **quiet).wave[0]
+    quiet = net.controls({"noise_scale": 0.0, "duration_noise_scale": 0.0})
+    ours = net.synthesize(torch.tensor([ids]), torch.tensor([len(ids)]), controls=quiet).wave[0]
     assert ours.shape == theirs.shape
     assert float((ours - theirs).abs().max()) < 1e-4
 

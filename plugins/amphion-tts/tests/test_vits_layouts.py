@@ -109,8 +109,8 @@ def test_reference_numbers_under_the_names_of_transformers(golden, hugging_face,
     assert shapes == published_layout("vits_transformers_small")
     net = amphion.import_model("tts/vits", hugging_face, layout="transformers", config=case["config"]["transformers"])
     x = case["inputs"]
-    quiet = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
-    wave = net.synthesize(x["x"][:1], x["x_lengths"][:1], x["sid"][:1], **quiet).wave
+    quiet = net.controls({"noise_scale": 0.0, "duration_noise_scale": 0.0})
+    wave = net.synthesize(x["x"][:1], x["x_lengths"][:1], x["sid"][:1], controls=quiet).wave
     assert float((wave - case["outputs"]["infer1_wav"][:, 0]).abs().max()) < 1e-4
 
 
@@ -162,6 +162,28 @@ def test_a_piper_checkpoint_comes_back(n_speakers):
     frontend = ours.config.frontend
     assert frontend.name == "espeak" and frontend.config.symbols == ("_", "^", "$", "a", "b")
     assert ours.config.vocabulary == 12  # more rows than symbols
+
+
+@pytest.mark.parametrize(
+    ("stated", "names"),
+    [
+        ({"speaker_id_map": {"p1": 1, "p0": 0, "p2": 2}}, ("p0", "p1", "p2")),
+        ({"speakers": ["ann", "ben"]}, ("ann", "ben", "2")),
+        ({"model_args": {"speakers": ["ann", "ben", "cleo"]}}, ("ann", "ben", "cleo")),
+        ({"spk2id": {"cleo": 2}}, ("0", "1", "cleo")),
+        ({}, ("0", "1", "2")),
+    ],
+)
+def test_the_publishers_names_of_speakers_are_kept_and_the_others_are_numbers(stated, names):
+    state = {"model_g." + name: value for name, value in published(3).state_dict().items()}
+    ours = convert("tts/vits", {"state_dict": state}, layout="piper", config=PIPER | {"num_speakers": 3, **stated})
+    assert ours.config.speakers == names
+
+
+def test_a_speaker_that_the_checkpoint_does_not_have_is_refused():
+    config = official(published(3)) | {"speakers": {"ann": 3}}
+    with pytest.raises(WeightsError, match="names speaker 3, the checkpoint has 3 speakers"):
+        convert("tts/vits", {"model": published(3).state_dict()}, layout="jaywalnut310", config=config)
 
 
 @pytest.mark.parametrize("n_speakers", [1, 3])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import amphion_core as amphion
+from amphion_core.api import Prompt
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_tts.models import vits
 from amphion_tts.models.alignment import monotonic_alignment
@@ -101,11 +102,9 @@ def test_the_flow_is_undone_by_its_reverse(tiny):
 
 
 def test_no_token_lasts_longer_than_the_bound(tiny):
-    tiny.for_inference()
-    made = tiny.synthesize(
-        torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([0]), seed=0, length_scale=1e30, noise_scale=0.0
-    )
-    mel = tiny.config.mel
+    net = VITS(tiny.config.replace(length_scale=1e30, noise_scale=0.0)).for_inference()
+    made = net.synthesize(torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([0]), seed=0)
+    mel = net.config.mel
     assert int(made.durations.max()) <= vits.LONGEST_TOKEN * mel.sample_rate / mel.hop_length + 1
 
 
@@ -128,23 +127,55 @@ def test_an_alignment_tie_stays_on_the_token():
 
 
 @pytest.mark.parametrize(
-    ("ids", "length", "speaker", "controls", "message"),
+    ("ids", "length", "speaker", "message"),
     [
-        ([[1, 10]], 2, 0, {}, "ids from 1 to 10: this VITS has 0 to 9"),
-        ([[-1, 3]], 2, 0, {}, "ids from -1 to 3"),
-        ([[]], 0, 0, {}, "each item needs 1 to L tokens"),
-        ([[1, 2]], 3, 0, {}, r"lengths \[3\]: each item needs 1 to L tokens"),
-        ([[1, 2]], 2, 2, {}, r"this VITS has 2 speakers; asked for \[2\]"),
-        ([[1, 2]], 2, None, {}, "this VITS has 2 speakers; none is given"),
-        ([[1, 2]], 2, 0, {"length_scale": 0.0}, r"length_scale is 0\.0"),
-        ([[1, 2]], 2, 0, {"noise_scale": float("nan")}, "noise_scale is nan"),
-        ([[1, 2]], 2, 0, {"duration_noise_scale": -1.0}, r"duration_noise_scale is -1\.0"),
+        ([[1, 10]], 2, 0, "ids from 1 to 10: this VITS has 0 to 9"),
+        ([[-1, 3]], 2, 0, "ids from -1 to 3"),
+        ([[]], 0, 0, "each item needs 1 to L tokens"),
+        ([[1, 2]], 3, 0, r"lengths \[3\]: each item needs 1 to L tokens"),
+        ([[1, 2]], 2, 2, r"this VITS has 2 speakers; the indices given are \[2\]"),
+        ([[1, 2]], 2, None, "this VITS has 2 speakers; none is given"),
     ],
 )
-def test_input_that_the_network_does_not_have_is_named(tiny, ids, length, speaker, controls, message):
+def test_input_that_the_network_does_not_have_is_named(tiny, ids, length, speaker, message):
     given = None if speaker is None else torch.tensor([speaker])
     with pytest.raises(DataError, match=message):
-        tiny.synthesize(torch.tensor(ids, dtype=torch.long), torch.tensor([length]), given, **controls)
+        tiny.synthesize(torch.tensor(ids, dtype=torch.long), torch.tensor([length]), given)
+
+
+def test_a_prompt_is_refused_because_vits_cannot_imitate(tiny):
+    with pytest.raises(DataError, match="cannot imitate a recording"):
+        tiny.synthesize(
+            torch.tensor([[1]]), torch.tensor([1]), torch.tensor([0]), prompt=Prompt(torch.zeros(1, 8), torch.ones(1))
+        )
+
+
+def test_controls_change_the_checkpoints_own_values_one_by_one(tiny):
+    tiny.for_inference()
+    ids, lengths, speaker = torch.tensor([[1, 2, 3]]), torch.tensor([3]), torch.tensor([0])
+    own = tiny.synthesize(ids, lengths, speaker, seed=1)
+    empty = tiny.synthesize(ids, lengths, speaker, seed=1, controls=tiny.controls({}))
+    slow = tiny.synthesize(ids, lengths, speaker, seed=1, controls=tiny.controls({"length_scale": 9}))
+    assert torch.equal(own.wave, empty.wave)
+    assert int(slow.durations.sum()) > 3 * int(own.durations.sum())
+    quiet = tiny.controls({"noise_scale": 0, "duration_noise_scale": 0})
+    one, other = (tiny.synthesize(ids, lengths, speaker, seed=seed, controls=quiet).wave for seed in (1, 2))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"length_scale": 0.0}, "length_scale: input should be greater than 0, got 0.0"),
+        ({"noise_scale": float("nan")}, "noise_scale: input should be less than or equal to 3, got nan"),
+        ({"duration_noise_scale": -1.0}, "duration_noise_scale: input should be greater"),
+        ({"noise_scal": 1.0}, "noise_scal: no such field; did you mean noise_scale"),
+    ],
+)
+def test_a_control_that_cannot_be_is_an_error_that_lists_the_controls(tiny, fields, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        tiny.controls(fields)
+    assert "length_scale, noise_scale, duration_noise_scale" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -159,6 +190,9 @@ def test_input_that_the_network_does_not_have_is_named(tiny, ids, length, speake
         ({"n_heads": 3}, "n_heads: 3 does not divide hidden_channels 8"),
         ({"vocabulary": None}, "vocabulary: a VITS without a frontend needs its number of symbols"),
         ({"latent_channels": 7}, "latent_channels"),
+        ({"speakers": ("ann",)}, "n_speakers: 2 is stated, and speakers has 1 names"),
+        ({"speakers": ("ann", "ann")}, "every name must be there once"),
+        ({"speakers": ("ann", "")}, "none may be empty"),
     ],
 )
 def test_a_config_that_cannot_work_is_refused_by_name(fields, message):

@@ -112,7 +112,7 @@ class TTSTask(TaskFramework):
     def _speak(self, ids: list[int], speaker: Tensor | None, request: TTSRequest, *, seed: int) -> np.ndarray[Any, Any]:
         row = torch.tensor([ids], device=self.net.device)
         lengths = torch.tensor([len(ids)], device=self.net.device)
-        made = self.net.synthesize(row, lengths, speaker, seed=seed, **request.controls)
+        made = self.net.synthesize(row, lengths, speaker, seed=seed, controls=self.net.controls(request.controls))
         if made.wave is not None:
             wave = made.wave[0, : int(made.lengths[0])]
         else:

@@ -1,8 +1,10 @@
-"""Characters as they are written: for models of one script that learn pronunciation themselves (MMS, Coqui).
+"""Characters as they are written, for models that learn the pronunciation of one script themselves (MMS, Coqui).
 
-Emoji and control characters are dropped; a letter that the table lacks is an error, because leaving it out would say
-another word.
+Emoji and control characters are dropped. A letter that the table lacks is an error, because without it another word
+would be spoken. With an empty table (``symbols: []``), training collects the characters of the corpus.
 """
+
+import unicodedata
 
 from pydantic import Field
 
@@ -28,12 +30,20 @@ class Characters(TextFrontend):
     config: Config
 
     def tokens(self, text: str) -> list[str]:
-        """The characters. Punctuation that the table lacks is left out. Raises DataError for an empty text."""
+        """The characters of ``text``. Punctuation that the table lacks is dropped; an empty table keeps all of it.
+
+        Raises DataError for a text without letters and digits.
+        """
         text = plain_marks(clean(text)).replace("\n", " ")
         if self.config.lower_case:
             text = text.lower()
         known = frozenset(self.config.symbols)
-        found = [char for char in text if char in known or char.isalnum()]
+        found = [char for char in text if char.isalnum() or (char in known if known else _is_written(char))]
         if not any(char.isalnum() for char in found):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
         return found
+
+
+def _is_written(char: str) -> bool:
+    """Whether a character is a space, punctuation, or a mark that combines with a letter."""
+    return char == " " or unicodedata.category(char)[0] in "PM"

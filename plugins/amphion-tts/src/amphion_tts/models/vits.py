@@ -16,10 +16,22 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig, FrontendPart, Mel, MelConfig, Precision, Synthesis, TextToSpeech
+from amphion_core.api import (
+    BaseConfig,
+    CorpusFacts,
+    FrontendPart,
+    Mel,
+    MelConfig,
+    Precision,
+    Prompt,
+    Synthesis,
+    TextToSpeech,
+)  # fmt: skip
 from amphion_core.config import validate
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.modules.packed_conv import pack_convolutions
+from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
+from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment, path_of_durations
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
@@ -62,6 +74,9 @@ class VITS(TextToSpeech):
             default=MelConfig.preset("vits_22k_80"), description="mel of the loss; its STFT is the linear input"
         )
         n_speakers: int = Field(default=1, ge=1, description="number of speakers; 1: no speaker embedding")
+        speakers: tuple[str, ...] = Field(
+            default=(), description="names of the speakers by index; left out: the corpus's, or numbers"
+        )
         speaker_channels: int = Field(
             default=256, gt=0, description="size of the speaker embedding, if there are several"
         )
@@ -96,6 +111,11 @@ class VITS(TextToSpeech):
         )
         length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
 
+        @model_validator(mode="before")
+        @classmethod
+        def _complete_speakers(cls, values: Any) -> Any:
+            return speaker_fields(values) if isinstance(values, Mapping) else values
+
         @property
         def vocabulary_size(self) -> int:
             """Rows of the embedding."""
@@ -103,6 +123,7 @@ class VITS(TextToSpeech):
 
         @model_validator(mode="after")
         def _parts_agree(self) -> Self:
+            check_speakers(self.speakers, self.n_speakers)
             symbols = len(self.frontend.config.symbols) if self.frontend else 0  # type: ignore[attr-defined]
             if self.vocabulary is not None and self.vocabulary < symbols:
                 raise ValueError(f"vocabulary: {self.vocabulary} rows are too few for {symbols} symbols")
@@ -127,6 +148,19 @@ class VITS(TextToSpeech):
             if self.hidden_channels % self.n_heads:
                 raise ValueError(f"n_heads: {self.n_heads} does not divide hidden_channels {self.hidden_channels}")
             return self
+
+    class Controls(BaseConfig):
+        """What a request may change; a value that is left out is the checkpoint's own."""
+
+        length_scale: float | None = Field(
+            default=None, gt=0, le=10, description="factor on all durations; 2 is half the speed"
+        )
+        noise_scale: float | None = Field(
+            default=None, ge=0, le=3, description="variation of the voice, as a factor on its deviation; 0: none"
+        )
+        duration_noise_scale: float | None = Field(
+            default=None, ge=0, le=3, description="variation of the rhythm, as a factor on its deviation; 0: none"
+        )
 
     config: Config
     layouts = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
@@ -177,6 +211,19 @@ class VITS(TextToSpeech):
             segment=4, duration_dropout=0.0, dropout=0.0,
         )  # fmt: skip
 
+    @classmethod
+    def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
+        """``config`` with the corpus's speakers, and with the symbols of its texts where the frontend has none.
+
+        Raises DataError for a speaker or a text that does not fit what ``config`` states.
+        """
+        speakers = speakers_for(config.speakers, facts)
+        changes: dict[str, Any] = {"speakers": speakers, "n_speakers": max(1, len(speakers))}
+        if config.frontend is not None:
+            texts = (utterance.text for utterance in facts.utterances())
+            changes["frontend"] = frontend_with_symbols(config.frontend, texts)
+        return config.replace(**changes)
+
     def example_inputs(self) -> dict[str, Any]:
         """Two items of different lengths."""
         generator = torch.Generator().manual_seed(0)
@@ -222,20 +269,21 @@ class VITS(TextToSpeech):
 
     @torch.inference_mode()
     def synthesize(
-        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, seed: int | None = None,
-        noise_scale: float | None = None, duration_noise_scale: float | None = None, length_scale: float | None = None,
+        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, prompt: Prompt | None = None,
+        seed: int | None = None, controls: Controls | None = None,
     ) -> Synthesis:  # fmt: skip
         """ids (B, L), lengths (B), speaker (B) -> wave (B, T), lengths in samples, durations (B, L) in frames.
 
-        Scales that are None are the config's. Item b draws from seed + b, so that it sounds as it would alone.
-        Raises DataError for ids, speakers and scales that the network does not have.
+        ``speaker`` are indices in the config's ``speakers``. Item b draws from seed + b, so its result does not depend
+        on the other items. Raises DataError for ids and speakers that the network does not have, and for a prompt.
         """
         c = self.config
         self._check_tokens(ids, lengths)
-        noise_scale = c.noise_scale if noise_scale is None else noise_scale
-        duration_noise_scale = c.duration_noise_scale if duration_noise_scale is None else duration_noise_scale
-        length_scale = c.length_scale if length_scale is None else length_scale
-        _check_scales(noise_scale=noise_scale, duration_noise_scale=duration_noise_scale, length_scale=length_scale)
+        if prompt is not None:
+            raise DataError("VITS cannot imitate a recording", hint="leave the prompt out, or use another model")
+        noise_scale = self._scale(controls, "noise_scale")
+        duration_noise_scale = self._scale(controls, "duration_noise_scale")
+        length_scale = self._scale(controls, "length_scale")
         draws = [_generator(seed, item, ids.device) for item in range(len(ids))]
         g = self._speaker(speaker)
         mask = length_mask(lengths, ids.shape[1])
@@ -312,9 +360,16 @@ class VITS(TextToSpeech):
             return None
         count = self.config.n_speakers
         if speaker is None or bool((speaker < 0).any() | (speaker >= count).any()):
-            asked = "none is given" if speaker is None else f"asked for {speaker.tolist()}"
-            raise DataError(f"this VITS has {count} speakers; {asked}", hint=f"give one of 0 to {count - 1} an item")
+            given = "none is given" if speaker is None else f"the indices given are {speaker.tolist()}"
+            raise DataError(
+                f"this VITS has {count} speakers; {given}", hint=f"give each item an index from 0 to {count - 1}"
+            )
         return self.emb_g(speaker)[..., None]  # (B, G, 1)
+
+    def _scale(self, controls: Controls | None, name: str) -> float:
+        """The value of a control, or the checkpoint's own where the request leaves it out."""
+        value = getattr(controls, name, None)
+        return float(getattr(self.config, name) if value is None else value)
 
     def _need_posterior(self, purpose: str) -> None:
         if not self.config.posterior:
@@ -364,12 +419,6 @@ def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tens
     """
     kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
     return (kl * mask).sum()
-
-
-def _check_scales(**scales: float) -> None:
-    for name, scale in scales.items():
-        if not math.isfinite(scale) or scale < 0 or (name == "length_scale" and not scale):
-            raise DataError(f"{name} is {scale}", hint="it must be finite and positive; noise may also be 0")
 
 
 def _generator(seed: int | None, item: int, device: torch.device) -> torch.Generator:

@@ -29,7 +29,28 @@ def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any] | None
         raise WeightsError(
             f"this is no VITS checkpoint of the layout {layout!r}: it begins with {head}", hint="check --layout"
         )
-    return {**fields, "vocabulary": len(named["enc_p.emb.weight"])}, named
+    names = _speaker_names(config, fields["n_speakers"])
+    return {**fields, "speakers": names, "vocabulary": len(named["enc_p.emb.weight"])}, named
+
+
+def _speaker_names(config: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    """The names of ``count`` speakers by index, where the publisher states them; a speaker without one has its number.
+
+    Piper writes ``speaker_id_map``, Amphion ``spk2id``, Coqui and users of the authors' code ``speakers``; each is a
+    list, or a mapping from name to index. Raises WeightsError for an index that the checkpoint does not have.
+    """
+    if count < 2:
+        return ()
+    sections = [config, *(config[key] for key in ("data", "model_args") if isinstance(config.get(key), Mapping))]
+    keys = ("speaker_id_map", "spk2id", "speaker_ids", "speakers")
+    stated = next((found for section in sections for key in keys if (found := section.get(key))), None)
+    if isinstance(stated, Mapping):
+        by_index = {int(index): str(name) for name, index in stated.items()}
+    else:
+        by_index = dict(enumerate(map(str, stated if isinstance(stated, list | tuple) else ())))
+    if by_index and not 0 <= min(by_index) <= max(by_index) < count:
+        raise WeightsError(f"the publisher's config names speaker {max(by_index)}, the checkpoint has {count} speakers")
+    return tuple(by_index.get(index, str(index)) for index in range(count))
 
 
 def _official(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
