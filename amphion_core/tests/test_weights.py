@@ -13,6 +13,8 @@ from amphion_core import weights
 from amphion_core.api import Card
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError, WeightsError
+from amphion_core.files import atomic_write
+from amphion_core.training import checkpoint
 from amphion_core.weight_names import to_folded, to_parametrized
 
 
@@ -142,3 +144,31 @@ def test_convert_writes_a_folder_that_loads(golden, tmp_path, capsys):
     torch.testing.assert_close(made, case["outputs"]["wav"][:, 0], atol=1e-5, rtol=0)
     assert main([*words, "--layout", "nvidia"]) == 2
     assert "it reads: jik876, amphion, transformers" in capsys.readouterr().err
+
+
+@pytest.fixture(params=[0o022, 0o027])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_written_files_have_the_access_rights_that_the_umask_gives(net, tmp_path, umask):
+    folder = weights.save(net, tmp_path / "w")
+    made = checkpoint.write(tmp_path / "checkpoints", 1, {"networks": net.state_dict()}, {"step": 1})
+    with atomic_write(tmp_path / "one.safetensors") as temporary:
+        save_file(net.state_dict(), temporary)
+    for path in (folder, made, *folder.iterdir(), *made.iterdir(), tmp_path / "one.safetensors"):
+        wanted = (0o777 if path.is_dir() else 0o666) & ~umask
+        assert oct(path.stat().st_mode & 0o777) == oct(wanted), path.name
+
+
+def test_layout_and_config_are_checked_before_a_layout_is_read(monkeypatch):
+    component = amphion.get("models", "vocoder/hifigan")
+    monkeypatch.setattr(component, "import_state_dict", lambda *args, **kwargs: pytest.fail("the layout was read"))
+    with pytest.raises(WeightsError, match="vocoder/hifigan does not read the layout 'nobodys'") as caught:
+        amphion.import_model("vocoder/hifigan", {}, layout="nobodys", config={})
+    assert "it reads: jik876, amphion, transformers" in caught.value.hint
+    with pytest.raises(WeightsError, match=r"'jik876' of vocoder/hifigan needs the publisher's config") as caught:
+        amphion.import_model("vocoder/hifigan", {}, layout="jik876")
+    assert "amphion convert --config" in caught.value.hint

@@ -33,6 +33,7 @@ class ModelArchitecture(Component, nn.Module):
         """What a request may change in generation: steps, scales. Models with controls nest their own class."""
 
     layouts: ClassVar[tuple[str, ...]] = ()  # the publishers' layouts that import_state_dict reads
+    layouts_with_config: ClassVar[tuple[str, ...]] = ()  # those that need the publisher's config
     precision: Precision = "float32"
 
     def __init__(self, config: BaseConfig) -> None:
@@ -54,10 +55,10 @@ class ModelArchitecture(Component, nn.Module):
     ) -> tuple[Any, dict[str, Tensor]]:
         """A publisher's checkpoint and config as ours: (Config, state dict).
 
-        Raises WeightsError for a layout or a checkpoint that does not belong to this network.
+        ``loading.read_published`` calls it with one of ``layouts``, and with a config where ``layouts_with_config``
+        has the layout. Raises WeightsError for a checkpoint that does not belong to this network.
         """
-        known = ", ".join(cls.layouts) or "none"
-        raise WeightsError(f"{cls.__name__} does not read the layout {layout!r}; it reads: {known}")
+        raise WeightsError(f"{cls.__name__} does not read the layout {layout!r}")
 
     @classmethod
     def config_for(cls, config: Any, facts: "CorpusFacts") -> Any:

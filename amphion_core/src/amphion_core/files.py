@@ -3,11 +3,15 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amphion_core.errors import AmphionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -33,10 +37,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         temporary.open("xb").close()  # not tempfile: its files are readable by their owner only
+        mode = temporary.stat().st_mode
     except OSError as error:
         raise _explained(error, path) from error
     try:
         yield temporary
+        temporary.chmod(mode)  # safetensors replaces the file by one that only its owner can read
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -52,6 +58,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_safetensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
+    """Write ``tensors`` to the new file ``path``, with the access rights that the umask gives to any new file.
+
+    safetensors itself creates files that only their owner can read. Raises OSError.
+    """
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    path.chmod(mode)
 
 
 def check_writable(path: str | Path) -> None:

@@ -176,7 +176,15 @@ def read_published(
         state = checkpoint
     if layout not in architecture.layouts:
         known = ", ".join(architecture.layouts)
-        raise WeightsError(f"{name} does not read the layout {layout!r}", hint=f"it reads: {known}" if known else None)
+        raise WeightsError(
+            f"{ref.name} does not read the layout {layout!r}",
+            hint=f"it reads: {known or 'none'}; amphion info {ref.name}",
+        )
+    if layout in architecture.layouts_with_config and config is None:
+        raise WeightsError(
+            f"the layout {layout!r} of {ref.name} needs the publisher's config",
+            hint="put its config.json or config.yaml beside the checkpoint, or give it: amphion convert --config FILE",
+        )
     ours, tensors = architecture.import_state_dict(state, layout=layout, config=config)
     return Weights(ref.name, ours.model_dump(mode="json"), dict(tensors), origin)
 

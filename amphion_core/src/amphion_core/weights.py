@@ -6,8 +6,8 @@ Our format is a folder: ``model.safetensors``, ``config.yaml`` (component, distr
 
 import hashlib
 import json
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from amphion_core import registry, yaml
 from amphion_core.cards import Card, hub_address
 from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
+from amphion_core.files import write_safetensors
 from amphion_core.weight_names import check_keys, to_parametrized
 
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", "")  # some publishers give no suffix: generator_v1, g_02500000
@@ -31,8 +32,6 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
     """
     from importlib.metadata import version
 
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WeightsError(f"{folder} exists already", hint="choose another folder, or remove it first")
@@ -40,14 +39,13 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
     about = {"name": ref.name, "dist": ref.dist, "version": ref.version, "torch": version("torch")}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        scratch = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+        scratch.mkdir()  # not tempfile: its folders are readable by their owner only
         try:
-            state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in net.state_dict().items()}
-            save_file(state, scratch / "model.safetensors")
+            write_safetensors(scratch / "model.safetensors", net.state_dict())
             stated = {**about, "config": net.config.model_dump(mode="json")}
             (scratch / "config.yaml").write_text(yaml.dump(stated), encoding="utf-8")
             (scratch / "card.md").write_text(card or f"# {ref.name}\n", encoding="utf-8")
-            scratch.chmod(0o755)
             if folder.exists():
                 folder.rmdir()
             scratch.replace(folder)

@@ -23,6 +23,7 @@ from typing import Any
 from torch import Tensor
 
 from amphion_core.errors import AmphionError, WeightsError
+from amphion_core.files import write_safetensors
 
 SUMS = "SHA256SUMS"
 Tensors = Mapping[str, Tensor]
@@ -33,17 +34,13 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
 
     Raises AmphionError when the disk is full or cannot be written; the checkpoints that are there stay.
     """
-    from safetensors.torch import save_file
-
     final, scratch = folder / f"step-{step}", folder / f".step-{step}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
         scratch.mkdir()
         for name, content in tensors.items():
-            save_file(
-                {key: value.detach().cpu().clone() for key, value in content.items()}, scratch / f"{name}.safetensors"
-            )
+            write_safetensors(scratch / f"{name}.safetensors", content)
         (scratch / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         sums = "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(scratch.iterdir()))
         (scratch / SUMS).write_text(sums, encoding="ascii")

@@ -163,7 +163,7 @@ class VITS(TextToSpeech):
         )
 
     config: Config
-    layouts = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
+    layouts = layouts_with_config = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
     output = "wave"
 
     def __init__(self, config: Config) -> None:
@@ -350,9 +350,7 @@ class VITS(TextToSpeech):
         """
         from amphion_tts.models import vits_layouts
 
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
-        fields, tensors = vits_layouts.read(state, layout, config)
+        fields, tensors = vits_layouts.read(state, layout, config or {})
         return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
     def _speaker(self, speaker: Tensor | None) -> Tensor | None:

@@ -16,13 +16,8 @@ from amphion_core.weight_names import strip_prefix, to_folded, unwrap
 State = dict[str, Any]
 
 
-def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any] | None) -> tuple[dict[str, Any], State]:
+def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
     """(fields of Config, state dict) of a checkpoint and its publisher's config. Raises WeightsError."""
-    if config is None:
-        raise WeightsError(
-            f"the layout {layout!r} of VITS needs the publisher's config",
-            hint="put its JSON beside the checkpoint, or give --config",
-        )
     fields, named = _READERS[layout](dict(state), config)
     if "enc_p.emb.weight" not in named:
         head = ", ".join(list(state)[:3])

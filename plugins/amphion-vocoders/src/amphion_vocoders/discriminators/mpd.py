@@ -62,8 +62,6 @@ class MPD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
         tensors = layouts.own(state, "mpd", "MultiPeriodDiscriminator")
         given = layouts.leaves(config)
         count = layouts.count(tensors, "discriminators.")

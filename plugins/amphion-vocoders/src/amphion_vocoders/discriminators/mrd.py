@@ -67,8 +67,6 @@ class MRD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
         tensors = layouts.own(state, "mrd", "MultiResolutionDiscriminator")
         given = layouts.leaves(config).get("resolutions", cls.Config().resolutions)
         first = tensors.get("discriminators.0.convs.0.bias")

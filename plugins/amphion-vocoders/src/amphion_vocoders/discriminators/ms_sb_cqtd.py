@@ -77,8 +77,6 @@ class MSSBCQTD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
         given, state = layouts.leaves(config), layouts.own(state, "mssbcqtd", "cqtd", "mrd")
         octaves = given.get("n_octaves", given.get("cqtd_n_octaves", (9,)))
         tensors = layouts.without_computed(state, "cqt_transform.", "resample.")

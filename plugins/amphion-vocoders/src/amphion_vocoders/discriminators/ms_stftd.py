@@ -70,8 +70,6 @@ class MSSTFTD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
         given, state = layouts.leaves(config), layouts.own(state, "msstftd", "MultiScaleSTFTDiscriminator")
         hops = given.get("hop_lengths", (256, 512, 256) if layout == "amphion" else (256, 512, 128))
         first = state.get("discriminators.0.convs.0.conv.bias")

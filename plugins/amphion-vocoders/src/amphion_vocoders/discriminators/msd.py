@@ -88,8 +88,6 @@ class MSD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
         tensors = layouts.own(state, "msd", "MultiScaleDiscriminator")
         first = tensors.get("discriminators.0.convs.0.bias")
         channels = 128 if first is None else len(first)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
-from amphion_core.errors import AudioError, WeightsError
+from amphion_core.errors import AudioError
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 
@@ -177,7 +177,7 @@ class HiFiGAN(Vocoder):
     config: Config
     mean: Tensor
     scale: Tensor
-    layouts = ("jik876", "amphion", "transformers")
+    layouts = layouts_with_config = ("jik876", "amphion", "transformers")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -236,14 +236,7 @@ class HiFiGAN(Vocoder):
         """A published generator as (Config, state dict); the publisher's config is needed. Raises WeightsError."""
         from amphion_vocoders.models.hifigan_layouts import read
 
-        if layout not in cls.layouts:
-            return super().import_state_dict(state, layout=layout, config=config)
-        if config is None:
-            raise WeightsError(
-                f"the layout {layout!r} of HiFi-GAN needs the publisher's config",
-                hint="put its config.json beside the checkpoint, or give --config",
-            )
-        fields, tensors = read(state, layout, config)
+        fields, tensors = read(state, layout, config or {})
         return cls.Config(**fields), tensors
 
 
