@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import amphion_core
 from amphion_core import registry
+from amphion_core.cli.parsing import parse
 from amphion_core.errors import AmphionError
 
 GUIDE = "amphion doctor checks an installation; amphion list shows what is installed"
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of a pipe has gone: not an error of ours
+    except BrokenPipeError:  # the program that reads our output has ended, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -56,13 +57,24 @@ def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentP
     return parser
 
 
+def joined(words: Sequence[str]) -> list[str]:
+    """``words`` with the two words of a command such as ``eval listen`` as one; plugins announce it as eval/listen."""
+    index = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
+    pair = words[index : index + 2]
+    if len(pair) < 2 or "/".join(pair) not in registry.names("commands"):
+        return [*words]
+    return [*words[:index], " ".join(pair), *words[index + 2 :]]
+
+
 def _run(words: list[str]) -> int:
     completing = "_ARGCOMPLETE" in os.environ
     # sys.argv is empty while a shell completes
     words = os.environ.get("COMP_LINE", "").split()[1:] if completing else joined(words)
     typed = next((word.replace(" ", "/") for word in words if not word.startswith("-")), None)
     if typed and not completing:
-        registry.find("commands", typed)  # unknown, or claimed twice: a better sentence than argparse's
+        registry.find(
+            "commands", typed
+        )  # an unknown name, or one of two plugins, gets a better message than argparse's
     parser = make_parser(typed)
     if completing:
         import argcomplete
@@ -71,19 +83,10 @@ def _run(words: list[str]) -> int:
     if typed is None and not words:
         parser.print_help()
         return 0
-    args = parser.parse_args(words)
+    args = parse(parser, words)
     if args.command is None:
         parser.error("which command?")
     return int(args.run(args) or 0)
-
-
-def joined(words: Sequence[str]) -> list[str]:
-    """The words typed, with a command of two as one: ``eval listen``, which is announced as ``eval/listen``."""
-    place = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
-    pair = words[place : place + 2]
-    if len(pair) < 2 or "/".join(pair) not in registry.names("commands"):
-        return [*words]
-    return [*words[:place], " ".join(pair), *words[place + 2 :]]
 
 
 def _complain(*lines: str) -> None:
