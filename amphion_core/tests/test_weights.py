@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import amphion_core as amphion
-from amphion_core import weights
+from amphion_core import fetching, weights
 from amphion_core.api import Card
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError, WeightsError
@@ -106,9 +106,10 @@ def test_a_card_is_verified_before_it_is_loaded(net, tmp_path):
     save_file(net.state_dict(), tmp_path / "a.safetensors")
     right = hashlib.sha256((tmp_path / "a.safetensors").read_bytes()).hexdigest()
     card = Card(name="vocoder/x@a", title="t", source=str(tmp_path / "a.safetensors"), sha256=right)
-    assert weights.fetch(card) == tmp_path / "a.safetensors"
+    (tmp_path / "config.yaml").write_text("")
+    assert fetching.fetch(card)["weights"] == tmp_path / "a.safetensors"
     with pytest.raises(WeightsError, match=r"sha256 .* expected 0000"):
-        weights.fetch(Card(name="vocoder/x@a", title="t", source=str(tmp_path / "a.safetensors"), sha256="0" * 64))
+        fetching.fetch(Card(name="vocoder/x@a", title="t", source=str(tmp_path / "a.safetensors"), sha256="0" * 64))
 
 
 def test_without_network_the_error_says_what_to_fetch(monkeypatch):
@@ -118,7 +119,7 @@ def test_without_network_the_error_says_what_to_fetch(monkeypatch):
     card = Card(name="vocoder/x@a", title="t", source="hf:owner/repo@main/model.safetensors", layout="jik876")
     assert card.status == "download"
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE") as caught:
-        weights.fetch(card)
+        fetching.fetch(card)
     assert "model.safetensors of owner/repo (revision main)" in caught.value.hint
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 _MODULES = {
     "amphion_core.audio": ("Audio",),
-    "amphion_core.cards": ("Card",),
+    "amphion_core.cards": ("Card", "CardFile"),
     "amphion_core.component": (
         "AudioEmbedding", "Augmentation", "Component", "Dataset", "Embedded", "FeatureExtractor", "Metric", "Score",
         "SpeechRecognizer", "TaskFramework", "TextFrontend", "Utterance",
@@ -31,7 +31,7 @@ __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
-    from amphion_core.cards import Card as Card
+    from amphion_core.cards import Card as Card, CardFile as CardFile
     from amphion_core.component import (
         AudioEmbedding as AudioEmbedding,
         Augmentation as Augmentation,

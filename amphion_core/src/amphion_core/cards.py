@@ -12,13 +12,36 @@ from amphion_core.errors import AmphionError, UnknownComponent, nearest
 
 
 @dataclass(frozen=True, slots=True)
+class CardFile:
+    """One further file of a card: its ``source``, written as the card's, and the SHA-256 of its contents.
+
+    A relative path is a file beside the card's own source: ``config.json``, ``vocoder/generator.pt``.
+    """
+
+    source: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One published variant of a model.
 
-    ``source`` is ``package:PACKAGE/path`` (a file inside an installed package, found without importing it),
-    ``hf:REPO@REVISION/FILE``, a path, or None for a configuration without weights. A foreign ``layout`` is converted
-    in memory when loaded; ``sha256`` is of the source file. ``needs`` are import names that using it takes, and
-    ``pip`` the requirement that brings them.
+    ``source`` is one of:
+
+    * ``package:PACKAGE/path``, a file inside an installed package, found without importing it
+    * ``hf:REPO@REVISION/FILE``, a file of a model hub
+    * a path of a file or weights folder on this disk
+    * None, for a configuration without weights
+
+    ``sha256`` is the digest of the source, see ``amphion_core.fetching.digest``. A checkpoint in a publisher's
+    ``layout`` is converted in memory when loaded; ``config`` is then the publisher's, else it is ours.
+
+    ``files`` are further files by what they are for. ``config`` is the publisher's configuration, as JSON or YAML;
+    fields of the card's own ``config`` replace its values. Any other key is chosen by the layout, such as ``vocab`` or
+    ``statistics``: the file's contents are handed to ``import_state_dict`` as ``config[key]``. Our own format needs no
+    entry for its ``config.yaml``, which is always taken from beside ``model.safetensors``.
+
+    ``needs`` are the import names of the packages that the model needs, ``pip`` is the requirement that installs them.
     """
 
     name: str
@@ -27,44 +50,62 @@ class Card:
     source: str | None = None
     layout: str | None = None
     sha256: str | None = None
+    files: dict[str, CardFile] = field(default_factory=dict)
     licence: str = ""
     data_licence: str = ""
     default: bool = False
     needs: tuple[str, ...] = ()
     pip: str = ""
 
+    def __post_init__(self) -> None:
+        if "weights" in self.files:
+            raise ValueError(f"{self.name}: files cannot hold 'weights', which is the card's source")
+
+    @property
+    def sources(self) -> dict[str, CardFile]:
+        """Every file that loading the card takes, with complete sources: ``weights``, then those of ``files``."""
+        if self.source is None:
+            return {}
+        further = dict(self.files)
+        if self.layout is None and self.source.endswith(".safetensors"):
+            further = {"config": CardFile("config.yaml")} | further
+        complete = {key: CardFile(_beside(self.source, file.source), file.sha256) for key, file in further.items()}
+        return {"weights": CardFile(self.source, self.sha256), **complete}
+
     @property
     def status(self) -> str:
-        """``ready``, ``download``, ``needs PACKAGE``, ``missing PATH``, or ``no weights``."""
+        """``ready``, ``download``, ``needs PACKAGE``, ``missing PATH``, or ``no weights``; of all files together."""
         if self.source is None:
             return "no weights"
         for package in self.needs:
             if PathFinder.find_spec(package) is None:
                 return f"needs {self.pip or package}"
-        if self.source.startswith("package:"):
-            return (
-                "ready"
-                if self.path()
-                else f"needs {self.pip or self.source.removeprefix('package:').partition('/')[0]}"
-            )
-        if self.path():
-            return "ready"
-        return "download" if self.source.startswith("hf:") else f"missing {self.source}"
+        absent = [file.source for file in self.sources.values() if locate(file.source) is None]
+        for source in absent:
+            if source.startswith("package:"):
+                return f"needs {self.pip or source.removeprefix('package:').partition('/')[0]}"
+        for source in absent:
+            if not source.startswith("hf:"):
+                return f"missing {source}"
+        return "download" if absent else "ready"
 
     def path(self) -> Path | None:
-        """The weights file where it lies on this disk already, or None. Touches no network."""
-        if self.source is None:
-            return None
-        scheme, _, rest = self.source.partition(":")
-        if scheme == "package":
-            package, _, inside = rest.partition("/")
-            spec = PathFinder.find_spec(package)
-            roots = (spec.submodule_search_locations or ()) if spec else ()
-            return next((path for root in roots if (path := Path(root, inside)).is_file()), None)
-        if scheme == "hf":
-            return _cached_download(self.source)
-        path = Path(self.source)
-        return path if path.exists() else None
+        """The weights file or folder if it is on this disk already, or None. Uses no network."""
+        return None if self.source is None else locate(self.source)
+
+
+def locate(source: str) -> Path | None:
+    """The file or folder that ``source`` names if it is on this disk already, or None. Uses no network."""
+    scheme, _, rest = source.partition(":")
+    if scheme == "package":
+        package, _, inside = rest.partition("/")
+        spec = PathFinder.find_spec(package)
+        roots = (spec.submodule_search_locations or ()) if spec else ()
+        return next((path for root in roots if (path := Path(root, inside)).exists()), None)
+    if scheme == "hf":
+        return _cached_download(source)
+    path = Path(source).expanduser()
+    return path if path.exists() else None
 
 
 def hub_address(source: str) -> tuple[str, str, str]:
@@ -72,6 +113,13 @@ def hub_address(source: str) -> tuple[str, str, str]:
     repo, _, rest = source.removeprefix("hf:").partition("@")
     revision, _, file = rest.partition("/")
     return repo, revision, file
+
+
+def _beside(source: str, name: str) -> str:
+    """``name`` as a complete source; a relative path stands for a file beside ``source``."""
+    if name.startswith(("package:", "hf:", "/", "~")):
+        return name
+    return f"{source.rpartition('/')[0]}/{name}" if "/" in source else name
 
 
 def _cached_download(source: str) -> Path | None:

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,14 +123,14 @@ def import_model(
     *,
     layout: str,
     config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str | Path] | None = None,
     precision: "Precision" = "float32",
 ) -> Any:
-    """A network from a published checkpoint: a path or a state dict in the publisher's ``layout``, in eval mode.
+    """A network from a published checkpoint, ready to generate: ``read_published``, built and in eval mode.
 
-    ``config`` is the publisher's own; when None and ``checkpoint`` is a path, the JSON file beside it is read.
-    Raises RegistryError, WeightsError (missing, damaged or foreign checkpoint, with the key's name).
+    Raises RegistryError, RecipeError, WeightsError.
     """
-    net: ModelArchitecture = convert(name, checkpoint, layout=layout, config=config)
+    net: ModelArchitecture = convert(name, checkpoint, layout=layout, config=config, files=files)
     return net.for_inference(precision)
 
 
@@ -148,65 +148,85 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
 
 
 def convert(
-    name: str, checkpoint: "str | Path | Mapping[str, Tensor]", *, layout: str, config: Mapping[str, Any] | None = None
+    name: str,
+    checkpoint: "str | Path | Mapping[str, Tensor]",
+    *,
+    layout: str,
+    config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str | Path] | None = None,
 ) -> Any:
     """The network of ``read_published``, in training mode with its weight norms apart, as ``weights.save`` wants it."""
-    return read_published(name, checkpoint, layout=layout, config=config).network()
+    return read_published(name, checkpoint, layout=layout, config=config, files=files).network()
 
 
 def read_published(
-    name: str, checkpoint: "str | Path | Mapping[str, Tensor]", *, layout: str, config: Mapping[str, Any] | None = None
+    name: str,
+    checkpoint: "str | Path | Mapping[str, Tensor]",
+    *,
+    layout: str,
+    config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str | Path] | None = None,
 ) -> Weights:
     """A published checkpoint in our format: a path or a state dict in the publisher's ``layout``.
 
-    ``config`` is the publisher's own; when None and ``checkpoint`` is a path, the JSON file beside it is read.
-    Raises RegistryError, WeightsError.
+    ``config`` is the publisher's own; when None and ``checkpoint`` is a path, the JSON or YAML file beside it is read.
+    ``files`` are further files by the keys that the layout reads, such as ``vocab``; ``publisher_files.read_file``
+    reads them. Layout and config are checked here, before the model's ``import_state_dict`` is called.
+    Raises RegistryError, RecipeError, and WeightsError: a missing, damaged or foreign checkpoint, with the key's name.
     """
-    from amphion_core import weights
+    from amphion_core import publisher_files, weights
 
     ref = registry.find("models", name)
     architecture = ref.load()
+    if layout not in architecture.layouts:
+        known = ", ".join(architecture.layouts) or "none"
+        raise WeightsError(
+            f"{ref.name} does not read the layout {layout!r}", hint=f"it reads: {known}; amphion info {ref.name}"
+        )
     origin = ""
     if isinstance(checkpoint, str | Path):
         path = Path(checkpoint)
         origin = path.name
         state: Mapping[str, Any] = weights.read_checkpoint(path)
-        config = weights.publisher_config(path) if config is None else config
+        config = publisher_files.find_config(path) if config is None else config
     else:
         state = checkpoint
-    if layout not in architecture.layouts:
-        known = ", ".join(architecture.layouts)
-        raise WeightsError(
-            f"{ref.name} does not read the layout {layout!r}",
-            hint=f"it reads: {known or 'none'}; amphion info {ref.name}",
-        )
     if layout in architecture.layouts_with_config and config is None:
         raise WeightsError(
             f"the layout {layout!r} of {ref.name} needs the publisher's config",
             hint="put its config.json or config.yaml beside the checkpoint, or give it: amphion convert --config FILE",
         )
-    ours, tensors = architecture.import_state_dict(state, layout=layout, config=config)
+    further = {key: publisher_files.read_file(Path(file)) for key, file in (files or {}).items()}
+    given = config if not further else {**(config or {}), **further}
+    ours, tensors = architecture.import_state_dict(state, layout=layout, config=given)
     return Weights(ref.name, ours.model_dump(mode="json"), dict(tensors), origin)
 
 
 def _from_card(card: cards.Card, *, download: bool) -> Weights:
-    from dataclasses import replace
+    """The card's files, verified; converted where the card states a publisher's layout."""
+    from amphion_core import fetching, publisher_files
 
-    from amphion_core import weights
-
-    path = weights.fetch(card, download=download)
+    files = fetching.fetch(card, download=download)
+    path, config = files.pop("weights"), files.pop("config", None)
+    base = card.name.partition("@")[0]
     if card.layout:
-        found = read_published(card.name.partition("@")[0], path, layout=card.layout, config=card.config or None)
-    else:
-        found = _from_folder(path if path.is_dir() else path.parent)
+        given = {**(publisher_files.read_config(config) if config else {}), **card.config} or None
+        return replace(read_published(base, path, layout=card.layout, config=given, files=files), origin=card.name)
+    found = _from_folder(path) if path.is_dir() else _from_files(config or path.with_name("config.yaml"), path)
+    if found.name != registry.find("models", base).name:
+        raise WeightsError(f"{card.name} holds weights of {found.name}", hint="report it to the card's author")
     return replace(found, origin=card.name)
 
 
 def _from_folder(folder: Path) -> Weights:
+    return replace(_from_files(folder / "config.yaml", folder / "model.safetensors"), origin=str(folder))
+
+
+def _from_files(config: Path, tensors: Path) -> Weights:
     from amphion_core import weights
 
-    name, config, state = weights.open_folder(folder)
-    return Weights(registry.find("models", name).name, config, state, str(folder))
+    name, fields = weights.read_about(config)
+    return Weights(registry.find("models", name).name, fields, weights.read_checkpoint(tensors), str(tensors))
 
 
 def _from_run(folder: Path) -> Weights:

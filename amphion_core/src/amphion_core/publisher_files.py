@@ -1,0 +1,91 @@
+"""Files that publishers put beside their checkpoints: configurations in JSON or YAML, tables, statistics."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amphion_core.errors import WeightsError
+
+CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
+
+
+class _Reader(yaml.SafeLoader):
+    """YAML 1.1, which PyYAML reads and publishers write for; with ``1e-5`` as a number and tuples as lists.
+
+    Our own files are YAML 1.2, see ``amphion_core.yaml``. No object is ever built from a tag.
+    """
+
+
+_EXPONENT = re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$")  # YAML 1.1 wants a dot and a sign: 1.0e-5
+_Reader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
+
+
+def _sequence(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+    return list(loader.construct_sequence(node, deep=True))
+
+
+_Reader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
+
+
+def find_config(checkpoint: Path) -> dict[str, Any] | None:
+    """The publisher's configuration beside a checkpoint, or None if there is none.
+
+    The first that exists: ``FILE.json``, ``FILE`` with the ending replaced by ``.json``, ``config.json``; then the same
+    with ``.yaml`` and ``.yml``. Raises WeightsError if it cannot be read.
+    """
+    for suffix in CONFIG_SUFFIXES:
+        names = (f"{checkpoint.name}{suffix}", checkpoint.with_suffix(suffix).name, f"config{suffix}")
+        for path in map(checkpoint.with_name, names):
+            if path.is_file() and path != checkpoint:
+                return read_config(path)
+    return None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A publisher's configuration file. Raises WeightsError: another kind of file, unreadable, or not a mapping."""
+    if path.suffix.lower() not in CONFIG_SUFFIXES:
+        raise WeightsError(
+            f"{path} is not a configuration file by its name", hint=f"known endings: {', '.join(CONFIG_SUFFIXES)}"
+        )
+    found = read_file(path)
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} holds a {type(found).__name__}, not named values", hint="give the model's own file")
+    return found
+
+
+def read_file(path: Path) -> Any:
+    """What a publisher's file holds: values for JSON and YAML, text for ``.txt``, otherwise tensors by their names.
+
+    A ``.npy`` file is one tensor. Raises WeightsError for a file that is missing, damaged or holds code.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".json":
+            return json.loads(path.read_text(encoding="utf-8"))
+        if suffix in CONFIG_SUFFIXES:
+            return yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)
+        if suffix == ".txt":
+            return path.read_text(encoding="utf-8")
+        if suffix in (".npy", ".npz"):
+            return _arrays(path)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        kind = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(suffix, "text" if suffix == ".txt" else "arrays")
+        text = " ".join(str(error).split())
+        raise WeightsError(f"{path} is not readable {kind}: {text}", hint="download or copy it again") from error
+    from amphion_core.weights import read_checkpoint
+
+    return read_checkpoint(path)
+
+
+def _arrays(path: Path) -> Any:
+    import numpy as np
+    import torch
+
+    found = np.load(path, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return torch.from_numpy(found)
+    with found:
+        return {name: torch.from_numpy(found[name]) for name in found.files}
