@@ -19,6 +19,7 @@ import soundfile
 import amphion_core as amphion
 from amphion_core import yaml
 from amphion_core.data.config import DataConfig
+from amphion_core.data.extraction import complete_features
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.loader import Corpus
 from amphion_core.data.manifest import Manifest
@@ -89,7 +90,7 @@ def f0(prepared: Path) -> None:
     for processes in (1, 2):
         cache = FeatureCache(Manifest(prepared), FeaturePart.of("f0_dio"), prepared / f"features-{processes}")
         start = time.perf_counter()
-        list(cache.complete(processes))
+        list(complete_features([cache], processes=processes))
         seconds[processes] = time.perf_counter() - start
     print(f"F0: {seconds[1]:.1f} s on one process, {seconds[2]:.1f} s on two: ratio {seconds[1] / seconds[2]:.2f}")
 

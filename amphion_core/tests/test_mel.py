@@ -9,7 +9,7 @@ import amphion_core as amphion
 from amphion_core.api import MelConfig
 from amphion_core.errors import AudioError
 from amphion_core.features.linear import linear_spectrogram
-from amphion_core.features.mel import mel_filterbank, mel_spectrogram
+from amphion_core.features.mel import hop_aligned_mel, mel_filterbank, mel_spectrogram
 
 PRESETS = MelConfig.presets()
 
@@ -156,6 +156,28 @@ def test_modes_of_the_caller_change_nothing():
     grown = wave.clone().requires_grad_()
     mel_spectrogram(grown, config).sum().backward()  # refused for filters made in inference mode
     assert mel_spectrogram(wave.bfloat16(), config).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_mel_that_vocoders_train_on_has_a_frame_for_each_whole_hop(name):
+    config = PRESETS[name]
+    samples = 8192
+    wave = torch.from_numpy(noise(config.sample_rate, seconds=1))[None, :samples]
+    made = hop_aligned_mel(wave, config)
+    assert made.shape == (1, config.n_mels, samples // config.hop_length)
+    assert torch.equal(made, mel_spectrogram(wave, config)[..., : made.shape[2]])
+    both = hop_aligned_mel(wave.expand(2, -1), config, torch.tensor([samples, 5000]))
+    count = 5000 // config.hop_length
+    assert both[1, :, count - 1].any() and not both[1, :, count:].any()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_first_frame_of_a_mel_is_centred_where_the_convention_says(name):
+    config = PRESETS[name].replace(log="ln", floor=1e-12, epsilon=0.0)
+    wave = torch.zeros(1, 20 * config.hop_length + config.n_fft)
+    frame = 8
+    wave[0, round((config.first_centre + frame * config.hop_length / config.sample_rate) * config.sample_rate)] = 1.0
+    assert int(mel_spectrogram(wave, config)[0].mean(0).argmax()) == frame
 
 
 @pytest.mark.parametrize("name", PRESETS)

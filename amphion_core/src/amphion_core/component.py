@@ -75,8 +75,23 @@ class FeatureExtractor(Component):
         return ""
 
     def to(self, device: "torch.device | str") -> Self:
-        """Move what the extractor holds to ``device``. Those without weights follow the wave and need nothing."""
+        """Move what the extractor holds to ``device``. Those without weights follow the wave and need nothing.
+
+        Cached features are computed on a GPU only by extractors that override this method.
+        """
         return self
+
+    @property
+    def first_centre(self) -> float:
+        """Seconds from the start of the wave to the centre of the first frame: half a frame unless overridden."""
+        return (self.frame_shift or 0.0) / 2
+
+    def frames(self, samples: int) -> int | None:
+        """N, the number of frames of a wave of ``samples`` (T) samples. None: not known in advance.
+
+        The feature cache puts items of different lengths into one batch only where this number is known.
+        """
+        return None
 
     @abstractmethod
     def extract(self, wave: "Tensor", lengths: "Tensor | None" = None) -> "Tensor":

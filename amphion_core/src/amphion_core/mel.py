@@ -106,6 +106,11 @@ class MelConfig(BaseConfig):
         return around // 2, around - around // 2
 
     @property
+    def first_centre(self) -> float:
+        """Seconds from the start of the audio to the centre of the first frame; the next follow by a hop each."""
+        return (self.n_fft / 2 - self.pad[0]) / self.sample_rate
+
+    @property
     def shortest(self) -> int:
         """Fewest samples that can be mirrored at both ends and make a frame."""
         return max(

@@ -15,20 +15,26 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One item as read: ``wave`` (T,) float32 at the run's rate, its cached ``features`` (dim, N), its own ``seed``."""
+    """One item as read from disk, before it becomes part of a batch.
+
+    ``wave`` (T,) is float32 at the run's rate. ``features`` holds each cached feature by its name: (dim, N), or (dim,)
+    for one vector per utterance. Every feature keeps its own frame rate; ``offsets`` holds, for each feature with
+    frames, the seconds from the start of ``wave`` to the centre of the first frame. ``seed`` belongs to this item.
+    """
 
     utterance: Utterance
     wave: Array
     features: dict[str, Array] = field(default_factory=dict)
     seed: tuple[int, ...] = (0,)
+    offsets: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Batch:
-    """One micro-batch: ``ids`` of its items, tensors by name (``batch["wave"]``), and what it counts.
+    """One micro-batch: ``ids`` of its items, tensors by name (``batch["wave"]``), and its counts.
 
-    ``counts`` are this micro-batch's items, samples, frames, ...; ``totals`` the same of the whole step, over all its
-    micro-batches and processes: what losses and logs are divided by. The engine fills them in.
+    ``counts`` are the items, samples, frames, ... of this micro-batch. ``totals`` are the same counts of the whole
+    step, over all its micro-batches and processes; losses and logs are divided by them. The engine fills them in.
     """
 
     ids: tuple[str, ...]
@@ -46,9 +52,17 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device) -> Self:
-        """The same with its tensors on ``device``."""
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
-        return type(self)(self.ids, moved, self.counts, self.totals)
+        """A copy of the batch with its tensors on ``device``. From pinned memory the copy does not block."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """A copy of the batch in page-locked memory, which a GPU copies from while the CPU goes on."""
+        return self._mapped(torch.Tensor.pin_memory)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(
+            self.ids, {name: change(tensor) for name, tensor in self.tensors.items()}, self.counts, self.totals
+        )
 
 
 Collate = Callable[[Sequence[Example]], Batch]
@@ -56,7 +70,7 @@ Collate = Callable[[Sequence[Example]], Batch]
 
 
 def pad(rows: Sequence[Array], fill: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Arrays (..., T_b) as one tensor (B, ..., T) filled up with ``fill``, and their lengths (B).
+    """Arrays (..., T_b) as one tensor (B, ..., T), filled up with ``fill`` at the end, and their lengths (B).
 
     >>> pad([np.ones(2, np.float32), np.ones(1, np.float32)])[0].tolist()
     [[1.0, 1.0], [1.0, 0.0]]
@@ -64,24 +78,47 @@ def pad(rows: Sequence[Array], fill: float = 0.0) -> tuple[Tensor, Tensor]:
     lengths = [row.shape[-1] for row in rows]
     if len(set(lengths)) == 1:
         return torch.from_numpy(np.stack(rows)), torch.tensor(lengths)
-    whole = np.full((len(rows), *rows[0].shape[:-1], max(lengths)), fill, rows[0].dtype)
-    for place, row in enumerate(rows):
-        whole[place, ..., : row.shape[-1]] = row
-    return torch.from_numpy(whole), torch.tensor(lengths)
+    padded = np.full((len(rows), *rows[0].shape[:-1], max(lengths)), fill, rows[0].dtype)
+    for index, row in enumerate(rows):
+        padded[index, ..., : row.shape[-1]] = row
+    return torch.from_numpy(padded), torch.tensor(lengths)
 
 
 def collate_audio(examples: Sequence[Example]) -> Batch:
-    """``wave`` (B, T) and ``lengths`` (B) in samples, and every cached feature as (B, dim, N).
+    """``wave`` (B, T) and ``lengths`` (B) in samples, and all cached features as `collate_features` gives them.
 
     Counts items, samples, and the frames of each feature under its name.
     """
     wave, lengths = pad([example.wave for example in examples])
-    tensors: dict[str, Tensor] = {"wave": wave, "lengths": lengths}
-    counts = {"items": len(examples), "samples": int(lengths.sum())}
-    for name in examples[0].features:
-        tensors[name], frames = pad([example.features[name] for example in examples])
+    features, counts = collate_features(examples)
+    counts = {"items": len(examples), "samples": int(lengths.sum()), **counts}
+    return Batch(
+        tuple(example.utterance.id for example in examples), {"wave": wave, "lengths": lengths, **features}, counts
+    )
+
+
+def collate_features(examples: Sequence[Example]) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The cached features of the examples as tensors, and the number of frames of each; for use in any collator.
+
+    A feature called NAME with one vector per utterance gives ``NAME`` (B, dim). A feature with frames always gives
+
+    * ``NAME`` (B, dim, N), padded with 0 to the longest item,
+    * ``NAME_lengths`` (B), the frames of each item,
+    * ``NAME_offset`` (B), float64: seconds from the start of the wave to the centre of the item's first frame.
+    """
+    tensors: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    for name, first in examples[0].features.items():
+        rows = [example.features[name] for example in examples]
+        if first.ndim == 1:
+            tensors[name] = torch.from_numpy(np.stack(rows))
+            continue
+        tensors[name], frames = pad(rows)
+        tensors[f"{name}_lengths"] = frames
+        offsets = [example.offsets.get(name, 0.0) for example in examples]
+        tensors[f"{name}_offset"] = torch.tensor(offsets, dtype=torch.float64)
         counts[name] = int(frames.sum())
-    return Batch(tuple(example.utterance.id for example in examples), tensors, counts)
+    return tensors, counts
 
 
 def add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -1,19 +1,22 @@
 """The loader: micro-batches of this process, in the order of the plan, from any number of worker processes.
 
-Nothing here has a state of its own. A micro-batch is a pure function of (seed, step, micro-batch), so training goes on
-from any step, with other workers than before, as if it had never stopped.
+Nothing here keeps a state. A micro-batch is a pure function of (seed, step, micro-batch). So training can continue from
+any step, also with another number of workers, and receives the same batches as if it had never stopped.
 """
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from amphion_core.component import Utterance
 from amphion_core.data.batch import Batch, Collate, Example
 from amphion_core.data.batch_plan import plan_epoch
 from amphion_core.data.config import DataConfig
@@ -23,10 +26,12 @@ from amphion_core.data.reading import Reader
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.parts import FeaturePart
 
+RESERVED = frozenset({"wave", "lengths", "items", "samples"})  # names of a batch's own tensors and counts
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where training stands: the next step, and the step of the epoch's plan that it takes."""
+    """Where training is: the next step, the epoch, and which step of the epoch's plan it takes (``place``)."""
 
     step: int = 1
     epoch: int = 0
@@ -35,7 +40,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """One micro-batch of the plan: which items, and where it stands."""
+    """One micro-batch of the plan: its step, its number within the step, and its items."""
 
     position: Position
     number: int
@@ -45,28 +50,26 @@ class MicroBatch:
 class Corpus:
     """The items of one split of all sources, and how one of them becomes an Example.
 
-    ``rate`` in Hz is the model's; ``features`` are those read from the cache, with ``hop`` samples between frames.
-    Raises DataError: audio of another rate, audio that moved, nothing left to learn from.
+    ``rate`` in Hz is the model's. ``features`` are read from the cache, each at its own frame rate; where there are
+    any, crops begin at a multiple of ``hop`` samples.
+    Raises DataError: audio of another rate, audio that moved, no item that can be used.
     """
 
     def __init__(
         self, config: DataConfig, split: str, *, rate: int, seed: int, hop: int = 1,
-        features: dict[str, FeaturePart] | None = None, training: bool = True,
+        features: Mapping[str, FeaturePart] | None = None, training: bool = True,
     ) -> None:  # fmt: skip
         self.config, self.rate, self.seed, self.hop, self.training = config, rate, seed, hop, training
         if not config.root:
             raise DataError("data.root is not set", hint="amphion train RECIPE data.root=FOLDER (from amphion prepare)")
         self.manifests = [Manifest(source.root, split) for source in config.root]
         self.crop = config.crop if training else None
-        if self.crop and features and self.crop % hop:
-            raise DataError(f"data.crop {self.crop} is no multiple of the {hop} samples between frames")
-        if config.augment and features:
-            raise DataError("data.augment changes audio, but features come from a cache", hint="set data.augment=[]")
         self.rows = [self._kept(manifest) for manifest in self.manifests]
         self.left_out = sum(map(len, self.manifests)) - len(self)
         if not len(self):
             what = f"{self.left_out} items of {split!r} are all left out by data.crop, data.shortest or data.longest"
             raise DataError(what, hint="choose a smaller data.crop")
+        _check_features(features or {}, config, training=training)
         self.caches = {
             name: [FeatureCache(manifest, part, config.cache) for manifest in self.manifests]
             for name, part in (features or {}).items()
@@ -80,44 +83,63 @@ class Corpus:
 
     @property
     def identity(self) -> str:
-        """The digest of what decides which items there are, and their order."""
+        """The digest of everything that decides which items there are, and their order."""
         c = self.config
         stated = [[manifest.digest, source.weight] for manifest, source in zip(self.manifests, c.root, strict=True)]
         text = json.dumps([stated, c.crop, c.budget, c.jitter, c.shortest, c.longest, c.resample, self.rate])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def durations(self) -> list[np.ndarray[Any, Any]]:
-        """Seconds of the items that are kept, an array a source."""
+        """Seconds of the items that are kept, one array for each source."""
         return [manifest.durations[rows] for manifest, rows in zip(self.manifests, self.rows, strict=True)]
 
     def example(self, item: int, seed: tuple[int, ...]) -> Example:
         """Item number ``item``, cropped and augmented as ``seed`` says. Raises DataError when it cannot be read."""
         source = int(np.searchsorted(self._starts, item, side="right")) - 1
-        place = int(self.rows[source][item - self._starts[source]])
-        utterance = self.manifests[source][place].utterance
+        index = int(self.rows[source][item - self._starts[source]])
+        utterance = self.manifests[source][index].utterance
         random = np.random.default_rng(seed)
+        start = None
         if self.crop is None:
-            wave = self._reader.read(utterance, self.rate)
-            frames = {name: caches[source].read(place) for name, caches in self.caches.items()}
-        elif self.caches:
-            count = self.crop // self.hop
-            first = int(random.integers(int(utterance.duration * self.rate) // self.hop - count + 1))
-            wave = self._reader.read(utterance, self.rate, first * self.hop, self.crop)
-            frames = {name: caches[source].read(place, first, count) for name, caches in self.caches.items()}
+            wave = self._augmented(self._reader.read(utterance, self.rate), random)
         else:
-            wave, frames = self._cropped(utterance, random), {}
-        if self.crop is None:
-            wave = self._augmented(wave, random)
-        return Example(utterance, wave, frames, seed)
+            start, wave = self._cropped(utterance, random)
+        features: dict[str, np.ndarray[Any, Any]] = {}
+        offsets: dict[str, float] = {}
+        for name, caches in self.caches.items():
+            features[name], offset = self._feature(caches[source], index, start)
+            if offset is not None:
+                offsets[name] = offset
+        return Example(utterance, wave, features, seed, offsets)
 
-    def _cropped(self, utterance: Any, random: np.random.Generator) -> Any:
-        """A span of exactly ``crop`` samples; twice as much is read where an augmentation changes the length."""
+    def _feature(self, cache: FeatureCache, index: int, start: int | None) -> tuple[Any, float | None]:
+        """A feature of an item, and the seconds from the start of the wave to the centre of its first frame.
+
+        For a crop from sample ``start`` these are the frames that cover the crop. Their number depends on the length of
+        the crop only. A feature with one vector per utterance has no offset.
+        """
+        info = cache.info
+        if info.frame_shift is None:
+            return cache.read(index), None
+        if start is None or self.crop is None:
+            return cache.read(index), info.first_centre
+        shift = info.shift_samples(self.rate)
+        first = start // shift
+        frames = cache.read_frames(index, first, covering_frames(self.crop, shift, self.hop))
+        return frames, float(first * shift - start) / self.rate + info.first_centre
+
+    def _cropped(self, utterance: Utterance, random: np.random.Generator) -> tuple[int, Any]:
+        """The first sample of a random crop, and its samples (crop,).
+
+        Twice as much is read where an augmentation changes the length.
+        """
         assert self.crop
         whole = int(utterance.duration * self.rate)
         length = self.crop if all(one.keeps_length for one in self._augment) else min(2 * self.crop, whole)
-        start = int(random.integers(whole - length + 1))
+        grid = self.hop if self.caches else 1
+        start = grid * int(random.integers((whole - length) // grid + 1))
         wave = self._augmented(self._reader.read(utterance, self.rate, start, length), random)[: self.crop]
-        return np.pad(wave, (0, self.crop - len(wave))) if len(wave) < self.crop else wave
+        return start, np.pad(wave, (0, self.crop - len(wave))) if len(wave) < self.crop else wave
 
     def _augmented(self, wave: Any, random: np.random.Generator) -> Any:
         for augmentation in self._augment:
@@ -125,7 +147,7 @@ class Corpus:
         return wave
 
     def _kept(self, manifest: Manifest) -> np.ndarray[Any, Any]:
-        """The rows that are long and short enough. Raises DataError for audio of another rate."""
+        """The rows whose duration is within the limits. Raises DataError for audio of another rate."""
         manifest.require_audio()
         rates = manifest.index["rate"]
         if not self.config.resample and (other := rates[rates != self.rate]).size:
@@ -142,30 +164,56 @@ class Corpus:
         return np.flatnonzero(keep)
 
 
+def covering_frames(crop: int, shift: Fraction, hop: int) -> int:
+    """The number of frames, ``shift`` samples apart, that cover ``crop`` samples from any multiple of ``hop``.
+
+    Frame n covers the samples from n * shift to (n + 1) * shift. Where ``crop`` and ``hop`` are multiples of the shift,
+    crop / shift frames are enough; else that number rounded up, or one more.
+
+    >>> covering_frames(8192, Fraction(256), 256), covering_frames(8192, Fraction(320), 256)
+    (32, 27)
+    """
+    grid = Fraction(math.gcd(hop * shift.denominator, shift.numerator), shift.denominator)
+    return math.ceil((shift - grid + crop) / shift)  # a crop begins shift - grid samples into a frame at most
+
+
+def _check_features(features: Mapping[str, FeaturePart], config: DataConfig, *, training: bool) -> None:
+    """Raises DataError for names that the batch uses itself, and for features of audio that is changed later."""
+    for name in features:
+        if name in RESERVED or any(name == f"{other}{end}" for other in features for end in ("_lengths", "_offset")):
+            raise DataError(f"a feature cannot be called {name!r}: the batch uses this name", hint="rename it")
+    if training and config.augment and features:
+        raise DataError(
+            f"data.augment changes the audio, but the cached features ({', '.join(features)}) are those of the audio"
+            " as it is on disk",
+            hint="set data.augment=[], or compute the features in the trainer from batch['wave']",
+        )
+
+
 class _Batches:
-    """What the workers run: a micro-batch of the plan as a Batch, or the error that it met."""
+    """What the workers run: a micro-batch of the plan becomes a Batch, or the error that was raised."""
 
     def __init__(self, corpus: Corpus, collate: Collate, seed: int) -> None:
         self.corpus, self.collate, self.seed = corpus, collate, seed
 
     def __getitem__(self, micro: MicroBatch) -> tuple[MicroBatch, Batch | AmphionError]:
         try:
-            seeds = ((self.seed, micro.position.step, micro.number, place) for place in range(len(micro.items)))
-            examples = [self.corpus.example(item, seed) for item, seed in zip(micro.items, seeds, strict=False)]
+            stem = self.seed, micro.position.step, micro.number
+            examples = [self.corpus.example(item, (*stem, index)) for index, item in enumerate(micro.items)]
             return micro, self.collate(examples)
         except AmphionError as error:
             return micro, error
 
 
-def _leave_with(parent: int, worker: int) -> None:
-    """End a worker whose parent was killed while it started: torch's own watch would take it for well kept."""
+def _exit_without_parent(parent: int, worker: int) -> None:
+    """Exit if the parent process died while this worker started; torch's watchdog would not notice it."""
     if os.getppid() != parent:
         os._exit(1)
 
 
 def steps_from(corpus: Corpus, position: Position, *, micro_batches: int) -> Iterator[tuple[Position, list[Any]]]:
-    """Every step from ``position`` on without end: where it stands, and the items of each of its micro-batches."""
-    step, epoch, place = position.step, position.epoch, position.place
+    """Every step from ``position`` on, without end: its position, and the items of each of its micro-batches."""
+    step, epoch, first = position.step, position.epoch, position.place
     config, durations = corpus.config, corpus.durations()
     weights = [source.weight for source in config.root]
     while True:
@@ -174,48 +222,53 @@ def steps_from(corpus: Corpus, position: Position, *, micro_batches: int) -> Ite
             weights=None if weights[0] is None else [weight or 0.0 for weight in weights],
             crop=corpus.crop / corpus.rate if corpus.crop else None, jitter=config.jitter,
         )  # fmt: skip
-        for at in range(place, len(plan)):
-            yield Position(step, epoch, at), plan.steps[at]
+        for index in range(first, len(plan)):
+            yield Position(step, epoch, index), plan.steps[index]
             step += 1
-        epoch, place = epoch + 1, 0
+        epoch, first = epoch + 1, 0
 
 
 def training_batches(
     corpus: Corpus, collate: Collate, position: Position, *, micro_batches: int, workers: int,
-    rank: int = 0, world: int = 1,
+    rank: int = 0, world: int = 1, pin: bool = False,
 ) -> Iterator[tuple[MicroBatch, Batch]]:  # fmt: skip
-    """This process's micro-batches from ``position`` on, without end, in order. Raises what reading an item raises."""
+    """This process's micro-batches from ``position`` on, without end, in order. Raises what reading an item raises.
+
+    With ``pin`` the tensors lie in page-locked memory, which a GPU reads without waiting; it needs a GPU.
+    """
 
     def plan() -> Iterator[MicroBatch]:
-        for at, step in steps_from(corpus, position, micro_batches=micro_batches):
+        for where, step in steps_from(corpus, position, micro_batches=micro_batches):
             for number in range(rank, micro_batches, world):
-                yield MicroBatch(at, number, tuple(int(item) for item in step[number]))
+                yield MicroBatch(where, number, tuple(int(item) for item in step[number]))
 
-    yield from _read(_Batches(corpus, collate, corpus.seed), plan(), workers)
+    yield from _read(_Batches(corpus, collate, corpus.seed), plan(), workers, pin=pin)
 
 
 def validation_batches(
     corpus: Corpus, collate: Collate, *, limit: int | None, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[MicroBatch, Batch]]:
-    """This process's share of the validation items, one a batch, the same at every validation."""
+    """This process's share of the validation items, in batches of one item, the same at every validation."""
     count = min(len(corpus), limit or len(corpus))
-    items = [round(place) for place in np.linspace(0, len(corpus) - 1, count)]
+    items = [round(index) for index in np.linspace(0, len(corpus) - 1, count)]
     mine = (MicroBatch(Position(0), number, (items[number],)) for number in range(rank, count, world))
     yield from _read(_Batches(corpus, collate, corpus.seed), mine, 0)
 
 
-def _read(batches: _Batches, plan: Iterable[MicroBatch], workers: int) -> Iterator[tuple[MicroBatch, Batch]]:
+def _read(
+    batches: _Batches, plan: Iterable[MicroBatch], workers: int, *, pin: bool = False
+) -> Iterator[tuple[MicroBatch, Batch]]:
     from torch.utils.data import DataLoader
 
     found: Iterable[Any]
     if workers:
         found = DataLoader(
             batches, sampler=plan, batch_size=None, num_workers=workers, multiprocessing_context="spawn",  # type: ignore[arg-type]
-            prefetch_factor=4, worker_init_fn=partial(_leave_with, os.getpid()),
+            prefetch_factor=4, pin_memory=pin, worker_init_fn=partial(_exit_without_parent, os.getpid()),
         )  # fmt: skip
     else:
         found = (batches[micro] for micro in plan)
     for micro, batch in found:
         if isinstance(batch, AmphionError):
             raise batch
-        yield micro, batch
+        yield micro, batch.pin_memory() if pin and not workers else batch

@@ -1,7 +1,8 @@
-"""Work spread over a Ray cluster: what `spread` does, where one computer is not enough. Extra: amphion-core[ray].
+"""Work spread over a Ray cluster, where one computer is not enough. It gives the results of `spread`.
 
-Tasks must name files by paths that every computer of the cluster can read, and their distributions must be installed on
-each. The cluster is the one of ``RAY_ADDRESS``; without it, one is started on this computer.
+Needs the extra amphion-core[ray]. Tasks must name files by paths that every computer of the cluster can read, and the
+distributions that a task uses must be installed on each computer. The environment variable ``RAY_ADDRESS`` names the
+cluster; without it, a cluster is started on this computer.
 """
 
 import importlib
@@ -12,34 +13,38 @@ from typing import Any
 from amphion_core.data.spread import Result, Task, WorkerDied
 from amphion_core.errors import DataError, MissingPackage
 
-RETRIES = 3  # of a task whose worker died
-STALL = 600.0  # seconds without any result, after which the cluster is given up
+RETRIES = 3  # how often a task is tried again after its worker died
+STALL = 600.0  # seconds without any result after which the work ends with an error
 HINT = 'pip install "amphion-core[ray]"'
 
 
 def spread_on_ray(
-    work: Callable[[Task], Result], tasks: Iterable[Task], *, cpus: float = 1.0, stall: float = STALL
+    work: Callable[[Task], Result], tasks: Iterable[Task], *, cpus: float = 1.0, gpu: bool = False, stall: float = STALL
 ) -> Iterator[Result]:
-    """``work`` of every task, in order; ``work`` and tasks must pickle. At most twice as many wait as can run.
+    """The results of ``work`` for every task, in the order of the tasks; ``work`` and tasks must pickle.
 
-    A task whose worker dies is tried again; after 3 tries WorkerDied is raised. Raises what ``work`` raises, DataError
-    for a cluster without free CPUs and for one that gives no result in ``stall`` seconds, MissingPackage without ray.
+    At most twice as many tasks are submitted as can run at once. With ``gpu`` each task gets one GPU, if the cluster
+    has any. A task whose worker dies is tried again three times; then WorkerDied is raised. Raises what ``work``
+    raises, DataError for a cluster without CPUs and for one that gives no result in ``stall`` seconds, and
+    MissingPackage without ray.
     """
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise MissingPackage("work on a cluster needs ray", hint=HINT) from error
-    ours = not ray.is_initialized()
-    if ours:
+    started_here = not ray.is_initialized()
+    if started_here:
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
     try:
-        slots = int(ray.cluster_resources().get("CPU", 0) / cpus)
+        resources = ray.cluster_resources()
+        slots = int(resources.get("CPU", 0) / cpus)
         if not slots:
             raise DataError(f"the Ray cluster has no worker with {cpus:g} CPU", hint="ray status shows what it has")
-        remote: Any = ray.remote(num_cpus=cpus, max_retries=RETRIES)(work)
+        gpus = int(gpu and resources.get("GPU", 0) >= 1)
+        remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(work)
         yield from _ordered(ray, remote, iter(tasks), 2 * slots, stall)
     finally:
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
@@ -71,8 +76,8 @@ def _result(ray: Any, first: Any, others: list[Any], stall: float) -> Any:
         return ray.get(first)
     except ray.exceptions.WorkerCrashedError as error:
         raise WorkerDied(
-            f"a Ray worker died {RETRIES + 1} times on the same work, perhaps for want of memory",
-            hint="run the same command again: it goes on where it stopped",
+            f"a Ray worker died {RETRIES + 1} times on the same work, perhaps because the memory was full",
+            hint="run the same command again: it continues where it stopped",
         ) from error
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error

@@ -1,4 +1,4 @@
-"""Work spread over processes: the same results, in order, with one process or with many."""
+"""Work spread over processes: the results and their order do not depend on the number of processes."""
 
 import multiprocessing
 import os
@@ -12,7 +12,7 @@ from amphion_core.errors import DataError
 
 
 class WorkerDied(DataError):
-    """A worker process was killed, by a signal or for want of memory."""
+    """A worker process was killed, by a signal or because the memory was full."""
 
 
 THREADS = "OMP_NUM_THREADS"
@@ -21,15 +21,16 @@ Result = TypeVar("Result")
 
 
 def default_processes() -> int:
-    """As many as the cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
-    """``work`` of every task, in order, as the results come; ``work`` and tasks must pickle.
+    """The results of ``work`` for every task, in the order of the tasks; ``work`` and tasks must pickle.
 
-    With one process it runs here. Others are started afresh (not forked: a fork after torch has threads can hang), each
-    with OMP_NUM_THREADS=1. Raises what ``work`` raises, and WorkerDied when a process was killed.
+    One process means this process. More are started as new processes, each with OMP_NUM_THREADS=1; they are not forked,
+    because a fork can hang once torch has started threads. Raises what ``work`` raises, and WorkerDied when a process
+    was killed.
     """
     if processes <= 1:
         yield from map(work, tasks)
@@ -43,8 +44,8 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
                 yield future.result()
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process was killed, perhaps for want of memory",
-                hint="run the same command again: it goes on where it stopped; --processes 1 needs least memory",
+                "a worker process was killed, perhaps because the memory was full",
+                hint="run the same command again: it continues where it stopped; --processes 1 needs the least memory",
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -52,7 +53,7 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """For the processes that start inside: what a library reads when it is imported, which can be before any work."""
+    """Processes started inside the block use one thread: libraries read the variable when they are imported."""
     before = os.environ.get(THREADS)
     os.environ[THREADS] = "1"
     try:

@@ -6,13 +6,13 @@ Ren et al.: "FastSpeech 2", arXiv:2006.04558, section 2.3: the L2 norm of the am
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.component import FeatureExtractor
 from amphion_core.config import BaseConfig
+from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import framewise
 from amphion_core.mel import Mel, MelConfig
 
 
-class Energy(FeatureExtractor):
+class Energy(MelFrameExtractor):
     """L2 norm of magnitude spectra: (B, T) -> (B, 1, N), float32, differentiable. Silence is 0."""
 
     class Config(BaseConfig):
@@ -27,9 +27,6 @@ class Energy(FeatureExtractor):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        mel = config.mel
-        self.sample_rate = mel.sample_rate
-        self.frame_shift = mel.hop_length / mel.sample_rate
         self.dim = 1
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:

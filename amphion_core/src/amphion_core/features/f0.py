@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from amphion_core.component import FeatureExtractor
 from amphion_core.config import BaseConfig
 from amphion_core.errors import AudioError, MissingPackage
+from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import check_wave
 from amphion_core.mel import Mel, MelConfig
 
@@ -26,7 +26,7 @@ SHORTEST = 0.1  # seconds; shorter audio is continued by silence, because tracke
 STEP = 0.005  # seconds between a tracker's own frames, where it can be chosen: WORLD's
 
 
-class F0Extractor(FeatureExtractor):
+class F0Extractor(MelFrameExtractor):
     """Base of the trackers: (B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Not differentiable."""
 
     class Config(BaseConfig):
@@ -51,9 +51,6 @@ class F0Extractor(FeatureExtractor):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        mel = config.mel
-        self.sample_rate = mel.sample_rate
-        self.frame_shift = mel.hop_length / mel.sample_rate
         self.dim = 1
 
     @abstractmethod
@@ -87,7 +84,7 @@ def frame_times(mel: MelConfig, count: int) -> Array:
     >>> frame_times(MelConfig.preset("hifigan_22k_80"), 2) * 22050
     array([128., 384.])
     """
-    return (np.arange(count) * mel.hop_length + mel.n_fft / 2 - mel.pad[0]) / mel.sample_rate
+    return np.arange(count) * mel.hop_length / mel.sample_rate + mel.first_centre
 
 
 def align_f0(times: Array, f0: Array, at: Array) -> Array:

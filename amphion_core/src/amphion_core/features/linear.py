@@ -3,13 +3,13 @@
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.component import FeatureExtractor
 from amphion_core.config import BaseConfig
+from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import framewise
 from amphion_core.mel import Mel, MelConfig
 
 
-class LinearSpectrogram(FeatureExtractor):
+class LinearSpectrogram(MelFrameExtractor):
     """Magnitude spectrogram without logarithm: (B, T) -> (B, n_fft / 2 + 1, N), float32, differentiable."""
 
     class Config(BaseConfig):
@@ -24,10 +24,7 @@ class LinearSpectrogram(FeatureExtractor):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        mel = config.mel
-        self.sample_rate = mel.sample_rate
-        self.frame_shift = mel.hop_length / mel.sample_rate
-        self.dim = mel.n_fft // 2 + 1
+        self.dim = config.mel.n_fft // 2 + 1
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """As `linear_spectrogram`."""

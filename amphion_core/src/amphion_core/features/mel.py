@@ -12,15 +12,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.component import FeatureExtractor
 from amphion_core.config import BaseConfig
+from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import framewise
 from amphion_core.mel import Mel, MelConfig
 
 _GROUPS = 2  # the lower half of the bands needs few of the bins: two products cost half of one
 
 
-class MelSpectrogram(FeatureExtractor):
+class MelSpectrogram(MelFrameExtractor):
     """Log-mel spectrogram: (B, T) -> (B, F, N), float32, differentiable."""
 
     class Config(BaseConfig):
@@ -34,10 +34,7 @@ class MelSpectrogram(FeatureExtractor):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        mel = config.mel
-        self.sample_rate = mel.sample_rate
-        self.frame_shift = mel.hop_length / mel.sample_rate
-        self.dim = mel.n_mels
+        self.dim = config.mel.n_mels
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """As `mel_spectrogram`."""
@@ -61,6 +58,24 @@ def mel_spectrogram(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None)
 
     bins = max(group.first + len(group.weights) for group in groups)  # those above fmax are not needed
     return framewise(wave, mel, lengths, finish, bins=bins, dim=mel.n_mels)
+
+
+def hop_aligned_mel(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None) -> Tensor:
+    """Audio (B, T) -> log-mel (B, F, N) with exactly N = T // hop_length frames, one for each whole hop of audio.
+
+    This is what a vocoder is trained on: it makes N * hop_length samples, which never are more than the recording has.
+    A convention with ``padding: center`` has one frame more, centred at the end of the audio; it is left out here.
+    With ``lengths`` (B), an item has lengths // hop_length frames, and later frames are 0. Errors as `mel_spectrogram`.
+
+    >>> hop_aligned_mel(torch.zeros(1, 8192), MelConfig.preset("tacotron2_22k_80")).shape
+    torch.Size([1, 80, 32])
+    """
+    count = wave.shape[-1] // mel.hop_length
+    frames = mel_spectrogram(wave, mel, lengths)[..., :count]
+    if lengths is None or mel.padding == "same":
+        return frames
+    own = lengths.to(wave.device)[:, None, None] // mel.hop_length
+    return frames * (torch.arange(count, device=wave.device) < own)
 
 
 def mel_filterbank(mel: MelConfig) -> Tensor:

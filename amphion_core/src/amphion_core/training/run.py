@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from amphion_core import registry, weights
+from amphion_core.data.extraction import complete_features
+from amphion_core.data.feature_cache import release_extractors
 from amphion_core.data.loader import Corpus
-from amphion_core.data.spread import default_processes
 from amphion_core.errors import AmphionError, RecipeError
 from amphion_core.recipe import Recipe
 from amphion_core.training import checkpoint
@@ -51,8 +52,9 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     ]  # fmt: skip
     report = Report(run, processes)
     if processes.first:
-        _complete_features(corpora, report)
+        _complete_features(corpora, report, processes.device)
         run.state(recipe.resolved(), environment(processes.device, processes.world))
+    release_extractors()  # every process built them to learn the frame rates
     processes.barrier()
     engine = Engine(recipe, trainer, corpora[0], corpora[1] if len(corpora) > 1 else None, run, processes)
     try:
@@ -72,17 +74,16 @@ def build_trainer(recipe: Recipe) -> ModelTrainer:
     return trainer
 
 
-def _complete_features(corpora: list[Corpus], report: Report) -> None:
+def _complete_features(corpora: list[Corpus], report: Report, device: torch.device) -> None:
     """Compute the cached features that are missing, with progress."""
-    from rich.progress import track
+    from rich.progress import Progress
 
-    for corpus in corpora:
-        for name, caches in corpus.caches.items():
-            for cache in caches:
-                if missing := cache.missing():
-                    told = f"{name} of {cache.manifest.path.name}"
-                    for _ in track(cache.complete(default_processes()), told, len(missing), console=report.console):
-                        pass
+    caches = [cache for corpus in corpora for group in corpus.caches.values() for cache in group]
+    if any(cache.missing() for cache in caches):
+        with Progress(console=report.console) as bars:
+            bar = bars.add_task("features", total=None)
+            for progress in complete_features(caches, device=device.type):
+                bars.update(bar, completed=progress.done, total=progress.total, description=progress.name or "features")
 
 
 def _export(engine: Engine) -> Path:
