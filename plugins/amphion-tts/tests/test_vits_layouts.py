@@ -13,6 +13,7 @@ from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.loading import convert
 from amphion_core.weight_names import G, V, to_folded, to_parametrized
 from amphion_tts.models.vits import VITS
+from amphion_vocoders import HiFiGANGenerator
 
 SYMBOLS = {"_": [0], "^": [1], "$": [2], "a": [3], "b": [4]}
 PIPER = {"audio": {"sample_rate": 22050, "quality": "medium"}, "espeak": {"voice": "en-us"}, "phoneme_id_map": SYMBOLS}
@@ -234,3 +235,12 @@ def test_a_config_that_contradicts_itself_is_one_clear_error():
 def test_an_empty_config_says_what_it_lacks(layout):
     with pytest.raises(WeightsError, match=r"does not state upsample_rates|has no phoneme_id_map"):
         convert("tts/vits", published().state_dict(), layout=layout, config={})
+
+
+def test_the_decoders_fields_are_those_of_the_generator_and_stay_flat():
+    fields = HiFiGANGenerator.Config.model_fields
+    assert issubclass(VITS.Config, HiFiGANGenerator.Config)
+    assert not set(VITS.Config.__annotations__) & (fields.keys() - {"mel"})  # stated once
+    assert fields.keys() <= published().config.model_dump().keys()
+    with pytest.raises(ValueError, match="every block needs at least one dilation"):
+        VITS.Config(vocabulary=3, resblock_kernels=(), resblock_dilations=())

@@ -10,6 +10,7 @@ from amphion_core.api import Vocoder
 from amphion_core.errors import AudioError, RecipeError, UnknownComponent, WeightsError
 from amphion_core.loading import convert
 from amphion_core.precision import bf16_is_fast
+from amphion_vocoders import HiFiGANGenerator
 
 TINY = amphion.get("models", "vocoder/hifigan").example_config().model_dump()
 
@@ -204,6 +205,18 @@ def test_bfloat16_without_the_hardware_warns_and_stays_float32(monkeypatch):
     with pytest.warns(RuntimeWarning, match="stays float32"):
         net = amphion.build("vocoder/hifigan", **TINY).for_inference("bf16")
     assert net.precision == "float32" and net.generator.packed.dtype == torch.float32
+
+
+def test_the_slopes_are_stated_once(monkeypatch):
+    mel = torch.randn(1, 4, 12, generator=torch.Generator().manual_seed(2))
+    for name in ("slope", "last_slope"):
+        before = lively(amphion.build("vocoder/hifigan", **TINY)).for_inference().vocode(mel)
+        monkeypatch.setattr(HiFiGANGenerator, name, 0.5)
+        net = lively(amphion.build("vocoder/hifigan", **TINY))
+        with torch.no_grad():
+            plain = net(mel)[:, 0]
+        torch.testing.assert_close(net.for_inference().vocode(mel), plain, atol=1e-5, rtol=0)
+        assert not torch.allclose(before, plain, atol=1e-3)
 
 
 @pytest.mark.parametrize(

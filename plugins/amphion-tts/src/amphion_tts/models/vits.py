@@ -10,7 +10,7 @@ Deviations: a batch is decoded item by item when lengths differ, so that no item
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -61,8 +61,8 @@ class VITSOutput:
 class VITS(TextToSpeech):
     """Text to speech: ids (B, L) -> wave (B, T)."""
 
-    class Config(BaseConfig):
-        """The defaults are the authors' LJSpeech configuration."""
+    class Config(HiFiGANGenerator.Config):
+        """The decoder's fields and those of the other parts. The defaults are the authors' LJSpeech configuration."""
 
         frontend: FrontendPart | None = Field(
             default=None, description="text to symbols, with the symbol table; null: ids only"
@@ -92,18 +92,6 @@ class VITS(TextToSpeech):
         duration_width: int = Field(default=256, gt=0, description="width of the regression duration predictor")
         duration_dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout of the duration predictor")
         posterior: bool = Field(default=True, description="with posterior encoder; exported voices have none")
-        channels: int = Field(default=512, gt=0, description="decoder channels before the first stage")
-        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each decoder stage")
-        upsample_kernels: tuple[int, ...] = Field(
-            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
-        )
-        resblock: Literal["1", "2"] = Field(default="1", description="residual block of the decoder, as in HiFi-GAN")
-        resblock_kernels: tuple[int, ...] = Field(
-            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
-        )
-        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
-            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
-        )
         segment: int = Field(default=32, gt=0, description="frames that a training step decodes of each item")
         noise_scale: float = Field(default=0.667, ge=0, description="deviation of the prior sample at inference")
         duration_noise_scale: float = Field(
@@ -127,24 +115,6 @@ class VITS(TextToSpeech):
             symbols = len(self.frontend.config.symbols) if self.frontend else 0  # type: ignore[attr-defined]
             if self.vocabulary is not None and self.vocabulary < symbols:
                 raise ValueError(f"vocabulary: {self.vocabulary} rows are too few for {symbols} symbols")
-            if math.prod(self.upsample_rates) != self.mel.hop_length:
-                product = math.prod(self.upsample_rates)
-                raise ValueError(f"upsample_rates: product {product} is not mel.hop_length {self.mel.hop_length}")
-            if len(self.upsample_rates) != len(self.upsample_kernels):
-                counts = f"{len(self.upsample_kernels)} kernels for {len(self.upsample_rates)} rates"
-                raise ValueError(f"upsample_kernels: {counts}")
-            for rate, kernel in zip(self.upsample_rates, self.upsample_kernels, strict=True):
-                if kernel < rate or (kernel - rate) % 2:  # else a frame is not a hop of samples
-                    raise ValueError(
-                        f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size"
-                    )
-            if self.channels % 2 ** len(self.upsample_rates):
-                raise ValueError(f"channels: {self.channels} cannot be halved {len(self.upsample_rates)} times")
-            if len(self.resblock_kernels) != len(self.resblock_dilations):
-                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
-                raise ValueError(f"resblock_dilations: {counts}")
-            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
-                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
             if self.hidden_channels % self.n_heads:
                 raise ValueError(f"n_heads: {self.n_heads} does not divide hidden_channels {self.hidden_channels}")
             return self
@@ -185,10 +155,7 @@ class VITS(TextToSpeech):
             c.window,
             c.dropout,
         )
-        self.dec = HiFiGANGenerator(
-            c.latent_channels, c.channels, c.upsample_rates, c.upsample_kernels, c.resblock, c.resblock_kernels,
-            c.resblock_dilations, condition_channels=g, post_bias=False, pre_weight_norm=False,
-        )  # fmt: skip
+        self.dec = HiFiGANGenerator(c.latent_channels, c, condition_channels=g, post_bias=False, norm_ends=False)
         self.flow = Flow(c.latent_channels, hidden, g)
         if c.posterior:
             self.enc_q = PosteriorEncoder(c.mel.n_fft // 2 + 1, c.latent_channels, hidden, g)

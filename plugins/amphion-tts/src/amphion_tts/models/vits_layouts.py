@@ -12,6 +12,7 @@ import torch
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 from amphion_core.weight_names import strip_prefix, to_folded, unwrap
+from amphion_vocoders import HiFiGANGenerator
 
 State = dict[str, Any]
 
@@ -158,8 +159,8 @@ def _transformers(state: State, config: Mapping[str, Any]) -> tuple[dict[str, An
 
 
 _TRANSFORMERS_FIXED = {  # what no tensor's shape would show
-    "leaky_relu_slope": 0.1, "hidden_act": "relu", "layer_norm_eps": 1e-5, "wavenet_dilation_rate": 1,
-    "duration_predictor_flow_bins": 10, "duration_predictor_tail_bound": 5.0,
+    "leaky_relu_slope": HiFiGANGenerator.slope, "hidden_act": "relu", "layer_norm_eps": 1e-5,
+    "wavenet_dilation_rate": 1, "duration_predictor_flow_bins": 10, "duration_predictor_tail_bound": 5.0,
 }  # fmt: skip
 _TRANSFORMERS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^text_encoder\.embed_tokens\.", "enc_p.emb."),

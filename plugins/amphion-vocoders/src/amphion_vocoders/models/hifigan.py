@@ -10,7 +10,7 @@ N(0, 0.01) is overwritten by the weight norm). Some published weights standardis
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -23,38 +23,74 @@ from amphion_core.errors import AudioError
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 
-SLOPE = 0.1  # leaky ReLU inside the stages
-LAST_SLOPE = 0.01  # before the last convolution, as published
-
 
 class HiFiGANGenerator(nn.Module):
     """The generator alone: features (B, C, N) -> wave (B, 1, T), T = N * product of the upsampling rates.
 
-    ``condition_channels`` adds a projected vector (B, G, 1) to the input, for use as a decoder. Parameters are named as
-    in the authors' checkpoints.
+    ``condition_channels`` adds a projected vector (B, G, 1) to the input, for use as a decoder. The release has weight
+    norms at both ends, ``norm_ends``; decoders have them at neither. Parameters have the names of the authors'
+    checkpoints.
     """
 
+    class Config(BaseConfig):
+        """What a model states of its generator. The defaults are the paper's V1."""
+
+        mel: Mel = Field(
+            default=MelConfig.preset("hifigan_22k_80"),
+            description="mel convention: bands F, hop in samples, rate in Hz",
+        )
+        channels: int = Field(
+            default=512, gt=0, description="channels of the generator before its first stage; each stage halves them"
+        )
+        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
+        upsample_kernels: tuple[int, ...] = Field(
+            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
+        )
+        resblock: Literal["1", "2"] = Field(
+            default="1", description="residual block; 1: two convolutions for each dilation; 2: one"
+        )
+        resblock_kernels: tuple[int, ...] = Field(
+            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
+        )
+        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
+            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
+        )
+
+        @model_validator(mode="after")
+        def _stages_agree(self) -> Self:
+            check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
+            if len(self.resblock_kernels) != len(self.resblock_dilations):
+                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
+                raise ValueError(f"resblock_dilations: {counts}")
+            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
+                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
+            if not self.resblock_kernels or not all(self.resblock_dilations):
+                raise ValueError("resblock_dilations: every block needs at least one dilation")
+            return self
+
+    slope: ClassVar[float] = 0.1  # leaky ReLU inside the stages
+    last_slope: ClassVar[float] = 0.01  # leaky ReLU before the last convolution, as published
+
     def __init__(
-        self, in_channels: int, channels: int, upsample_rates: tuple[int, ...], upsample_kernels: tuple[int, ...],
-        resblock: Literal["1", "2"], resblock_kernels: tuple[int, ...], resblock_dilations: tuple[tuple[int, ...], ...],
-        condition_channels: int = 0, post_bias: bool = True, pre_weight_norm: bool = True,
+        self, in_channels: int, config: Config, *, condition_channels: int = 0, post_bias: bool = True,
+        norm_ends: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        pre = nn.Conv1d(in_channels, channels, 7, padding=3)
-        self.conv_pre = weight_norm(pre) if pre_weight_norm else pre
+        channels = config.channels
+        self.conv_pre = nn.Conv1d(in_channels, channels, 7, padding=3)
         if condition_channels:
             self.cond = nn.Conv1d(condition_channels, channels, 1)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
-        block = ResBlock1 if resblock == "1" else ResBlock2
-        for rate, kernel in zip(upsample_rates, upsample_kernels, strict=True):
+        block = ResBlock1 if config.resblock == "1" else ResBlock2
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernels, strict=True):
             up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
             self.ups.append(weight_norm(up))
             channels //= 2
-            for size, dilations in zip(resblock_kernels, resblock_dilations, strict=True):
+            for size, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True):
                 self.resblocks.append(block(channels, size, dilations))
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=post_bias)
-        if pre_weight_norm:  # the release weight-norms both ends; as a decoder neither
-            self.conv_post = weight_norm(self.conv_post)
+        if norm_ends:
+            self.conv_pre, self.conv_post = weight_norm(self.conv_pre), weight_norm(self.conv_post)
         self.packed: PackedGenerator | None = None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -66,10 +102,10 @@ class HiFiGANGenerator(nn.Module):
             x = x + self.cond(condition)
         per_stage = len(self.resblocks) // len(self.ups)
         for stage, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, SLOPE))  # (B, C / 2, N * rate)
+            x = up(F.leaky_relu(x, self.slope))  # (B, C / 2, N * rate)
             blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
             x = sum(block(x) for block in blocks) / per_stage  # section 2.3: multi-receptive field fusion
-        return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))
+        return torch.tanh(self.conv_post(F.leaky_relu(x, self.last_slope)))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Fold the weight norms and lay the weights out for the CPU's convolutions; ``precision`` is a resolved one."""
@@ -106,7 +142,7 @@ class ResBlock1(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, HiFiGANGenerator.slope)), HiFiGANGenerator.slope))
         return x
 
 
@@ -120,7 +156,7 @@ class ResBlock2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
         for conv in self.convs:
-            x = x + conv(F.leaky_relu(x, SLOPE))
+            x = x + conv(F.leaky_relu(x, HiFiGANGenerator.slope))
         return x
 
 
@@ -131,25 +167,9 @@ def _conv(channels: int, kernel: int, dilation: int) -> nn.Module:
 class HiFiGAN(Vocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
 
-    class Config(BaseConfig):
-        """The defaults are the paper's V1."""
+    class Config(HiFiGANGenerator.Config):
+        """The generator's fields, and the statistics of the mel. The defaults are the paper's V1."""
 
-        mel: Mel = Field(
-            default=MelConfig.preset("hifigan_22k_80"),
-            description="mel convention: bands F, hop in samples, rate in Hz",
-        )
-        channels: int = Field(default=512, gt=0, description="channels before the first stage; each stage halves them")
-        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
-        upsample_kernels: tuple[int, ...] = Field(
-            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
-        )
-        resblock: Literal["1", "2"] = Field(default="1", description="1: two convolutions a dilation; 2: one")
-        resblock_kernels: tuple[int, ...] = Field(
-            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
-        )
-        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
-            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
-        )
         mean: tuple[float, ...] = Field(
             default=(), description="subtracted from each band before the network, in the mel's unit; empty: nothing"
         )
@@ -158,15 +178,7 @@ class HiFiGAN(Vocoder):
         )
 
         @model_validator(mode="after")
-        def _stages_agree(self) -> Self:
-            check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
-            if len(self.resblock_kernels) != len(self.resblock_dilations):
-                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
-                raise ValueError(f"resblock_dilations: {counts}")
-            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
-                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
-            if not self.resblock_kernels or not all(self.resblock_dilations):
-                raise ValueError("resblock_dilations: every block needs at least one dilation")
+        def _statistics_fit(self) -> Self:
             for name, values in (("mean", self.mean), ("scale", self.scale)):
                 if values and len(values) != self.mel.n_mels:
                     raise ValueError(f"{name}: {len(values)} values for {self.mel.n_mels} mel bands")
@@ -181,10 +193,7 @@ class HiFiGAN(Vocoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.generator = HiFiGANGenerator(
-            config.mel.n_mels, config.channels, config.upsample_rates, config.upsample_kernels,
-            config.resblock, config.resblock_kernels, config.resblock_dilations,
-        )  # fmt: skip
+        self.generator = HiFiGANGenerator(config.mel.n_mels, config)
         count = config.mel.n_mels  # not in the state dict: the config has them
         self.register_buffer("mean", torch.tensor(config.mean or [0.0] * count)[:, None], persistent=False)
         self.register_buffer("scale", torch.tensor(config.scale or [1.0] * count)[:, None], persistent=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 from amphion_core.weight_names import strip_prefix, unwrap
+from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 
 def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -72,8 +73,12 @@ def _transformers_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
     SpeechT5FeatureExtractor at 16 kHz, and ESPnet's extractor at 22.05 kHz for FastSpeech2Conformer, agree in the rest.
     """
-    if given.get("leaky_relu_slope", 0.1) != 0.1:
-        raise WeightsError(f"leaky_relu_slope is {given['leaky_relu_slope']}, HiFi-GAN's is 0.1")
+    slope = HiFiGANGenerator.slope
+    if given.get("leaky_relu_slope", slope) != slope:
+        raise WeightsError(
+            f"the publisher's config has leaky_relu_slope {given['leaky_relu_slope']}, our HiFi-GAN has {slope} only",
+            hint="amphion list --pretrained shows weights that load",
+        )
     rate = given.get("sampling_rate", 22050)
     mel = {"fmin": 80.0, "fmax": min(7600.0, rate / 2), "log": "log10", "floor": 1e-10, "epsilon": 0.0}
     return _fields({"resblock": "1", "sampling_rate": rate, **given}, mel | {"padding": "center"})

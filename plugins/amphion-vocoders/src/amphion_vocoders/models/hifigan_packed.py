@@ -33,15 +33,18 @@ class PackedGenerator:
 
     def __init__(self, net: "HiFiGANGenerator", precision: "Precision") -> None:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.slope = net.slope
         self.pre = self._layer(net.conv_pre, slope=1.0)
         per_stage = len(net.resblocks) // len(net.ups)
         self.stages = []
         for stage, up in enumerate(net.ups):
             blocks = net.resblocks[stage * per_stage : (stage + 1) * per_stage]
-            self.stages.append(_Stage(_Upsampling(up, self.dtype), [self._block(block) for block in blocks]))
+            self.stages.append(
+                _Stage(_Upsampling(up, self.dtype, slope=self.slope), [self._block(block) for block in blocks])
+            )
         # What follows the last bfloat16 convolution costs little in float32, and half of PESQ's loss in bfloat16.
         self.stages[-1].sum_dtype = torch.float32
-        self.post = self._layer(net.conv_post, slope=0.01, dtype=torch.float32)
+        self.post = self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -53,7 +56,8 @@ class PackedGenerator:
             x = stage(x)
         return torch.tanh_(self.post(x)).squeeze(2)
 
-    def _layer(self, conv: Any, *, slope: float = 0.1, dtype: torch.dtype | None = None) -> "_Layer":
+    def _layer(self, conv: Any, *, slope: float | None = None, dtype: torch.dtype | None = None) -> "_Layer":
+        slope = self.slope if slope is None else slope
         return _Layer(conv.weight, conv.bias, conv.dilation[0], conv.padding[0], dtype or self.dtype, slope=slope)
 
     def _block(self, block: Any) -> list[list["_Layer"]]:
@@ -120,13 +124,13 @@ class _Layer:
 class _Upsampling(_Layer):
     """A leaky ReLU and a transposed convolution: output t * rate + phase is a convolution of its own for each phase."""
 
-    def __init__(self, conv: Any, dtype: torch.dtype) -> None:
+    def __init__(self, conv: Any, dtype: torch.dtype, *, slope: float) -> None:
         self.rate, self.cut = conv.stride[0], conv.padding[0]
         inputs, outputs, kernel = conv.weight.shape
         taps = -(-kernel // self.rate)
         weight = F.pad(conv.weight, (0, taps * self.rate - kernel)).view(inputs, outputs, taps, self.rate)
         weight = weight.flip(2).permute(3, 1, 0, 2).reshape(self.rate * outputs, inputs, taps)
-        super().__init__(weight, conv.bias.repeat(self.rate), 1, taps - 1, dtype, slope=0.1)
+        super().__init__(weight, conv.bias.repeat(self.rate), 1, taps - 1, dtype, slope=slope)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C / 2, 1, T * rate)."""
