@@ -200,4 +200,4 @@ def test_the_command_line_reference_names_every_argument():
     text = reference()
     for name in registry.names("commands"):
         assert f"## amphion {name.replace('/', ' ')}" in text
-    assert "--duration-noise-scale" in text and "variation of the rhythm" in text
+    assert "--control NAME=VALUE" in text and "silence between sentences, seconds; 0 to 10" in text

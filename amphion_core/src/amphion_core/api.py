@@ -24,7 +24,10 @@ _MODULES = {
         "Part", "RecognizerPart", "TrainerPart",
     ),
     "amphion_core.registry": ("SPOKEN", "v1"),
+    "amphion_core.requests": ("AudioInput", "ControlValues"),
+    "amphion_core.speakers": ("speaker_index",),
     "amphion_core.training.trainer": ("ModelTrainer", "Update", "Validation"),
+    "amphion_core.vocoding": ("open_vocoder",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
@@ -84,7 +87,10 @@ if TYPE_CHECKING:
         TrainerPart as TrainerPart,
     )
     from amphion_core.registry import SPOKEN as SPOKEN, v1 as v1
+    from amphion_core.requests import AudioInput as AudioInput, ControlValues as ControlValues
+    from amphion_core.speakers import speaker_index as speaker_index
     from amphion_core.training.trainer import ModelTrainer as ModelTrainer, Update as Update, Validation as Validation
+    from amphion_core.vocoding import open_vocoder as open_vocoder
 else:
 
     def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from amphion_core.errors import RecipeError, nearest
@@ -22,7 +23,7 @@ class BaseConfig(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; checked like a new one. Raises RecipeError."""
-        return validate(type(self), self.model_dump(mode="json") | changes)
+        return validate(type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes)
 
 
 class FrontendConfig(BaseConfig):
@@ -68,7 +69,21 @@ def validate(
         problems = [_problem(detail, schema, values) for detail in error.errors(include_url=False)]
         title = where or schema.__qualname__.removesuffix(".Config")
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise RecipeError("\n  ".join([f"{title}: {count} in the configuration", *problems]), hint=hint) from error
+        raise RecipeError("\n  ".join([f"{title}: {count}", *problems]), hint=hint) from error
+
+
+def limits(field: FieldInfo) -> str:
+    """The range that a field's value must be in, in words: ``0 to 10``, ``above 0``; empty without one."""
+    bounds = {
+        name: value
+        for each in field.metadata
+        for name in ("gt", "ge", "lt", "le")
+        if (value := getattr(each, name, None)) is not None
+    }
+    if "ge" in bounds and "le" in bounds:
+        return f"{bounds['ge']:g} to {bounds['le']:g}"
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    return ", ".join(f"{words[name]} {value:g}" for name, value in bounds.items())
 
 
 def _problem(detail: ErrorDetails, schema: type[BaseModel], values: Any) -> str:

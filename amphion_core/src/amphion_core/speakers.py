@@ -23,8 +23,6 @@ def speaker_index(name: str, speakers: Sequence[str], *, model: str = "the model
     """
     if name in speakers:
         return speakers.index(name)
-    if not speakers:
-        raise DataError(f"{model} has one speaker without a name, not {name!r}", hint="leave the speaker out")
     close = nearest(name, speakers)
     listed = ", ".join(speakers[:SHOWN]) + (f" and {len(speakers) - SHOWN} more" if len(speakers) > SHOWN else "")
     raise DataError(

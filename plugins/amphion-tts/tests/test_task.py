@@ -1,29 +1,40 @@
 """The task tts: whole texts, streaming, controls, bad input. A tiny untrained VITS stands in for a voice."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 import amphion_core as amphion
 from amphion_core import weights
+from amphion_core.api import Audio
+from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError, DataError, RecipeError
 from amphion_core.registry import get
+from amphion_tts import TTSTask
 
+QUIET = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
+
+
+def save_voice(folder, **changes):
+    """A weights folder of a tiny VITS that reads plain characters."""
+    vits = get("models", "tts/vits")
+    fields = vits.example_config().model_dump(mode="json")
+    fields |= {"frontend": {"name": "characters", "symbols": LETTERS, "blank": "_"}, "vocabulary": None, **changes}
+    torch.manual_seed(0)
+    return weights.save(vits(vits.Config(**fields)), folder)
 
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory):
-    """A weights folder of a tiny VITS that reads plain characters."""
-    vits = get("models", "tts/vits")
-    fields = vits.example_config().model_dump(mode="json")
-    fields |= {
-        "frontend": {"name": "characters", "symbols": LETTERS, "blank": "_"},
-        "vocabulary": None,
-        "n_speakers": 1,
-    }
-    torch.manual_seed(0)
-    return weights.save(vits(vits.Config(**fields)), tmp_path_factory.mktemp("voice") / "tiny")
+    return save_voice(tmp_path_factory.mktemp("voice") / "tiny", n_speakers=1)
+
+
+@pytest.fixture(scope="module")
+def two_speakers(tmp_path_factory):
+    return save_voice(tmp_path_factory.mktemp("voice") / "two", speakers=("ann", "ben"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,7 @@ def test_the_same_seed_gives_the_same_audio_and_another_seed_another(task):
 
 
 def test_the_pause_stands_between_sentences_only(task):
-    fields = {"text": "One. Two.", "noise_scale": 0.0, "duration_noise_scale": 0.0}
+    fields = {"text": "One. Two.", "controls": {"noise_scale": 0.0, "duration_noise_scale": 0.0}}
     without, paused = (task.generate(_request(**fields, pause=pause)).samples for pause in (0.0, 0.5))
     assert len(paused) - len(without) == round(0.5 * task.sample_rate)
 
@@ -72,16 +83,53 @@ def test_a_letter_the_voice_does_not_know_is_named_before_anything_is_spoken(tas
 
 
 def test_a_speaker_the_voice_does_not_have_is_refused(task):
-    with pytest.raises(DataError, match="there is no speaker 7"):
+    with pytest.raises(DataError, match="has no speaker '7'"):
         task.generate(_request(speaker=7))
+    assert task.generate(_request(speaker="0", controls=QUIET)).duration > 0  # one speaker without a name is number 0
 
 
-def test_every_wrong_control_is_told_at_once():
-    from amphion_tts.task import request
+def test_speakers_are_chosen_by_name(two_speakers):
+    task = amphion.task("tts", model=str(two_speakers))
+    ann, ben, again = (task.generate(_request(speaker=name, controls=QUIET)).samples for name in ("ann", "ben", "ann"))
+    np.testing.assert_array_equal(ann, again)
+    assert ann.shape != ben.shape or not np.array_equal(ann, ben)
+    with pytest.raises(DataError, match="2 speakers, and none is chosen") as caught:
+        task.generate("Hello.")
+    assert "ann, ben" in caught.value.hint
+    with pytest.raises(DataError, match="has no speaker 'annn'") as caught:
+        task.generate(_request(speaker="annn"))
+    assert caught.value.hint == "did you mean ann?"
 
+
+def test_every_wrong_field_is_reported_at_once():
     with pytest.raises(RecipeError, match="2 problems") as caught:
-        request(text="a", length_scale=-1, sed=3)
-    assert "did you mean seed?" in str(caught.value) and "length_scale" in str(caught.value)
+        TTSTask.request(text="a", pause=-1, sed=3)
+    assert "did you mean seed?" in str(caught.value) and "pause" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("controls", "message"),
+    [
+        ({"length_scal": 2}, "length_scal: no such field; did you mean length_scale"),
+        ({"length_scale": 0}, "length_scale: input should be greater than 0, got 0"),
+        ({"noise_scale": "loud"}, "noise_scale: input should be a valid number"),
+    ],
+)
+def test_a_wrong_control_is_an_error_that_lists_the_models_controls(task, controls, message, monkeypatch):
+    monkeypatch.setattr(type(task.net), "synthesize", lambda *a, **k: pytest.fail("spoke too early"))
+    with pytest.raises(RecipeError, match=message) as caught:
+        task.generate(_request(controls=controls))
+    assert "length_scale, noise_scale, duration_noise_scale" in caught.value.hint
+
+
+def test_a_control_changes_the_speech(task):
+    short, long = (task.generate(_request(controls=QUIET | {"length_scale": scale})).duration for scale in (1, 4))
+    assert long > 2 * short
+
+
+def test_a_prompt_for_a_voice_that_cannot_imitate_is_refused(task):
+    with pytest.raises(DataError, match="cannot imitate a recording"):
+        task.generate(_request(prompt=Audio(np.zeros(10, np.float32), 16000)))
 
 
 def test_a_vocoder_for_a_voice_that_makes_waves_is_refused(voice):
@@ -95,7 +143,39 @@ def test_ten_thousand_characters_are_spoken_piece_by_piece(task):
     assert next(task.stream(text)).duration > 0
 
 
-def _request(**fields):
-    from amphion_tts.task import request
+def test_the_command_speaks_by_name_and_with_controls(two_speakers, tmp_path, capsys):
+    words = ["tts", "Hello.", "--model", str(two_speakers), "-o", str(tmp_path / "a.wav"), "--speaker"]
+    quiet = ["--control", "noise_scale=0", "--control", "duration_noise_scale=0"]
+    seconds = []
+    for scale in ("1", "4"):
+        assert main([*words, "ben", *quiet, "--control", f"length_scale={scale}", "--json"]) == 0
+        seconds.append(json.loads(capsys.readouterr().out)["duration"])
+    assert seconds[1] > 2 * seconds[0]
+    assert main([*words, "bem"]) == 2
+    assert "hint: did you mean ben?" in capsys.readouterr().err
+    assert main([*words, "ben", "--control", "speed=2"]) == 2
+    error = capsys.readouterr().err
+    assert "speed: no such field" in error and "controls of this model: length_scale" in error
+    assert main([*words, "ben", "--control", "length_scale"]) == 2
+    assert "'length_scale' is not NAME=VALUE" in capsys.readouterr().err
 
-    return request(**({"text": "Hello there."} | fields))
+
+def test_a_text_and_a_file_at_once_or_neither_is_an_error(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Hello.")
+    assert main(["tts", "Hello.", "--file", str(tmp_path / "a.txt")]) == 2
+    assert "only one can be spoken" in capsys.readouterr().err
+    assert main(["tts"]) == 2
+    assert "no text is given" in capsys.readouterr().err
+
+
+def test_info_shows_a_models_controls_and_a_tasks_request(capsys):
+    assert main(["info", "tts/vits"]) == 0
+    text = capsys.readouterr().out
+    assert "controls" in text and "factor on all durations; 2 is half the speed; above 0, at most 10" in text
+    assert main(["info", "tasks:tts"]) == 0
+    text = capsys.readouterr().out
+    assert "request" in text and "silence between sentences, seconds; 0 to 10" in text
+
+
+def _request(**fields):
+    return TTSTask.request(**({"text": "Hello there."} | fields))

@@ -1,9 +1,13 @@
-"""Show one component: what it is, where it comes from, its configuration fields and its cards."""
+"""Show one component: what it is, where it comes from, its configuration, controls or request, and its cards."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from amphion_core import cards, registry
 from amphion_core.errors import UnknownComponent
+
+if TYPE_CHECKING:
+    from amphion_core.config import BaseConfig
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print everything known of the name; a kind in front (``features:mel``) settles an ident of two kinds."""
+    """Print all that is known of the name. A kind before it, as in ``features:mel``, chooses between two kinds."""
     kind, _, name = args.name.rpartition(":")
     bare = name.partition("@")[0]
     kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
@@ -50,12 +54,24 @@ def _show(ref: registry.ComponentRef) -> None:
     component = ref.load()
     if component.__doc__:
         print("\n" + component.__doc__.strip())
-    print("\nconfiguration:")
-    for name, field in component.Config.model_fields.items():
-        default = "required" if field.is_required() else f"= {_short(field.get_default(call_default_factory=True))}"
-        print(f"  {name} {default}\n      {field.description}")
+    _show_fields("configuration", component.Config)
+    if controls := getattr(component, "Controls", None):
+        _show_fields("controls of a request, --control NAME=VALUE", controls)
+    if request := getattr(component, "Request", None):
+        _show_fields("request", request)
     if layouts := getattr(component, "layouts", ()):
         print(f"\nreads the layouts: {', '.join(layouts)}")
+
+
+def _show_fields(title: str, schema: "type[BaseConfig]") -> None:
+    """Each field with its default, description and range; nothing for a schema without fields."""
+    from amphion_core.config import limits
+
+    if schema.model_fields:
+        print(f"\n{title}:")
+    for name, field in schema.model_fields.items():
+        default = "required" if field.is_required() else f"= {_short(field.get_default(call_default_factory=True))}"
+        print(f"  {name} {default}\n      {'; '.join(filter(None, (field.description, limits(field))))}")
 
 
 def _short(value: object) -> str:

@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"TTSRequest": "amphion_tts.task", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.models.vits"}
+_HOME = {"TTSRequest": "amphion_tts.request", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.models.vits"}
 __all__ = ["TTSRequest", "TTSTask", "VITS"]
 
 if TYPE_CHECKING:
     from amphion_tts.models.vits import VITS as VITS
-    from amphion_tts.task import TTSRequest as TTSRequest, TTSTask as TTSTask
+    from amphion_tts.request import TTSRequest as TTSRequest
+    from amphion_tts.task import TTSTask as TTSTask
 else:
 
     def __getattr__(name: str) -> Any:

@@ -10,52 +10,43 @@ from torch import Tensor
 
 import amphion_core as amphion
 from amphion_core import cards
-from amphion_core.api import Audio, BaseConfig, Precision, TaskFramework, TextFrontend, TextToSpeech, Vocoder
-from amphion_core.config import validate
+from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework, TextFrontend, TextToSpeech, Vocoder
 from amphion_core.errors import AudioError, DataError, WeightsError
+from amphion_core.speakers import speaker_index
 from amphion_core.text import split_sentences
+from amphion_core.vocoding import open_vocoder
+from amphion_tts.request import TTSRequest
 
 SENTENCE_LIMIT = 400  # characters at once; longer sentences are cut at commas, then at spaces
 
 
-class TTSRequest(BaseConfig):
-    """What is to be said, and how. None leaves a control at the model's own value."""
-
-    text: str = Field(description="the text, any length")
-    speaker: int | None = Field(default=None, ge=0, description="speaker id of a multi-speaker model")
-    length_scale: float | None = Field(
-        default=None, gt=0, le=10, description="duration of everything; 2 is half the speed"
-    )
-    noise_scale: float | None = Field(default=None, ge=0, description="variation of the voice; 0: none")
-    duration_noise_scale: float | None = Field(default=None, ge=0, description="variation of the rhythm; 0: none")
-    pause: float = Field(default=0.2, ge=0, le=10, description="silence between sentences, seconds")
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same audio")
-
-    @property
-    def controls(self) -> dict[str, float]:
-        """The controls that are set, as ``synthesize`` takes them."""
-        names = ("length_scale", "noise_scale", "duration_noise_scale")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
 class TTSTask(TaskFramework):
-    """Speaks text with any ``tts/...`` model; a model that ends at a mel is followed by a vocoder."""
+    """Speaks text with any ``tts/...`` model; a vocoder follows a model whose output is a mel."""
 
     class Config(BaseConfig):
         """Which networks speak."""
 
         model: str | None = Field(
-            default=None, description="card or weights folder; null: the default card on this disk"
+            default=None, description="card, weights folder or run; null: the default card on this disk"
         )
-        vocoder: str | None = Field(default=None, description="card or weights folder, for models that end at a mel")
+        vocoder: str | None = Field(
+            default=None,
+            description="card, weights folder, run or vocoder/griffin_lim, for models whose output is a mel; "
+            "null: the default card with the same mel, else a vocoder that needs no weights",
+        )
 
     config: Config
+    Request = TTSRequest
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, and AudioError when mel conventions differ."""
         super().__init__(config)
         self.model_name = config.model or cards.default("tts").name
         self.net: TextToSpeech = amphion.load(self.model_name, precision=precision, device=device)
+        if not isinstance(self.net, TextToSpeech):
+            raise WeightsError(
+                f"{self.model_name} is not a model for text to speech", hint="amphion list models 'tts/*'"
+            )
         if self.net.config.frontend is None:
             raise WeightsError(
                 f"{self.model_name} states no text frontend, so text cannot become its symbols",
@@ -64,63 +55,86 @@ class TTSTask(TaskFramework):
         self.frontend: TextFrontend = self.net.config.frontend.build()
         self.vocoder: Vocoder | None = None
         if self.net.output == "mel":
-            self.vocoder = amphion.load(
-                config.vocoder or cards.default("vocoder").name, precision=precision, device=device
-            )
-            self.net.config.mel.require_same(self.vocoder.config.mel)
+            self.vocoder = open_vocoder(config.vocoder, self.net.config.mel, precision=precision, device=device)
         elif config.vocoder:
             raise AudioError(f"{self.model_name} makes waves itself", hint="leave the vocoder out")
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the audio that comes out."""
+        """Hz of the generated audio."""
         return int((self.vocoder or self.net).config.mel.sample_rate)
 
     def generate(self, request: TTSRequest | str) -> Audio:
-        """The whole text as one mono audio. Raises DataError: nothing to say, a symbol or speaker the model lacks."""
+        """The whole text as one mono audio.
+
+        Raises DataError (nothing to say; a symbol or a speaker that the model lacks; a prompt that is missing or not
+        used) and RecipeError that lists the model's controls.
+        """
         return Audio.concatenate(list(self.stream(request)))
 
     def stream(self, request: TTSRequest | str) -> Iterator[Audio]:
-        """The text sentence by sentence, each as soon as it is spoken, the pause after each but the last."""
+        """The text sentence by sentence, each as soon as it is spoken, with the pause after all but the last."""
         if isinstance(request, str):
             request = TTSRequest(text=request)
         speaker = self._speaker(request.speaker)
+        controls = self.net.controls(request.controls)
+        prompt = self._prompt(request)
         sentences = self.sentences(request.text)
         rows = [self.frontend.ids(self.frontend.tokens(sentence)) for sentence in sentences]  # all errors come first
-        for place, ids in enumerate(rows):
-            wave = self._speak(ids, speaker, request, seed=request.seed + place)
-            silence = round(request.pause * self.sample_rate) if place + 1 < len(rows) else 0
+        for index, ids in enumerate(rows):
+            wave = self._speak(ids, speaker, prompt, controls, seed=request.seed + index)
+            silence = round(request.pause * self.sample_rate) if index + 1 < len(rows) else 0
             yield Audio(np.pad(wave, (0, silence)), self.sample_rate)
 
     def sentences(self, text: str) -> list[str]:
-        """The pieces that ``stream`` speaks, without those that say nothing. Raises DataError when none is left."""
+        """The pieces that ``stream`` speaks, without those that say nothing. Raises DataError when there are none."""
         found = [piece for piece in split_sentences(text, max_chars=SENTENCE_LIMIT) if any(map(str.isalnum, piece))]
         if not found:
             shown = repr(text[:40]) if text.strip() else "the text is empty"
             raise DataError(f"there is nothing to say: {shown}", hint='amphion tts "Any sentence you like."')
         return found
 
-    def _speaker(self, speaker: int | None) -> Tensor | None:
-        count = int(getattr(self.net.config, "n_speakers", 1))
-        if count <= 1 and speaker in (None, 0):
+    def _speaker(self, name: str | None) -> Tensor | None:
+        """(1), the index of the speaker called ``name``; None for a model of one speaker."""
+        speakers: tuple[str, ...] = getattr(self.net.config, "speakers", ())
+        if name is None:
+            if len(speakers) > 1 and not self.net.takes_prompt:
+                raise DataError(
+                    f"{self.model_name} has {len(speakers)} speakers, and none is chosen",
+                    hint=f"--speaker NAME, such as {', '.join(speakers[:5])}",
+                )
             return None
-        if speaker is None or speaker >= count:
-            asked = "choose one" if speaker is None else f"there is no speaker {speaker}"
-            raise DataError(f"{self.model_name} has {count} speaker(s); {asked}", hint=f"--speaker 0 to {count - 1}")
-        return torch.tensor([speaker], device=self.net.device)
+        index = speaker_index(name, speakers or ("0",), model=self.model_name)
+        return torch.tensor([index], device=self.net.device) if len(speakers) > 1 else None
 
-    def _speak(self, ids: list[int], speaker: Tensor | None, request: TTSRequest, *, seed: int) -> np.ndarray[Any, Any]:
+    def _prompt(self, request: TTSRequest) -> Prompt | None:
+        """The recording to imitate at the model's rate, with the symbols of its text."""
+        if not self.net.takes_prompt:
+            if request.prompt is not None or request.prompt_text is not None:
+                raise DataError(f"{self.model_name} cannot imitate a recording", hint="leave the prompt out")
+            return None
+        if request.prompt is None:
+            raise DataError(f"{self.model_name} needs a recording of the voice to imitate", hint="--prompt FILE")
+        device = self.net.device
+        samples = request.prompt.mono().resample(self.net.config.mel.sample_rate).samples
+        wave = torch.from_numpy(samples.copy())[None].to(device)
+        lengths = torch.tensor([wave.shape[1]], device=device)
+        if request.prompt_text is None:
+            return Prompt(wave, lengths)
+        ids = torch.tensor([self.frontend.ids(self.frontend.tokens(request.prompt_text))], device=device)
+        return Prompt(wave, lengths, ids, torch.tensor([ids.shape[1]], device=device))
+
+    def _speak(
+        self, ids: list[int], speaker: Tensor | None, prompt: Prompt | None, controls: Any, *, seed: int
+    ) -> np.ndarray[Any, Any]:
         row = torch.tensor([ids], device=self.net.device)
         lengths = torch.tensor([len(ids)], device=self.net.device)
-        made = self.net.synthesize(row, lengths, speaker, seed=seed, controls=self.net.controls(request.controls))
+        made = self.net.synthesize(row, lengths, speaker, prompt=prompt, seed=seed, controls=controls)
+        count = int(made.lengths[0])
         if made.wave is not None:
-            wave = made.wave[0, : int(made.lengths[0])]
+            wave = made.wave[0, :count]
         else:
             assert made.mel is not None and self.vocoder is not None
-            wave = self.vocoder.vocode(made.mel[..., : int(made.lengths[0])], seed=seed)[0]
+            f0 = made.f0[:, :count] if self.vocoder.needs_f0 and made.f0 is not None else None
+            wave = self.vocoder.vocode(made.mel[..., :count], f0, seed=seed)[0]
         return wave.float().cpu().numpy()
-
-
-def request(**fields: Any) -> TTSRequest:
-    """A checked request. Raises RecipeError that lists every field that is wrong."""
-    return validate(TTSRequest, fields, where="speech request", hint="amphion tts --help")

@@ -8,31 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import DataError
+from amphion_tts.request import TTSRequest
 
 if TYPE_CHECKING:
     from amphion_core.api import Audio
-    from amphion_tts.task import TTSRequest, TTSTask
+    from amphion_tts.task import TTSTask
+
+EXAMPLE = 'amphion tts "Any sentence you like."'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``amphion tts``."""
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help='what to say; "-" reads standard input')
-    source.add_argument("--file", type=Path, help="a UTF-8 text file to say")
+    """Add the arguments of ``amphion tts``; those that describe the request are generated from ``TTSRequest``."""
+    parser.add_argument("text", nargs="?", help='the text to speak; "-" reads standard input')
+    parser.add_argument("--file", type=Path, help="a UTF-8 text file to speak, in place of the text")
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("speech.wav"), help="audio file: .wav .flac .ogg .mp3 (speech.wav)"
     )
-    parser.add_argument("--model", help="card or weights folder; by default the first default card on this disk")
-    parser.add_argument("--vocoder", help="card or weights folder, for models that end at a mel")
-    parser.add_argument("--speaker", type=int, help="speaker id of a multi-speaker model")
-    parser.add_argument("--length-scale", type=float, help="2 is half the speed")
-    parser.add_argument("--noise-scale", type=float, help="variation of the voice; 0: none")
-    parser.add_argument("--duration-noise-scale", type=float, help="variation of the rhythm; 0: none")
-    parser.add_argument("--pause", type=float, default=0.2, help="seconds of silence between sentences (0.2)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same audio (0)")
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="bf16 where it is faster")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
+    parser.add_argument("--model", help="card, weights folder or run; by default the first default card on this disk")
+    parser.add_argument(
+        "--vocoder", help="card, weights folder, run or vocoder/griffin_lim, for models whose output is a mel"
+    )
+    add_request_options(parser, TTSRequest, skip=("text",))
+    add_device_options(parser)
     parser.add_argument(
         "--stream", action="store_true", help="write 16-bit mono PCM to standard output as it is spoken"
     )
@@ -44,17 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Speak, write, and say where the file is."""
+    """Speak the text and write the file; the last line says where it is."""
     text = _text(args)
     if not text.strip():
-        raise DataError("the text is empty", hint='amphion tts "Any sentence you like."')
+        raise DataError("the text is empty", hint=EXAMPLE)
     import amphion_core as amphion
-    from amphion_tts.task import request
 
-    wanted = request(
-        text=text, speaker=args.speaker, length_scale=args.length_scale, noise_scale=args.noise_scale,
-        duration_noise_scale=args.duration_noise_scale, pause=args.pause, seed=args.seed,
-    )  # fmt: skip
+    request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=text)
     if not args.stream:
         amphion.Audio.check_target(args.out)
     scorer = amphion.get("metrics", "wer") if args.wer else None
@@ -62,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
         "tts", model=args.model, vocoder=args.vocoder, precision=args.precision, device=args.device
     )
     if args.stream:
-        return _stream(task, wanted)
+        return _stream(task, request)
     start = time.perf_counter()
-    audio = amphion.Audio.concatenate(list(_shown(task, wanted)))
+    audio = amphion.Audio.concatenate(list(_with_progress(task, request)))
     seconds = time.perf_counter() - start
     audio.save(args.out)
     result = {
@@ -78,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(args: argparse.Namespace) -> str:
+    if (args.text is None) == (args.file is None):
+        problem = "no text is given" if args.text is None else "a text and --file are given, and only one can be spoken"
+        raise DataError(problem, hint=f"{EXAMPLE}, or amphion tts --file chapter.txt")
     if args.file is None:
         return sys.stdin.read() if args.text == "-" else str(args.text)
     try:
@@ -86,21 +84,21 @@ def _text(args: argparse.Namespace) -> str:
         raise DataError(f"{args.file} cannot be read as UTF-8 text: {error}", hint="check the path") from error
 
 
-def _shown(task: "TTSTask", wanted: "TTSRequest") -> "Iterator[Audio]":
+def _with_progress(task: "TTSTask", request: TTSRequest) -> "Iterator[Audio]":
     """The pieces of the stream, with a progress bar on standard error when there are several."""
     from rich.console import Console
     from rich.progress import Progress
 
-    total = len(task.sentences(wanted.text))
+    total = len(task.sentences(request.text))
     with Progress(console=Console(stderr=True), transient=True, disable=total < 2) as progress:
-        yield from progress.track(task.stream(wanted), total=total, description="speaking")
+        yield from progress.track(task.stream(request), total=total, description="speaking")
 
 
-def _stream(task: "TTSTask", wanted: "TTSRequest") -> int:
+def _stream(task: "TTSTask", request: TTSRequest) -> int:
     if sys.stdout.isatty():
         command = 'amphion tts --stream "..." | aplay -f S16_LE -c 1 -r'
         raise DataError("--stream writes raw audio, not for a terminal", hint=f"{command} {task.sample_rate}")
-    for piece in task.stream(wanted):
+    for piece in task.stream(request):
         sys.stdout.buffer.write((piece.samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
         sys.stdout.buffer.flush()
     return 0

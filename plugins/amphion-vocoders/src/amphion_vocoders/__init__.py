@@ -7,13 +7,15 @@ _HOME = {
     "GriffinLim": "amphion_vocoders.models.griffin_lim",
     "HiFiGAN": "amphion_vocoders.models.hifigan",
     "HiFiGANGenerator": "amphion_vocoders.models.hifigan",
+    "VocoderRequest": "amphion_vocoders.request",
     "VocoderTask": "amphion_vocoders.task",
 }
-__all__ = ["GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderTask"]
+__all__ = ["GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderRequest", "VocoderTask"]
 
 if TYPE_CHECKING:
     from amphion_vocoders.models.griffin_lim import GriffinLim as GriffinLim
     from amphion_vocoders.models.hifigan import HiFiGAN as HiFiGAN, HiFiGANGenerator as HiFiGANGenerator
+    from amphion_vocoders.request import VocoderRequest as VocoderRequest
     from amphion_vocoders.task import VocoderTask as VocoderTask
 else:
 

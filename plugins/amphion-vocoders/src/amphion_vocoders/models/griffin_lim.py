@@ -29,6 +29,7 @@ class GriffinLim(Vocoder):
         momentum: float = Field(default=0.99, ge=0, lt=1, description="acceleration; 0 is the algorithm of 1984")
 
     config: Config
+    needs_weights = False
 
     @classmethod
     def example_config(cls) -> Config:

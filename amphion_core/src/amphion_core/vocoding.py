@@ -1,0 +1,100 @@
+"""Opens a vocoder for a mel convention: a card, a folder with weights, or a vocoder that needs no weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amphion_core import cards, loading, registry
+from amphion_core.config import validate
+from amphion_core.errors import AudioError, RegistryError, UnknownComponent
+from amphion_core.families import Vocoder
+
+if TYPE_CHECKING:
+    from amphion_core.families import Precision
+    from amphion_core.mel import MelConfig
+
+
+def open_vocoder(
+    name: "str | Path | None" = None,
+    mel: "MelConfig | None" = None,
+    *,
+    precision: "Precision" = "float32",
+    device: str = "cpu",
+) -> Vocoder:
+    """A vocoder ready to generate from mels of the convention ``mel``; None accepts the vocoder's own convention.
+
+    ``name`` is whatever ``amphion.load`` takes (a card, a weights folder, a run), or a vocoder that needs no weights,
+    which is then built for ``mel``. None takes the first default card on this disk with that convention, else the
+    first installed vocoder that needs no weights.
+
+    Raises AudioError that lists the fields in which the conventions differ, or when ``name`` is not a vocoder;
+    UnknownComponent when nothing installed fits; RegistryError, RecipeError, WeightsError, DeviceError.
+    """
+    return open_named_vocoder(name, mel, precision=precision, device=device)[1]
+
+
+def open_named_vocoder(
+    name: "str | Path | None" = None,
+    mel: "MelConfig | None" = None,
+    *,
+    precision: "Precision" = "float32",
+    device: str = "cpu",
+) -> tuple[str, Vocoder]:
+    """``open_vocoder`` with the name of the vocoder that was opened, to show it. Raises the same errors."""
+    chosen = str(name) if name is not None else _choose(mel)
+    if needs_no_weights(chosen):
+        from amphion_core.devices import resolve_device
+
+        fields = {} if mel is None else {"mel": mel}
+        net: Any = loading.build(chosen, **fields).to(resolve_device(device)).for_inference(precision)
+    else:
+        net = loading.load(chosen, precision=precision, device=device)
+    if not isinstance(net, Vocoder):
+        raise AudioError(f"{chosen} is not a vocoder", hint="amphion list models 'vocoder/*'")
+    if mel is not None:
+        mel.require_same(net.config.mel, ours="input", theirs="vocoder")
+    return chosen, net
+
+
+def needs_no_weights(name: str) -> bool:
+    """Whether ``name`` is the registry name of a vocoder that works without weights. False for unknown names."""
+    if not registry.NAME.fullmatch(name) or (Path(name) / "config.yaml").is_file():
+        return False
+    try:
+        found = registry.get("models", name.partition("@")[0])
+    except UnknownComponent:
+        return False
+    return issubclass(found, Vocoder) and not found.needs_weights
+
+
+def _choose(mel: "MelConfig | None") -> str:
+    """The default vocoder for a mel convention. Raises UnknownComponent that says what each known card needs."""
+    others = []
+    for card in cards.cards("vocoder/"):
+        if card.default and card.status == "ready":
+            if mel is None or _mel_of(card.name) == mel:
+                return card.name
+            others.append(card.name)
+    for name in _weightless():
+        return name
+    if others:
+        raise UnknownComponent(
+            f"no installed vocoder has the wanted mel convention; {', '.join(others)} have another one",
+            hint="name a vocoder trained on that mel: a weights folder or a card",
+        )
+    return cards.default("vocoder").name  # raises: it lists the cards and what each needs
+
+
+def _mel_of(name: str) -> Any:
+    stored = loading.open_weights(name, download=False)
+    return getattr(validate(registry.get("models", stored.name).Config, stored.config, where=name), "mel", None)
+
+
+def _weightless() -> Iterator[str]:
+    for ref in registry.refs("models"):
+        if ref.name.startswith("vocoder/"):
+            try:
+                if needs_no_weights(ref.name):
+                    yield ref.name
+            except RegistryError:  # a broken plugin must not hide the vocoders of others
+                continue

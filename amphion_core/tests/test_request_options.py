@@ -1,0 +1,114 @@
+"""Options generated from a request: names, help, choices, dictionaries, recordings, and the checked request."""
+
+import argparse
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from amphion_core.api import Audio, AudioInput, BaseConfig, TaskFramework
+from amphion_core.cli.parsing import parse
+from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
+from amphion_core.config import limits
+from amphion_core.errors import AudioError, RecipeError
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Request(BaseConfig):
+    """One field of every sort."""
+
+    caption: str = Field(description="what to hear")
+    duration: float = Field(default=5.0, gt=0, le=30, description="length, seconds")
+    seed: int | None = Field(default=None, ge=0, description="variation")
+    mode: Literal["fast", "good"] = Field(default="fast", description="how")
+    size: Literal[1, 2] = Field(default=1, description="how large")
+    colour: Colour = Field(default=Colour.RED, description="which colour")
+    loud: bool = Field(default=True, description="100% loud")
+    seeds: tuple[int, ...] = Field(default=(), description="several numbers")
+    controls: dict[str, float | str] = Field(default_factory=dict, description="of the model")
+    voice: AudioInput | None = Field(default=None, description="a recording")
+
+
+class Task(TaskFramework):
+    """A task that only has a request."""
+
+    Request = Request
+
+    def generate(self, request):
+        return Audio(np.zeros(int(request.duration)), 10)
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser(prog="amphion paint")
+    add_request_options(parser, Request)
+    add_device_options(parser)
+    return parser
+
+
+def read(parser, line, **given):
+    return read_request(parse(parser, line.split()), Task, **given)
+
+
+def test_what_is_left_out_has_the_requests_own_default(parser):
+    assert read(parser, "--caption rain") == Request(caption="rain")
+
+
+def test_every_sort_of_field_is_read_back_with_its_type(parser):
+    line = "--caption 12 --duration 3 --seed 7 --mode good --size 2 --colour blue --no-loud --seeds 1 2"
+    made = read(parser, line + " --control steps=8 --control scale=0.5 --control kind=ode")
+    assert made == Request(
+        caption="12", duration=3.0, seed=7, mode="good", size=2, colour="blue", loud=False, seeds=(1, 2),
+        controls={"steps": 8, "scale": 0.5, "kind": "ode"},
+    )  # fmt: skip
+
+
+def test_the_help_shows_description_range_default_and_choices(parser):
+    text = " ".join(parser.format_help().split())
+    assert "--duration DURATION length, seconds; above 0, at most 30 (5.0)" in text
+    assert "--seed SEED variation; at least 0 -" in text
+    assert "--mode {fast,good} how (fast)" in text and "--loud, --no-loud 100% loud (true)" in text
+    assert "--control NAME=VALUE of the model" in text and "--voice FILE a recording" in text
+    assert "usage: amphion paint [-h] --caption CAPTION" in text
+
+
+def test_a_recording_is_loaded_and_a_missing_one_is_named(parser, tmp_path):
+    Audio(np.full(160, 0.25, np.float32), 16000).save(tmp_path / "voice.wav")
+    assert read(parser, f"--caption a --voice {tmp_path}/voice.wav").voice.sample_rate == 16000
+    with pytest.raises(AudioError, match="there is no audio file"):
+        read(parser, f"--caption a --voice {tmp_path}/no.wav")
+    with pytest.raises(RecipeError, match="a recording is the path of an audio file"):
+        Task.request(caption="a", voice=3)
+
+
+def test_every_problem_is_reported_at_once_with_the_name_of_the_task(parser):
+    with pytest.raises(RecipeError, match=" request: 2 problems") as caught:
+        read(parser, "--caption a --duration 31 --seed x")
+    assert "duration: input should be less than or equal to 30" in str(caught.value)
+    with pytest.raises(RecipeError, match="'steps' is not NAME=VALUE"):
+        read(parser, "--caption a --control steps")
+
+
+def test_a_field_that_the_command_reads_itself_gets_no_option_and_is_given():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("text")
+    add_request_options(parser, Request, skip=("caption",))
+    args = parse(parser, ["rain", "--duration", "2"])
+    assert read_request(args, Task, caption=args.text) == Request(caption="rain", duration=2)
+
+
+def test_the_request_has_a_schema_for_pages_and_servers():
+    fields = Request.model_json_schema()["properties"]
+    assert fields["duration"]["maximum"] == 30 and fields["duration"]["description"] == "length, seconds"
+    assert {"type": "string", "format": "audio-file"} in fields["voice"]["anyOf"]
+
+
+def test_limits_in_words():
+    shown = {name: limits(field) for name, field in Request.model_fields.items()}
+    assert shown["duration"] == "above 0, at most 30" and shown["seed"] == "at least 0" and shown["caption"] == ""

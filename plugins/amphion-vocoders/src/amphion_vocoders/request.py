@@ -1,0 +1,13 @@
+"""What the task ``vocoder`` can be given; the command line is generated from it. Imports no torch."""
+
+from pydantic import Field
+
+from amphion_core.config import BaseConfig
+from amphion_core.requests import AudioInput
+
+
+class VocoderRequest(BaseConfig):
+    """A recording to take apart into a mel and put together again."""
+
+    audio: AudioInput = Field(description="the recording; several channels are mixed to one")
+    seed: int = Field(default=0, ge=0, description="the same seed gives the same audio")
