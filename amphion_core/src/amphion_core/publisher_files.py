@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ def read_file(path: Path) -> Any:
     from amphion_core.weights import read_checkpoint
 
     return read_checkpoint(path)
+
+
+def flatten(config: Mapping[str, Any] | None, *, keep: Collection[str] = ()) -> dict[str, Any]:
+    """Every value of a nested configuration under its own key, in lower case; the section's name is dropped.
+
+    Sections named in ``keep`` stay whole. Where two sections have the same key, the later one counts.
+
+    >>> flatten({"data": {"Sampling_Rate": 22050}, "model": {"channels": 512}})
+    {'sampling_rate': 22050, 'channels': 512}
+    """
+    found: dict[str, Any] = {}
+    for key, value in (config or {}).items():
+        if isinstance(value, Mapping) and key not in keep:
+            found |= flatten(value, keep=keep)
+        else:
+            found[str(key).lower()] = value
+    return found
 
 
 def _arrays(path: Path) -> Any:

@@ -1,8 +1,8 @@
-"""Names in state dicts: wrappers and prefixes taken off, weight norms renamed, every key checked before loading.
+"""Names in state dicts: remove wrappers and prefixes, rename weight norms, check every key before loading.
 
-Publishers store one weight-normed layer in three ways: ``x.weight_g`` and ``x.weight_v`` (old torch),
-``x.parametrizations.weight.original0`` and ``original1`` (new torch), or folded, ``x.weight`` alone. Our networks are
-built with the new one; the functions here bring the others to it. An ``import_state_dict`` is then four lines::
+Publishers store a layer with weight norm in three ways: ``x.weight_g`` and ``x.weight_v`` (old torch),
+``x.parametrizations.weight.original0`` and ``original1`` (new torch), or folded into ``x.weight`` alone. Our networks
+use the new names; the functions here convert the other two. An ``import_state_dict`` is then four lines::
 
     state = strip_prefix(unwrap(state, "generator"), "module.")
     shapes = expected_shapes(lambda: HiFiGAN(config))
@@ -20,13 +20,13 @@ from amphion_core.errors import WeightsError, nearest
 
 G = ".parametrizations.weight.original0"  # torch.nn.utils.parametrizations.weight_norm, magnitude
 V = ".parametrizations.weight.original1"  # and direction
-SHOWN = 5  # keys that an error message lists of each sort
+SHOWN = 5  # an error message lists at most so many keys of each kind
 
 
 def unwrap(state: Mapping[str, Any], *wrappers: str) -> Mapping[str, Any]:
-    """The state dict inside a checkpoint such as ``{"generator": {...}, "steps": 1000}``; itself if it is bare.
+    """The state dict inside a checkpoint such as ``{"generator": {...}, "steps": 1000}``.
 
-    ``wrappers`` are tried in order.
+    The first of ``wrappers`` that is a key with a mapping is taken. Without any, ``state`` is returned unchanged.
     """
     for wrapper in wrappers:
         if isinstance(inner := state.get(wrapper), Mapping):
@@ -35,18 +35,18 @@ def unwrap(state: Mapping[str, Any], *wrappers: str) -> Mapping[str, Any]:
 
 
 def strip_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Without ``prefix`` at the head of the names, if every name has it (``module.`` of DistributedDataParallel)."""
+    """``state`` without ``prefix`` in its names, if all have it: DistributedDataParallel adds ``module.``."""
     if state and all(name.startswith(prefix) for name in state):
         return {name.removeprefix(prefix): value for name, value in state.items()}
     return dict(state)
 
 
 def to_parametrized(state: Mapping[str, Any], expected: Iterable[str]) -> dict[str, Any]:
-    """Weight norms under the names of ``torch.nn.utils.parametrizations.weight_norm`` (dimension 0).
+    """``state`` with its weight norms named as ``torch.nn.utils.parametrizations.weight_norm`` does (dimension 0).
 
-    ``expected`` are the network's own names: a folded ``x.weight`` is split only where it is weight-normed there, into
-    direction v = weight and magnitude g = norm of v, so that the product is the weight again. Spectral norm also has a
-    ``weight_v``; it is left alone, because a ``weight_g`` must stand beside it. Other keys pass unchanged.
+    ``expected`` are the network's tensor names. A folded ``x.weight`` is split where the network has a weight norm:
+    direction v = weight, magnitude g = norm of v, so that g * v / norm of v is the weight again. A ``weight_v`` without
+    a ``weight_g`` belongs to a spectral norm and stays as it is, like all other keys.
 
     >>> sorted(to_parametrized({"up.weight_g": torch.ones(2, 1, 1), "up.weight_v": torch.ones(2, 3, 4)}, []))
     ['up.parametrizations.weight.original0', 'up.parametrizations.weight.original1']
@@ -68,7 +68,7 @@ def to_parametrized(state: Mapping[str, Any], expected: Iterable[str]) -> dict[s
 
 
 def to_folded(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Every weight norm of ``state``, old or new names, multiplied out to a plain ``x.weight`` = g * v / norm of v."""
+    """``state`` with every weight norm, under old or new names, computed: ``x.weight`` = g * v / norm of v."""
     state = to_parametrized(state, ())
     folded: dict[str, Any] = {}
     for name, value in state.items():
@@ -80,41 +80,44 @@ def to_folded(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in the state dict of the network that ``build`` makes; no memory is taken."""
+    """Name and shape of every tensor in the state dict of the network that ``build`` returns. It uses no memory."""
     with torch.device("meta"):
         return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
 
 
 def check_keys(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
-    """Raises WeightsError unless ``state`` has exactly the ``expected`` names, each a tensor of that shape.
+    """Raise WeightsError unless ``state`` has exactly the ``expected`` names, each with a tensor of that shape.
 
-    ``what`` names the network in the message. When fewer than half of the names are there, the checkpoint is another
-    model's, and the message says so in one sentence; otherwise it lists missing, unexpected and misshaped keys.
+    ``what`` names the network in the message. If fewer than half of the names are found, the checkpoint belongs to
+    another model, and the message says so in one sentence. Otherwise it lists the keys that are missing, unexpected or
+    of another shape.
     """
     missing = [name for name in expected if name not in state]
     if 2 * len(missing) > len(expected):
         head = ", ".join(list(state)[:3]) or "nothing"
         raise WeightsError(
-            f"not a {what} checkpoint: it has {len(expected) - len(missing)} of the network's {len(expected)} tensors,"
-            f" and begins with {head}",
+            f"not a {what} checkpoint: it has {len(expected) - len(missing)} of the network's {len(expected)} tensors;"
+            f" it begins with {head}",
             hint="choose the model and the layout that the file belongs to: amphion list models",
         )
     unexpected = [name for name in state if name not in expected]
-    misshaped = [
+    other_shape = [
         f"{name} ({_shape(state[name])}, the network has {_shape(shape)})"
         for name, shape in expected.items()
         if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != tuple(shape))
     ]
     problems = [
-        f"{len(found)} {sort}: {', '.join(found[:SHOWN])}{', ...' if len(found) > SHOWN else ''}"
-        for sort, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
-        if found
+        f"{len(keys)} {kind}: {', '.join(keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''}"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", other_shape))
+        if keys
     ]
     if problems:
         close = nearest(missing[0], unexpected) if missing and unexpected else None
         raise WeightsError(
             f"{what}: the checkpoint does not fit the network: " + "; ".join(problems),
-            hint=f"{close} may be {missing[0]}: check the layout" if close else "give the publisher's own config file",
+            hint=f"{close} may be {missing[0]}: check the layout"
+            if close
+            else "give the publisher's own config: amphion convert --config FILE",
         )
 
 

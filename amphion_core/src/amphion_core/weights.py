@@ -19,13 +19,13 @@ from amphion_core.families import ModelArchitecture
 from amphion_core.files import write_safetensors
 from amphion_core.weight_names import check_keys, to_parametrized
 
-PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", "")  # some publishers give no suffix: generator_v1, g_02500000
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", "")  # some files have no suffix: generator_v1, g_02500000
 
 
 def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
     """Write a network as a weights folder, whole or not at all; ``card`` is the text of ``card.md``.
 
-    Raises WeightsError when the folder exists and holds something else, or cannot be written.
+    Raises WeightsError if ``folder`` exists and is not empty, or cannot be written.
     """
     from importlib.metadata import version
 
@@ -73,13 +73,13 @@ def read_about(path: Path) -> tuple[str, dict[str, Any]]:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The tensors of a checkpoint file by name, nested as its publisher stored them.
 
-    Reads ``.safetensors``, ``.onnx`` (needs ``amphion-core[onnx]``; see ``_onnx_tensors``) and what torch pickles,
-    without running code that a pickle may hold. Raises WeightsError: missing, damaged, or unsafe.
+    Reads ``.safetensors``, files that torch has pickled, and ``.onnx``, which needs ``amphion-core[onnx]``. No code
+    that a pickle may hold is run. Raises WeightsError for a file that is missing, damaged or unsafe.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(
-            f"there is no checkpoint {path}", hint="check the path; amphion list --pretrained shows known weights"
+            f"there is no checkpoint {path}", hint="check the path; amphion list --pretrained shows published weights"
         )
     try:
         if path.suffix == ".safetensors":
@@ -98,7 +98,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         if "weights_only" in str(error) or "Unsupported global" in str(error):
             raise WeightsError(
-                f"{path} is a pickle with code in it, and was not opened",
+                f"{path} is a pickle that contains code, and was not opened",
                 hint="ask its publisher for a safetensors file",
             ) from error
         size = path.stat().st_size
@@ -133,7 +133,7 @@ def _first_line(error: Exception) -> str:
 def _onnx_tensors(path: Path) -> dict[str, Any]:
     """The weights of an ONNX graph by name.
 
-    Exporters leave some constants anonymous (``onnx::Conv_8168``); where a layer uses them they take its name:
+    Exporters leave some constants without a name (``onnx::Conv_8168``). They are named after the layer that uses them:
     input 1 of ``/flow/flows.6/enc/in_layers.0/Conv`` is ``flow.flows.6.enc.in_layers.0.weight``.
     """
     try:
@@ -144,7 +144,7 @@ def _onnx_tensors(path: Path) -> dict[str, Any]:
     graph = onnx.load(str(path)).graph
     tensors = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
     if not tensors:
-        raise WeightsError(f"{path} holds no weights", hint="it is not an exported network")
+        raise WeightsError(f"{path} holds no weights", hint="give an ONNX file that has its weights inside")
     for node in graph.node:
         owner = ".".join(node.name.strip("/").split("/")[:-1])
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):

@@ -1,16 +1,17 @@
-"""Published VITS checkpoints: the names and configs of their publishers, as ours.
+"""Published VITS checkpoints: their publishers' tensor names and configs converted to ours.
 
-Our names are those of the authors' release, so "jaywalnut310" only unwraps. Traps stand at the functions.
+Our tensor names are those of the authors' release, so the layout "jaywalnut310" needs no renaming.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
+from amphion_core.publisher_files import flatten
 from amphion_core.weight_names import strip_prefix, to_folded, unwrap
 from amphion_vocoders import HiFiGANGenerator
 
@@ -50,11 +51,11 @@ def _speaker_names(config: Mapping[str, Any], count: int) -> tuple[str, ...]:
 
 
 def _official(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    return _official_fields(dict(_leaves(config)), state := _bare(state)), state
+    return _official_fields(flatten(config, keep=("frontend",)), state := _bare(state)), state
 
 
 def _amphion(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """The authors' names; one speaker leaves the conditioning layers dead, and they are dropped."""
+    """The authors' names. With one speaker the conditioning layers are never used, so they are dropped."""
     fields, state = _official(state, config)
     if "emb_g.weight" not in state:
         fields["n_speakers"] = 1
@@ -63,7 +64,7 @@ def _amphion(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], S
 
 
 def _piper(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """A Lightning checkpoint (prefix ``model_g.``, discriminator beside it), or an exported ONNX voice."""
+    """A Lightning checkpoint, whose generator has the prefix ``model_g.``, or an exported ONNX voice."""
     state = dict(unwrap(state, "state_dict"))
     if any(name.startswith("model_g.") for name in state):
         state = {name.removeprefix("model_g."): value for name, value in state.items() if name.startswith("model_g.")}
@@ -85,9 +86,9 @@ def _piper(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
 
 
 def _onnx_names(state: State) -> State:
-    """An exported voice: weight norms are folded, exp(-logs) was folded too.
+    """The tensors of an exported voice. The export has folded weight norms, and exp(-logs) into one constant.
 
-    The embedding is called ``sid`` in voices of one speaker, after an input that they do not have.
+    In voices of one speaker the text embedding is called ``sid``, after an input that they do not have.
     """
     if "sid" in state:
         state["enc_p.emb.weight"] = state.pop("sid")
@@ -108,14 +109,17 @@ def _piper_decoder(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _piper_frontend(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The symbol table of a voice's JSON: each symbol has one id, the ids count from 0."""
+    """The symbol table of a voice's JSON. Each symbol has one id; the ids count from 0."""
     table = config.get("phoneme_id_map")
     if not isinstance(table, Mapping):
         raise WeightsError("the voice's JSON has no phoneme_id_map", hint="give the JSON that came with the voice")
     by_id = {int(ids[0]): symbol for symbol, ids in table.items()}
     if sorted(by_id) != list(range(len(table))):
-        raise WeightsError("the voice's phoneme_id_map does not number its symbols from 0 one by one")
-    symbols = [by_id[place] for place in range(len(by_id))]
+        raise WeightsError(
+            "the voice's phoneme_id_map does not number its symbols from 0 without gaps",
+            hint="give the JSON that came with the voice",
+        )
+    symbols = [by_id[index] for index in range(len(by_id))]
     marks = {"blank": "_", "begin": "^", "end": "$", "blank_ends": False}
     if config.get("phoneme_type") == "text":
         return {"name": "characters", "symbols": symbols, **marks}
@@ -123,17 +127,20 @@ def _piper_frontend(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _transformers(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """``VitsModel``. A decoder saved with its weight norm still applied is folded here."""
+    """``VitsModel``. Its decoder has no weight norms; where a checkpoint stores them, they are folded here."""
     _require(config, "upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
     for name, fixed in _TRANSFORMERS_FIXED.items():
         if config.get(name, fixed) != fixed:
-            raise WeightsError(f"the publisher's config has {name} {config[name]}; our VITS has {fixed} only")
+            raise WeightsError(
+                f"the publisher's config has {name} {config[name]}; our VITS has {fixed} only",
+                hint="amphion list --pretrained shows weights that load",
+            )
     state = to_folded(_bare(state))
     named: State = {}
     for name, value in state.items():
         ours = _rename_transformers(name)
         if ours.startswith("enc_p.encoder.attn_layers") and ours.endswith("weight"):
-            value = value[..., None]  # Linear -> convolution of width 1
+            value = value[..., None]  # a linear layer there, a convolution of width 1 here
         named[ours] = value
     get = config.get
     fields = {
@@ -153,12 +160,14 @@ def _transformers(state: State, config: Mapping[str, Any]) -> tuple[dict[str, An
         "noise_scale": get("noise_scale", 0.667), "duration_noise_scale": get("noise_scale_duration", 0.8),
         "length_scale": 1 / get("speaking_rate", 1.0),
     }  # fmt: skip
-    if "frontend" in config:  # transformers keeps the symbol table in the tokenizer's files: the caller states it
+    if (
+        "frontend" in config
+    ):  # transformers keeps the symbol table in the tokenizer's files, so the caller must state it
         fields["frontend"] = config["frontend"]
     return fields, named
 
 
-_TRANSFORMERS_FIXED = {  # what no tensor's shape would show
+_TRANSFORMERS_FIXED = {  # values that the shapes of the tensors do not show
     "leaky_relu_slope": HiFiGANGenerator.slope, "hidden_act": "relu", "layer_norm_eps": 1e-5,
     "wavenet_dilation_rate": 1, "duration_predictor_flow_bins": 10, "duration_predictor_tail_bound": 5.0,
 }  # fmt: skip
@@ -203,7 +212,7 @@ def _rename_transformers(name: str) -> str:
 
 
 def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """Coqui: no channel swaps in the flow lists; translation and log_scale; HiFi-GAN's ``cond_layer``."""
+    """Coqui's lists of flows do not count the channel swaps between them, so their indices are doubled here."""
     parts = {
         "text_encoder.": "enc_p.", "posterior_encoder.": "enc_q.", "flow.": "flow.", "duration_predictor.": "dp.",
         "waveform_decoder.": "dec.", "emb_g.": "emb_g.",
@@ -211,10 +220,11 @@ def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
     named: State = {}
     for name, value in _bare(state).items():
         head = next((part for part in parts if name.startswith(part)), None)
-        if head is None:  # the discriminator, and language embeddings
+        if head is None:  # a tensor of the discriminator, or a language embedding
             if name.startswith("emb_l."):
                 raise WeightsError(
-                    "this Coqui voice has language embeddings, which our VITS does not", hint="use another voice"
+                    "this Coqui voice has language embeddings, which our VITS does not have",
+                    hint="use a voice of one language: amphion list --pretrained",
                 )
             continue
         name = parts[head] + name.removeprefix(head)
@@ -222,7 +232,7 @@ def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
         name = re.sub(r"^dp\.(post_)?flows\.([1-9]\d*)\.", lambda m: f"dp.{m[1] or ''}flows.{2 * int(m[2]) - 1}.", name)
         name = name.replace(".translation", ".m").replace(".log_scale", ".logs").replace("dec.cond_layer.", "dec.cond.")
         named[name] = value
-    given = dict(_leaves(config))
+    given = flatten(config, keep=("frontend",))
     renamed = {
         "upsample_rates_decoder": "upsample_rates", "upsample_kernel_sizes_decoder": "upsample_kernel_sizes",
         "upsample_initial_channel_decoder": "upsample_initial_channel", "resblock_type_decoder": "resblock",
@@ -235,7 +245,7 @@ def _coqui(state: State, config: Mapping[str, Any]) -> tuple[dict[str, Any], Sta
 
 
 def _official_fields(given: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-    """The authors' config, ``data`` and ``model`` sections flattened; widths are read from the tensors themselves."""
+    """Our fields from the authors' config, flattened. Widths are read from the shapes of the tensors."""
     sizes = ("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
     _require(given, "upsample_rates", *sizes, "resblock")
     embedding = state.get("emb_g.weight")
@@ -258,7 +268,7 @@ def _official_fields(given: Mapping[str, Any], state: Mapping[str, Any]) -> dict
 
 
 def _widths(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Channel counts, as the tensors have them."""
+    """The fields that state channel counts, read from the shapes of the tensors."""
 
     def shape(name: str) -> tuple[int, ...]:
         return tuple(state[name].shape) if name in state else ()
@@ -301,19 +311,11 @@ def _bare(state: Mapping[str, Any]) -> State:
     return strip_prefix(unwrap(state, "model", "state_dict", "generator"), "module.")
 
 
-def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value of a nested config under its own key; a frontend stays whole."""
-    for key, value in config.items():
-        if isinstance(value, Mapping) and key != "frontend":
-            yield from _leaves(value)
-        else:
-            yield str(key).lower(), value
-
-
 def _require(config: Mapping[str, Any], *names: str) -> None:
     if missing := [name for name in names if name not in config]:
         raise WeightsError(
-            f"the publisher's config does not state {', '.join(missing)}", hint="give its own config.json"
+            f"the publisher's config does not state {', '.join(missing)}",
+            hint="give its own config: amphion convert --config FILE",
         )
 
 

@@ -1,4 +1,4 @@
-"""Published discriminators: names and configs of their publishers, as ours, and what the import functions share."""
+"""Published discriminators: their publishers' tensor names and configs converted to ours."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,49 +14,44 @@ def example_wave() -> Tensor:
     return torch.linspace(-1, 1, 2400).sin()[None, None]
 
 
-def own(state: Mapping[str, Any], *wrappers: str) -> dict[str, Tensor]:
-    """The tensors of one discriminator of a checkpoint: unwrapped, DistributedDataParallel's prefix taken off."""
+def network_tensors(state: Mapping[str, Any], *wrappers: str) -> dict[str, Tensor]:
+    """The tensors of one discriminator in a checkpoint, which stores them under one of ``wrappers`` or bare.
+
+    The prefix ``module.`` of DistributedDataParallel is removed.
+    """
     return strip_prefix(unwrap(state, *wrappers, "state_dict", "model"), "module.")
 
 
-def leaves(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Every value of a nested config under its own lower-case key."""
-    found: dict[str, Any] = {}
-    for key, value in (config or {}).items():
-        found |= leaves(value) if isinstance(value, Mapping) else {str(key).lower(): value}
-    return found
-
-
-def count(tensors: Mapping[str, Any], prefix: str) -> int:
-    """How many numbers follow ``prefix`` in the names."""
+def count_indices(tensors: Mapping[str, Any], prefix: str) -> int:
+    """How many different indices follow ``prefix`` in the names: 2 for ``prefix.0.weight`` and ``prefix.1.weight``."""
     return len({name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)})
 
 
-def spectral(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Spectral norms of the old spelling (weight_orig, weight_u, weight_v) under torch's present names."""
-    found = {}
+def rename_spectral_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Spectral norms under the present names of torch; older versions store weight_orig, weight_u and weight_v."""
+    renamed = {}
     for name, tensor in tensors.items():
         layer, _, part = name.rpartition(".")
         if part in ("weight_u", "weight_v") and f"{layer}.weight_orig" in tensors:
             name = f"{layer}.parametrizations.weight.0._{part[-1]}"
         elif part == "weight_orig":
             name = f"{layer}.parametrizations.weight.original"
-        found[name] = tensor
-    return found
+        renamed[name] = tensor
+    return renamed
 
 
-def without_computed(state: Mapping[str, Tensor], *computed: str) -> dict[str, Tensor]:
-    """A spectrogram discriminator's tensors under our names, without those that are computed here.
+def rename_spectrogram_judge(state: Mapping[str, Tensor], *computed: str) -> dict[str, Tensor]:
+    """A spectrogram discriminator's tensors under our names.
 
-    Publishers store windows, transforms and resampling filters as buffers of the modules named in ``computed``; and
-    convolutions inside a module ``conv``.
+    Publishers keep each convolution inside a module ``conv``. They also store windows, transforms and resampling
+    filters, in the modules named in ``computed``; these are removed, because we compute them.
     """
-    found = {}
+    renamed = {}
     for name, tensor in state.items():
-        head, _, rest = name.removeprefix("discriminators.").partition(".")
+        index, _, rest = name.removeprefix("discriminators.").partition(".")
         if rest.startswith(computed):
             continue
         rest = rest.replace(".conv.", ".")
         inner = rest if rest.startswith("conv_pres.") else f"judge.{rest}"
-        found[f"discriminators.{head}.{inner}"] = tensor
-    return found
+        renamed[f"discriminators.{index}.{inner}"] = tensor
+    return renamed

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
@@ -62,9 +63,9 @@ class MPD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        tensors = layouts.own(state, "mpd", "MultiPeriodDiscriminator")
-        given = layouts.leaves(config)
-        count = layouts.count(tensors, "discriminators.")
+        tensors = layouts.network_tensors(state, "mpd", "MultiPeriodDiscriminator")
+        given = flatten(config)
+        count = layouts.count_indices(tensors, "discriminators.")
         periods = given.get("mpd_reshapes", given.get("periods", (2, 3, 5, 7, 11, 17, 23, 37)[:count]))
         first = tensors.get("discriminators.0.convs.0.bias")
         channels = 32 if first is None else len(first)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
@@ -67,8 +68,8 @@ class MRD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        tensors = layouts.own(state, "mrd", "MultiResolutionDiscriminator")
-        given = layouts.leaves(config).get("resolutions", cls.Config().resolutions)
+        tensors = layouts.network_tensors(state, "mrd", "MultiResolutionDiscriminator")
+        given = flatten(config).get("resolutions", cls.Config().resolutions)
         first = tensors.get("discriminators.0.convs.0.bias")
         channels = 32 if first is None else len(first)
         return cls.Config(resolutions=tuple(map(tuple, given)), channels=channels), tensors

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import constant_q, layouts
 from amphion_vocoders.discriminators.checks import check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
@@ -77,9 +78,9 @@ class MSSBCQTD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        given, state = layouts.leaves(config), layouts.own(state, "mssbcqtd", "cqtd", "mrd")
+        given, state = flatten(config), layouts.network_tensors(state, "mssbcqtd", "cqtd", "mrd")
         octaves = given.get("n_octaves", given.get("cqtd_n_octaves", (9,)))
-        tensors = layouts.without_computed(state, "cqt_transform.", "resample.")
+        tensors = layouts.rename_spectrogram_judge(state, "cqt_transform.", "resample.")
         first = tensors.get("discriminators.0.judge.convs.0.bias")
         ours = cls.Config(
             sample_rate=given.get("sample_rate", given.get("sampling_rate", 24000)),

@@ -88,11 +88,11 @@ class MSD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError."""
-        tensors = layouts.own(state, "msd", "MultiScaleDiscriminator")
+        tensors = layouts.network_tensors(state, "msd", "MultiScaleDiscriminator")
         first = tensors.get("discriminators.0.convs.0.bias")
         channels = 128 if first is None else len(first)
-        scales = layouts.count(tensors, "discriminators.")
-        return cls.Config(scales=max(1, scales), channels=channels), layouts.spectral(tensors)
+        scales = layouts.count_indices(tensors, "discriminators.")
+        return cls.Config(scales=max(1, scales), channels=channels), layouts.rename_spectral_norms(tensors)
 
 
 class _Scale(nn.Module):

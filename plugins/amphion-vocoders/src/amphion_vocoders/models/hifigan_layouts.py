@@ -1,47 +1,42 @@
-"""Published HiFi-GAN checkpoints: the names and configs of their publishers, as ours.
+"""Published HiFi-GAN checkpoints: their publishers' tensor names and configs converted to ours.
 
-"jik876": {"generator": ...} with the authors' config.json. "amphion": its accelerate folders and exports, config either
-nested or with capital keys. "transformers": SpeechT5HifiGan and FastSpeech2ConformerHifiGan.
+"jik876": {"generator": ...} with the authors' config.json. "amphion": its accelerate folders and exports; the config is
+nested or has keys in capitals. "transformers": SpeechT5HifiGan and FastSpeech2ConformerHifiGan.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
+from amphion_core.publisher_files import flatten
 from amphion_core.weight_names import strip_prefix, unwrap
 from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 
 def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(fields of Config, state dict) of a checkpoint and its publisher's config. Raises WeightsError."""
-    given = dict(_leaves(config))
+    given = flatten(config)
     state = strip_prefix(unwrap(state, "generator", "generator_state_dict", "state_dict", "model"), "module.")
     if layout == "transformers":
         return _transformers_fields(given) | _statistics(state, given), _transformers_state(state)
     return _fields(given, {}), {f"generator.{name}": tensor for name, tensor in state.items()}
 
 
-def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value of a nested config under its own lower-case key."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value)
-        else:
-            yield str(key).lower(), value
-
-
 def _fields(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Our fields; what neither the publisher nor ``base`` says of the mel is as in the paper."""
+    """Our fields. Values of the mel that neither the publisher nor ``base`` states are those of the paper."""
 
     def pick(*names: str) -> Any:
         for name in names:
             if name in given:
                 return given[name]
-        raise WeightsError(f"the publisher's config does not state {names[0]!r}", hint="give its own config.json")
+        raise WeightsError(
+            f"the publisher's config does not state {names[0]!r}",
+            hint="give its own config: amphion convert --config FILE",
+        )
 
     mel: dict[str, Any] = {}
     aliases = {
@@ -69,9 +64,10 @@ def _fields(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _transformers_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """transformers has residual block 1 and slope 0.1 only; the mel is that of its feature extractors.
+    """transformers has residual block 1 only, and states no mel: it is that of its feature extractors.
 
-    SpeechT5FeatureExtractor at 16 kHz, and ESPnet's extractor at 22.05 kHz for FastSpeech2Conformer, agree in the rest.
+    SpeechT5FeatureExtractor works at 16 kHz, and ESPnet's extractor for FastSpeech2Conformer at 22.05 kHz. Both have
+    the same values otherwise.
     """
     slope = HiFiGANGenerator.slope
     if given.get("leaky_relu_slope", slope) != slope:
@@ -87,7 +83,7 @@ def _transformers_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 def _statistics(state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields ``mean`` and ``scale`` of a network that standardises its mel (``normalize_before``).
 
-    They stay apart from the first convolution: its zero padding is a zero of the standardised mel.
+    They cannot be folded into the first convolution: its zero padding is a zero of the standardised mel.
     """
     mean, scale = state.get("mean"), state.get("scale")
     if not given.get("normalize_before", True) or mean is None or scale is None:
@@ -98,7 +94,7 @@ def _statistics(state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
 
 
 def _transformers_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """``upsampler`` is ``ups``; ``mean`` and ``scale`` belong to the config."""
+    """The tensors under our names. ``mean`` and ``scale`` are left out, because our config holds them."""
     return {
         "generator." + name.replace("upsampler.", "ups.", 1): tensor
         for name, tensor in state.items()
