@@ -59,7 +59,7 @@ def test_a_tone_peaks_in_its_own_bin(bin_number):
 
 
 def test_a_transform_that_cannot_be_made_is_told():
-    with pytest.raises(RecipeError, match="hop: 100 is no multiple of 256, which 9 octaves need"):
+    with pytest.raises(RecipeError, match="hop: 100 is not a multiple of 256, which 9 octaves need"):
         amphion.build("discriminator/ms_sb_cqtd", hops=(100, 256, 256))
     with pytest.raises(RecipeError, match=r"octaves: the top, 16742 Hz, is above half the rate, 16000 Hz"):
         amphion.build("discriminator/ms_sb_cqtd", sample_rate=16000)

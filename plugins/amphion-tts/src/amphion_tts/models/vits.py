@@ -65,13 +65,14 @@ class VITS(TextToSpeech):
         """The decoder's fields and those of the other parts. The defaults are the authors' LJSpeech configuration."""
 
         frontend: FrontendPart | None = Field(
-            default=None, description="text to symbols, with the symbol table; null: ids only"
+            default=None, description="frontend that turns text into symbols; null: the network takes ids only"
         )
         vocabulary: int | None = Field(
-            default=None, gt=0, description="rows of the embedding; null: as many as symbols"
+            default=None, gt=0, description="rows of the text embedding; null: as many as the frontend has symbols"
         )
         mel: Mel = Field(
-            default=MelConfig.preset("vits_22k_80"), description="mel of the loss; its STFT is the linear input"
+            default=MelConfig.preset("vits_22k_80"),
+            description="mel convention of the loss; the posterior encoder reads its linear STFT",
         )
         n_speakers: int = Field(default=1, ge=1, description="number of speakers; 1: no speaker embedding")
         speakers: tuple[str, ...] = Field(
@@ -86,16 +87,20 @@ class VITS(TextToSpeech):
         n_heads: int = Field(default=2, gt=0, description="attention heads of the text encoder")
         n_layers: int = Field(default=6, gt=0, description="layers of the text encoder")
         kernel: int = Field(default=3, gt=0, description="kernel of the feed-forward layers, tokens")
-        window: int = Field(default=4, gt=0, description="furthest distance with its own attention weight, tokens")
+        window: int = Field(default=4, gt=0, description="largest distance with a separate attention weight, tokens")
         dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the text encoder")
-        stochastic_duration: bool = Field(default=True, description="durations by a flow; false: by regression")
+        stochastic_duration: bool = Field(default=True, description="predict durations by a flow; false: by regression")
         duration_width: int = Field(default=256, gt=0, description="width of the regression duration predictor")
         duration_dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout of the duration predictor")
-        posterior: bool = Field(default=True, description="with posterior encoder; exported voices have none")
+        posterior: bool = Field(
+            default=True, description="has a posterior encoder, which training needs; exported voices have none"
+        )
         segment: int = Field(default=32, gt=0, description="frames that a training step decodes of each item")
-        noise_scale: float = Field(default=0.667, ge=0, description="deviation of the prior sample at inference")
+        noise_scale: float = Field(
+            default=0.667, ge=0, description="standard deviation of the prior sample at inference"
+        )
         duration_noise_scale: float = Field(
-            default=0.8, ge=0, description="deviation of the duration sample at inference"
+            default=0.8, ge=0, description="standard deviation of the duration sample at inference"
         )
         length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
 

@@ -1,1 +1,1 @@
-"""Discriminators: networks that tell recordings from generated audio. Needed in training only."""
+"""Discriminators: networks that distinguish recordings from generated audio. They are used in training only."""

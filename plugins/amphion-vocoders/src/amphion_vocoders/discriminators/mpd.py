@@ -1,4 +1,4 @@
-"""Multi-period discriminator: the wave folded at several periods, each judged by 2-D convolutions along time.
+"""Multi-period discriminator: folds the wave at several periods and scores each by 2-D convolutions along time.
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.3.
 Layouts read: "jik876" (HiFi-GAN), "nvidia" (BigVGAN), "amphion" (set ``last_stride`` 3). Deviations: none.
@@ -21,13 +21,13 @@ SLOPE = 0.1
 
 
 class MPD(Discriminator):
-    """Multi-period discriminator: wave (B, 1, T) -> a score map for each period, and its feature maps."""
+    """Multi-period discriminator: wave (B, 1, T) -> a score map and feature maps for each period."""
 
     class Config(BaseConfig):
         """The defaults are the paper's."""
 
         periods: tuple[int, ...] = Field(
-            default=(2, 3, 5, 7, 11), min_length=1, description="samples of each folding; primes overlap least"
+            default=(2, 3, 5, 7, 11), min_length=1, description="period of each folding, samples; primes overlap least"
         )
         channels: int = Field(default=32, gt=0, description="channels of the first convolution; the last have 32 times")
         last_stride: int = Field(default=1, gt=0, description="stride of the fifth convolution; 3 in Amphion's weights")
@@ -50,9 +50,9 @@ class MPD(Discriminator):
         return {"wave": layouts.example_wave()}
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T', p), one entry a period.
+        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T', p), one entry for each period.
 
-        Raises AudioError for another shape, and for fewer samples than the longest period.
+        Raises AudioError for another shape, and if there are fewer samples than the longest period.
         """
         check_wave(wave, shortest=max(self.config.periods) + 1)
         found = [judge(wave) for judge in self.discriminators]
@@ -74,7 +74,7 @@ class MPD(Discriminator):
 
 
 class _Period(nn.Module):
-    """The judge of one period."""
+    """The discriminator of one period."""
 
     def __init__(self, period: int, channels: int, last_stride: int) -> None:
         super().__init__()

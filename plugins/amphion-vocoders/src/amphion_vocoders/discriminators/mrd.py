@@ -1,9 +1,9 @@
-"""Multi-resolution discriminator: magnitude spectrograms of several resolutions, judged by 2-D convolutions.
+"""Multi-resolution discriminator: scores magnitude spectrograms of several resolutions by 2-D convolutions.
 
 Jang et al.: "UnivNet: A Neural Vocoder with Multi-Resolution Spectrogram Discriminators for High-Fidelity Waveform
 Generation", arXiv:2106.07889, section 2.3.
 Layouts read: "nvidia" (BigVGAN), "amphion" (the same names). Deviations: a rectangular window, as in every published
-implementation; ``window`` "hann" is there.
+implementation; set ``window`` to "hann" for another one.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ SLOPE = 0.1
 
 
 class MRD(Discriminator):
-    """Multi-resolution discriminator: wave (B, 1, T) -> a score map for each resolution, and its feature maps."""
+    """Multi-resolution discriminator: wave (B, 1, T) -> a score map and feature maps for each resolution."""
 
     class Config(BaseConfig):
         """The defaults are UnivNet's."""
@@ -55,9 +55,9 @@ class MRD(Discriminator):
         return {"wave": layouts.example_wave()}
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores (B, S) and feature maps (B, C, bins', N'), one entry a resolution.
+        """(B, 1, T) -> scores (B, S) and feature maps (B, C, bins', N'), one entry for each resolution.
 
-        Raises AudioError for another shape, and for audio too short to be mirrored at its ends.
+        Raises AudioError for another shape, and for audio that is too short to be mirrored at its ends.
         """
         check_wave(wave, shortest=max((n_fft - hop) // 2 + 1 for n_fft, hop, _ in self.config.resolutions))
         found = [judge(wave) for judge in self.discriminators]
@@ -76,7 +76,7 @@ class MRD(Discriminator):
 
 
 class _Resolution(nn.Module):
-    """The judge of one resolution."""
+    """The discriminator of one resolution."""
 
     def __init__(self, n_fft: int, hop: int, win: int, channels: int, window: str) -> None:
         super().__init__()
@@ -106,4 +106,6 @@ class _Resolution(nn.Module):
             around = (self.n_fft - self.hop) // 2
             x = F.pad(wave.float(), (around, around), "reflect")[:, 0]
             spectrum = torch.stft(x, self.n_fft, self.hop, self.win, window, center=False, return_complex=True)
-            return torch.view_as_real(spectrum).square().sum(-1).clamp_min(1e-18).sqrt()  # the root's slope at 0
+            return (
+                torch.view_as_real(spectrum).square().sum(-1).clamp_min(1e-18).sqrt()
+            )  # the square root has no finite gradient at 0

@@ -1,9 +1,9 @@
-"""Multi-scale sub-band CQT discriminator: constant-Q spectrograms, every octave brought in line, then judged.
+"""Multi-scale sub-band CQT discriminator: aligns the octaves of constant-Q spectrograms, and scores them.
 
 Gu et al.: "Multi-Scale Sub-Band Constant-Q Transform Discriminator for High-Fidelity Vocoder", arXiv:2311.14957,
 section 2; and "An Investigation of Time-Frequency Representation Discriminators for High-Fidelity Vocoder",
 arXiv:2404.17161.
-Layouts read: "amphion", "nvidia" (BigVGAN v2). Deviations: none; the transform's filters are computed, not stored.
+Layouts read: "amphion", "nvidia" (BigVGAN v2). Deviations: none. The filters of the transform are computed, not stored.
 """
 
 from collections.abc import Mapping
@@ -23,17 +23,21 @@ SLOPE = 0.1
 
 
 class MSSBCQTD(Discriminator):
-    """Multi-scale sub-band CQT discriminator: wave (B, 1, T) -> a score map for each scale, and its feature maps."""
+    """Multi-scale sub-band CQT discriminator: wave (B, 1, T) -> a score map and feature maps for each scale."""
 
     class Config(BaseConfig):
-        """The defaults are the paper's, for 24 kHz and below down to 17 kHz."""
+        """The defaults are the paper's, for audio from 17 to 24 kHz."""
 
-        sample_rate: int = Field(default=24000, gt=0, description="rate of the audio, Hz; the transform works at twice")
+        sample_rate: int = Field(
+            default=24000, gt=0, description="rate of the audio, Hz; the transform works at twice this rate"
+        )
         hops: tuple[int, ...] = Field(
             default=(512, 256, 256), min_length=1, description="hop of each scale, samples at twice the rate"
         )
-        bins_per_octave: tuple[int, ...] = Field(default=(24, 36, 48), description="bins an octave of each scale")
-        octaves: int = Field(default=9, gt=0, description="octaves above fmin; the top must be below the rate")
+        bins_per_octave: tuple[int, ...] = Field(default=(24, 36, 48), description="bins per octave of each scale")
+        octaves: int = Field(
+            default=9, gt=0, description="octaves above fmin; the top frequency must be below the rate"
+        )
         fmin: float = Field(default=32.7, gt=0, description="lowest bin, Hz")
         filters: int = Field(default=32, gt=0, description="channels of every convolution; BigVGAN v2: 128")
 
@@ -63,9 +67,9 @@ class MSSBCQTD(Discriminator):
         return {"wave": layouts.example_wave()}
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores (B, 1, N, bins') and feature maps (B, C, N, bins'), one entry a scale.
+        """(B, 1, T) -> scores (B, 1, N, bins') and feature maps (B, C, N, bins'), one entry for each scale.
 
-        Raises AudioError for another shape, and for audio that the lowest octave halves to nothing.
+        Raises AudioError for another shape, and for audio that is too short for the lowest octave.
         """
         check_wave(wave, shortest=2**self.config.octaves)
         with torch.autocast(wave.device.type, enabled=False):
@@ -93,7 +97,7 @@ class MSSBCQTD(Discriminator):
 
 
 class _Scale(nn.Module):
-    """The judge of one scale: sub-band processing, then the convolutions."""
+    """The discriminator of one scale: sub-band processing, then the convolutions."""
 
     def __init__(self, config: MSSBCQTD.Config, hop: int, bins_per_octave: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Multi-scale STFT discriminator: complex spectrograms of several scales, judged by 2-D convolutions.
+"""Multi-scale STFT discriminator: scores complex spectrograms of several scales by 2-D convolutions.
 
 Defossez et al.: "High Fidelity Neural Audio Compression" (EnCodec), arXiv:2210.13438, section 3.4.
 Layouts read: "encodec", "amphion" (hops 256, 512, 256). Deviations: none from the encodec package.
@@ -21,7 +21,7 @@ SLOPE = 0.2
 
 
 class MSSTFTD(Discriminator):
-    """Multi-scale STFT discriminator: wave (B, 1, T) -> a score map for each scale, and its feature maps."""
+    """Multi-scale STFT discriminator: wave (B, 1, T) -> a score map and feature maps for each scale."""
 
     class Config(BaseConfig):
         """The defaults are those of the encodec package; the paper has five scales."""
@@ -58,9 +58,9 @@ class MSSTFTD(Discriminator):
         return {"wave": layouts.example_wave()}
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores (B, 1, N, bins') and feature maps (B, C, N, bins'), one entry a scale.
+        """(B, 1, T) -> scores (B, 1, N, bins') and feature maps (B, C, N, bins'), one entry for each scale.
 
-        Raises AudioError for another shape, and for less than one window.
+        Raises AudioError for another shape, and for audio shorter than one window.
         """
         check_wave(wave, shortest=max(self.config.ffts))
         found = [judge(wave) for judge in self.discriminators]
@@ -80,7 +80,7 @@ class MSSTFTD(Discriminator):
 
 
 class _Scale(nn.Module):
-    """The judge of one scale."""
+    """The discriminator of one scale."""
 
     def __init__(self, n_fft: int, hop: int, filters: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Multi-scale discriminator: the wave and its averages at half and quarter rate, judged by grouped 1-D convolutions.
+"""Multi-scale discriminator: scores the wave and its averages at half and quarter rate by grouped 1-D convolutions.
 
 Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A.
 Layouts read: "jik876". Deviations: the power iteration of the first scale's spectral norm runs once after each update
-of the weights (``after_update``), not in every forward pass: so that forward changes nothing, and training is the same
-on one process and on many, and continues exactly.
+of the weights (``after_update``), not in every forward pass. So the forward pass changes nothing: training gives the
+same numbers on one process and on many, and a resumed run continues exactly.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ _CONVS = ((15, 1, 1, 1), (41, 2, 4, 1), (41, 2, 16, 2), (41, 4, 16, 4), (41, 4, 
 
 
 class MSD(Discriminator):
-    """Multi-scale discriminator: wave (B, 1, T) -> a score map for each scale, and its feature maps."""
+    """Multi-scale discriminator: wave (B, 1, T) -> a score map and feature maps for each scale."""
 
     class Config(BaseConfig):
         """The defaults are HiFi-GAN's."""
 
-        scales: int = Field(default=3, gt=0, description="scales; each has half the rate of the one before")
+        scales: int = Field(default=3, gt=0, description="number of scales; each has half the rate of the one before")
         channels: int = Field(
             default=128, gt=0, multiple_of=16, description="channels of the first convolution; the last have 8 times"
         )
@@ -41,7 +41,7 @@ class MSD(Discriminator):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.discriminators = nn.ModuleList(_Scale(config.channels, first=n == 0) for n in range(config.scales))
-        self.pool = nn.AvgPool1d(4, 2, padding=2)  # the padding counts, as published
+        self.pool = nn.AvgPool1d(4, 2, padding=2)  # the mean includes the zeros of the padding, as published
 
     @classmethod
     def example_config(cls) -> Config:
@@ -53,18 +53,18 @@ class MSD(Discriminator):
         return {"wave": layouts.example_wave()}
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T'), one entry a scale. Raises AudioError for a shape."""
+        """(B, 1, T) -> scores (B, S) and feature maps (B, C, T'), one entry for each scale. Raises AudioError."""
         check_wave(wave, shortest=2 ** len(self.discriminators))
         scores, features = [], []
-        for place, judge in enumerate(self.discriminators):
-            wave = self.pool(wave) if place else wave
+        for index, judge in enumerate(self.discriminators):
+            wave = self.pool(wave) if index else wave
             score, maps = judge(wave)
             scores.append(score)
             features.append(maps)
         return scores, features
 
     def train(self, mode: bool = True) -> Self:
-        """As every module, but the spectral norms iterate in ``after_update`` alone."""
+        """Set training mode. The spectral norms stay in eval mode, because they iterate in ``after_update`` only."""
         super().train(mode)
         for conv in self._spectral():
             conv.parametrizations.weight.eval()
@@ -72,7 +72,7 @@ class MSD(Discriminator):
 
     @torch.no_grad()
     def after_update(self) -> None:
-        """One power iteration of every spectral norm towards the present weights; the trainer's engine calls it."""
+        """Do one power iteration of every spectral norm; the engine calls this after each update of the weights."""
         for conv in self._spectral():
             norm = conv.parametrizations.weight[0]
             matrix = conv.parametrizations.weight.original.flatten(1)
@@ -96,7 +96,7 @@ class MSD(Discriminator):
 
 
 class _Scale(nn.Module):
-    """The judge of one scale; the first is spectrally normalised."""
+    """The discriminator of one scale; the first has spectral norms, the others weight norms."""
 
     def __init__(self, channels: int, *, first: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The convolutions that judge a complex spectrogram, which MS-STFTD and MS-SB-CQTD share.
+"""The convolutions that score a complex spectrogram, shared by MS-STFTD and MS-SB-CQTD.
 
 Defossez et al.: "High Fidelity Neural Audio Compression", arXiv:2210.13438, section 3.4 (figure 2).
 """

@@ -1,1 +1,1 @@
-"""Vocoder networks, one file each, with the layouts of published checkpoints beside it."""
+"""Vocoder networks: one file each, beside it the layouts of its published checkpoints."""

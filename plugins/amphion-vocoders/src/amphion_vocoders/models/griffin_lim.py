@@ -1,8 +1,8 @@
-"""Griffin-Lim: phase by alternating projections. No parameters; the floor under every trained vocoder.
+"""Griffin-Lim: finds a phase by alternating projections. It needs no training; trained vocoders must sound better.
 
 Griffin and Lim, IEEE TASSP 32 (1984); with momentum: Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim algorithm",
-WASPAA 2013, algorithm 2. The linear magnitudes come from the mel by non-negative least squares, in multiplicative
-updates (Lee and Seung, 2001), from the transposed filterbank.
+WASPAA 2013, algorithm 2. The linear magnitudes are a non-negative least-squares solution for the mel, found by
+multiplicative updates (Lee and Seung, 2001) that start from the transposed filterbank.
 """
 
 from typing import Any
@@ -15,25 +15,27 @@ from torch.nn import functional as F
 from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
 from amphion_core.features.mel import mel_filterbank
 
-INVERSION_STEPS = 40  # multiplicative updates; the residual hardly falls after
+INVERSION_STEPS = 40  # multiplicative updates; more of them hardly reduce the residual
 
 
 class GriffinLim(Vocoder):
     """Mel (B, F, N) -> wave (B, T), T = N * mel.hop_length, in any mel convention."""
 
     class Config(BaseConfig):
-        """Which mel, and how long to look for a phase."""
+        """The mel convention, and how many iterations to run."""
 
         mel: Mel = Field(default=MelConfig.preset("hifigan_22k_80"), description="mel convention of the input")
-        iterations: int = Field(default=60, gt=0, description="alternating projections")
-        momentum: float = Field(default=0.99, ge=0, lt=1, description="acceleration; 0 is the algorithm of 1984")
+        iterations: int = Field(default=60, gt=0, description="number of alternating projections")
+        momentum: float = Field(
+            default=0.99, ge=0, lt=1, description="momentum of the iterations; 0: the algorithm of 1984"
+        )
 
     config: Config
     needs_weights = False
 
     @classmethod
     def example_config(cls) -> Config:
-        """Few iterations."""
+        """Two iterations."""
         return cls.Config(iterations=2)
 
     def example_inputs(self) -> dict[str, Any]:
@@ -41,12 +43,12 @@ class GriffinLim(Vocoder):
         return {"mel": torch.full((1, self.config.mel.n_mels, 4), -5.0)}
 
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
-        """(B, F, N) -> (B, 1, T), from the phase of seed 0."""
+        """(B, F, N) -> (B, 1, T), with the seed 0."""
         return self.vocode(mel, seed=0)[:, None]
 
     @torch.no_grad()
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1]. ``seed`` decides the first phase, and with it the result."""
+        """(B, F, N) -> (B, T) in [-1, 1]. The result depends on ``seed``, which draws the initial phase."""
         c = self.config.mel
         magnitude = linear_magnitude(mel.float(), c)  # (B, bins, N)
         generator = torch.Generator(mel.device)
@@ -72,7 +74,7 @@ class GriffinLim(Vocoder):
 
 
 def linear_magnitude(mel: Tensor, config: MelConfig) -> Tensor:
-    """Log-mel (B, F, N) -> magnitudes of the STFT (B, n_fft / 2 + 1, N), never negative, that make this mel."""
+    """Log-mel (B, F, N) -> non-negative magnitudes of an STFT (B, n_fft / 2 + 1, N) that has this mel."""
     if config.log == "ln":
         energy = mel.exp()
     elif config.log == "log10":
@@ -80,7 +82,9 @@ def linear_magnitude(mel: Tensor, config: MelConfig) -> Tensor:
     else:
         decibel = mel * -config.min_db + config.min_db + config.reference_db
         energy = 10 ** (decibel * config.power / 20)
-    energy = torch.where(energy <= config.floor * 1.001, 0.0, energy)  # what the floor hid was silence
+    energy = torch.where(
+        energy <= config.floor * 1.001, 0.0, energy
+    )  # at the floor of the logarithm the true value is unknown: take silence
     bank = mel_filterbank(config).to(mel.device)  # (F, bins)
     target = bank.T @ energy
     found = target / bank.square().sum().clamp_min(1e-12).sqrt()
@@ -91,12 +95,12 @@ def linear_magnitude(mel: Tensor, config: MelConfig) -> Tensor:
 
 
 def _analyse(wave: Tensor, window: Tensor, hop: int) -> Tensor:
-    """(B, S) -> spectra (B, bins, N) of the frames inside."""
+    """(B, T) -> spectra (B, bins, N) of the frames that lie inside, without padding."""
     return torch.fft.rfft(wave.unfold(-1, len(window), hop) * window).mT
 
 
 def _overlap_add(spectra: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Spectra (B, bins, N) -> the wave (B, (N - 1) * hop + n_fft) closest to them in the least-squares sense."""
+    """Spectra (B, bins, N) -> the wave (B, (N - 1) * hop + n_fft) whose spectra are closest in least squares."""
     size = len(window)
     frames = (torch.fft.irfft(spectra.mT, n=size) * window).mT  # (B, n_fft, N)
     length = (frames.shape[2] - 1) * hop + size

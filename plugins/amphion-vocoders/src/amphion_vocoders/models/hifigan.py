@@ -3,8 +3,8 @@
 Kong, Kim, Bae: "HiFi-GAN: Generative Adversarial Networks for Efficient and High Fidelity Speech Synthesis",
 arXiv:2010.05646. Section numbers refer to it.
 Layouts read: "jik876" (authors' release), "amphion", "transformers" (SpeechT5HifiGan, FastSpeech2ConformerHifiGan).
-Deviations: convolutions start from PyTorch's own initialisation, which is what the authors' code does in effect (its
-N(0, 0.01) is overwritten by the weight norm). Some published weights standardise the mel first: `mean` and `scale`.
+Deviations: convolutions have PyTorch's own initialisation. The authors' code has it too in effect, because its weight
+norm overwrites the N(0, 0.01) that it sets. Some published weights standardise the mel first: `mean` and `scale`.
 """
 
 import math
@@ -108,17 +108,20 @@ class HiFiGANGenerator(nn.Module):
         return torch.tanh(self.conv_post(F.leaky_relu(x, self.last_slope)))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """Fold the weight norms and lay the weights out for the CPU's convolutions; ``precision`` is a resolved one."""
+        """Fold the weight norms and reorder the weights for the CPU's convolutions.
+
+        ``precision`` must be one that this device supports, see ``resolve_precision``.
+        """
         self.eval().requires_grad_(False)
         fold_weight_norms(self)
         on_cpu = next(self.parameters()).device.type == "cpu"
         self.packed = PackedGenerator(self, precision) if on_cpu and PackedGenerator.available() else None
         return self
 
-    # The packed weights are a copy: whatever changes the network's own drops them, and the plain equations run.
+    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
 
     def train(self, mode: bool = True) -> Self:
-        """As every module; training mode ends what `for_inference` prepared."""
+        """Set training mode, which discards the packed weights, or eval mode."""
         self.packed = None if mode else self.packed
         return super().train(mode)
 
@@ -132,7 +135,7 @@ class HiFiGANGenerator(nn.Module):
 
 
 class ResBlock1(nn.Module):
-    """For each dilation a dilated and a plain convolution, with a residual around both; appendix A.1."""
+    """For each dilation a dilated and a plain convolution, with a residual connection around both; appendix A.1."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -147,7 +150,7 @@ class ResBlock1(nn.Module):
 
 
 class ResBlock2(nn.Module):
-    """For each dilation one convolution with a residual around it; appendix A.1 (V3)."""
+    """For each dilation one convolution with a residual connection around it; appendix A.1 (V3)."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -194,7 +197,7 @@ class HiFiGAN(Vocoder):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.generator = HiFiGANGenerator(config.mel.n_mels, config)
-        count = config.mel.n_mels  # not in the state dict: the config has them
+        count = config.mel.n_mels  # not in the state dict, because the config holds them
         self.register_buffer("mean", torch.tensor(config.mean or [0.0] * count)[:, None], persistent=False)
         self.register_buffer("scale", torch.tensor(config.scale or [1.0] * count)[:, None], persistent=False)
 
@@ -233,7 +236,7 @@ class HiFiGAN(Vocoder):
             return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """As every model, and laid out for the CPU: see ``hifigan_packed.py``."""
+        """Prepare as every model does, and reorder the weights for the CPU: see ``hifigan_packed.py``."""
         super().for_inference(precision)
         self.generator.for_inference(self.precision)
         return self
@@ -242,7 +245,7 @@ class HiFiGAN(Vocoder):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published generator as (Config, state dict); the publisher's config is needed. Raises WeightsError."""
+        """A published generator and its publisher's config as (Config, state dict). Raises WeightsError."""
         from amphion_vocoders.models.hifigan_layouts import read
 
         fields, tensors = read(state, layout, config or {})
@@ -250,7 +253,7 @@ class HiFiGAN(Vocoder):
 
 
 def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
-    """Raises ValueError unless the stages make exactly ``hop`` samples of each frame."""
+    """Raise ValueError unless the stages turn each frame into exactly ``hop`` samples."""
     if len(rates) != len(kernels):
         raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
     if math.prod(rates) != hop:
