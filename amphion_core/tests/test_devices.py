@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from pydantic import Field
 
 import amphion_core as amphion
+from amphion_core.api import BaseConfig
 from amphion_core.cli.main import main
-from amphion_core.devices import available_devices, resolve_device
-from amphion_core.errors import DeviceError
+from amphion_core.config import validate
+from amphion_core.devices import Device, available_devices, resolve_device
+from amphion_core.errors import DeviceError, RecipeError
 
 
 def test_the_cpu_is_always_there_and_auto_takes_what_is_best():
@@ -31,6 +34,15 @@ def test_cuda_without_a_gpu_is_refused_and_with_two_gpus_both_are_accepted(monke
     assert [str(resolve_device(name)) for name in ("cuda", "cuda:1", "auto")] == ["cuda", "cuda:1", "cuda"]
     with pytest.raises(DeviceError, match="no device 'cuda:2'"):
         resolve_device("cuda:2")
+
+
+def test_a_config_field_that_names_a_device_is_checked():
+    class Config(BaseConfig):
+        device: Device = Field(default="auto", description="where the network runs")
+
+    assert Config().device == str(resolve_device("auto"))
+    with pytest.raises(RecipeError, match="device: this computer has no device 'gpu'"):
+        validate(Config, {"device": "gpu"})
 
 
 def test_loading_a_task_and_the_command_line_use_the_same_check(tmp_path, capsys):

@@ -11,6 +11,7 @@ _MODULES = {
         "SpeechRecognizer", "TaskFramework", "TextFrontend", "Utterance",
     ),
     "amphion_core.config": ("AugmentationConfig", "BaseConfig", "FrontendConfig"),
+    "amphion_core.devices": ("Device",),
     "amphion_core.families": (
         "Codec", "CodecStream", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Prompt", "Synthesis",
         "TextCondition", "TextEncoder", "TextToAudio", "TextToSpeech", "Vocoder", "VoiceConverter",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     )
     from amphion_core.data.batch import Batch as Batch, Collate as Collate, Example as Example
     from amphion_core.data.facts import CorpusFacts as CorpusFacts, Statistics as Statistics
+    from amphion_core.devices import Device as Device
     from amphion_core.families import (
         Codec as Codec,
         CodecStream as CodecStream,

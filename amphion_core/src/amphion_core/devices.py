@@ -1,6 +1,9 @@
 """Which devices this computer has, and one check of the name that a user gives."""
 
+from typing import Annotated
+
 import torch
+from pydantic import AfterValidator
 
 from amphion_core.errors import DeviceError
 
@@ -36,3 +39,14 @@ def _accelerator() -> str | None:
     """The kind of GPU that torch can use here, such as ``cuda`` or ``mps``; None without one."""
     found = torch.accelerator.current_accelerator(check_available=True)
     return found.type if found else None
+
+
+def _checked(name: str) -> str:
+    try:
+        return str(resolve_device(name))
+    except DeviceError as error:  # pydantic shows the text of the error alone
+        raise ValueError(error.message) from error
+
+
+Device = Annotated[str, AfterValidator(_checked)]
+"""Annotation of a config field that names a device: accepts what ``resolve_device`` accepts."""

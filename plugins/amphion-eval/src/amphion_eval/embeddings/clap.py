@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_core.errors import MissingPackage
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
@@ -28,7 +28,7 @@ class CLAP(AudioEmbedding):
             description="folder of a transformers ClapModel, or a hub name",
         )
         window: float = Field(default=10.0, gt=0.1, description="seconds a vector stands for; the last is what is left")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

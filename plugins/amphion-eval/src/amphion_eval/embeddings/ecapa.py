@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_core.errors import DataError
 from amphion_eval.embeddings.checkpoint import load_into
 
@@ -33,7 +33,7 @@ class ECAPA(AudioEmbedding):
         """Weights and device."""
 
         weights: str | None = Field(default=None, description="SpeechBrain's embedding_model.ckpt")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_eval.analysis.windows import windows
 from amphion_eval.embeddings.checkpoint import load_into
 
@@ -35,7 +35,7 @@ class EfficientAT(AudioEmbedding):
 
         weights: str | None = Field(default=None, description="the published mn04_as_mAP_432.pt")
         window: float = Field(default=10.0, gt=0.1, description="seconds a vector stands for; the last is what is left")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

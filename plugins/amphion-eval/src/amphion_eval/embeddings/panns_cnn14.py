@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded, MelConfig
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded, MelConfig
 from amphion_core.errors import DataError
 from amphion_core.features.mel import mel_filterbank
 from amphion_eval.embeddings.checkpoint import load_into
@@ -32,7 +32,7 @@ class PANNsCNN14(AudioEmbedding):
 
         weights: str | None = Field(default=None, description="the published checkpoint")
         rate: Literal[16000, 32000] = Field(default=16000, description="rate the weights were trained at, Hz")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

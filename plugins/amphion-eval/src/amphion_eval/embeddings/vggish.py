@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_core.errors import DataError
 from amphion_eval.embeddings.checkpoint import load_into
 
@@ -28,7 +28,7 @@ class VGGish(AudioEmbedding):
         """Weights and device."""
 
         weights: str | None = Field(default=None, description="the published vggish-10086976.pth")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_core.errors import DataError, MissingPackage
 from amphion_eval.embeddings.checkpoint import load_into
 
@@ -55,7 +55,7 @@ class WavLMECAPA(AudioEmbedding):
         """Weights and device."""
 
         weights: str | None = Field(default=None, description="UniSpeech's wavlm_large_finetune.pth")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

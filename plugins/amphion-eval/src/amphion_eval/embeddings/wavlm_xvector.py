@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Embedded
+from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
 from amphion_core.errors import DataError, MissingPackage
 from amphion_eval.pretrained import pretrained
 
@@ -29,7 +29,7 @@ class WavLMXVector(AudioEmbedding):
             default="microsoft/wavlm-base-plus-sv",
             description="folder of a transformers WavLMForXVector, or a hub name",
         )
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from amphion_core.api import Audio, BaseConfig, SpeechRecognizer
+from amphion_core.api import Audio, BaseConfig, Device, SpeechRecognizer
 from amphion_core.errors import DataError, MissingPackage
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
@@ -30,7 +30,7 @@ class HubertCTC(SpeechRecognizer):
             default="facebook/hubert-large-ls960-ft", description="folder of a transformers HubertForCTC, or a hub name"
         )
         language: str = Field(default="en", description="the one language it was trained for")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 

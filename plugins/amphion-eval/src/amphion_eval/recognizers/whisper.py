@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from amphion_core.api import Audio, BaseConfig, SpeechRecognizer
+from amphion_core.api import Audio, BaseConfig, Device, SpeechRecognizer
 from amphion_core.errors import DataError, MissingPackage
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
@@ -29,7 +29,7 @@ class Whisper(SpeechRecognizer):
             default="openai/whisper-large-v3", description="folder of a transformers Whisper model, or a hub name"
         )
         beam: int = Field(default=5, gt=0, description="hypotheses kept")
-        device: str = Field(default="cpu", description="where the network runs")
+        device: Device = Field(default="cpu", description="where the network runs")
 
     config: Config
 
