@@ -88,7 +88,7 @@ def f0(prepared: Path) -> None:
     """F0 by DIO of the whole corpus: one process against two, processes' start included."""
     seconds = {}
     for processes in (1, 2):
-        cache = FeatureCache(Manifest(prepared), FeaturePart.of("f0_dio"), prepared / f"features-{processes}")
+        cache = FeatureCache(Manifest(prepared), FeaturePart.named("f0_dio"), prepared / f"features-{processes}")
         start = time.perf_counter()
         list(complete_features([cache], processes=processes))
         seconds[processes] = time.perf_counter() - start

@@ -247,7 +247,7 @@ def test_a_wrong_config_is_told_by_its_field(component, fields, told):
 
 def test_a_part_holds_an_augmentation_by_name():
     with temporary(reference(Gain)):
-        part = AugmentationPart.of("gain", low=-3.0, high=-3.0)
+        part = AugmentationPart.named("gain", low=-3.0, high=-3.0)
         assert part.flat() == {"name": "gain", "low": -3.0, "high": -3.0}
         made = part.build().apply(np.ones(3, np.float32), RATE, np.random.default_rng(0))
     assert made == pytest.approx(10**-0.15)

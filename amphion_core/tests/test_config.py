@@ -29,9 +29,9 @@ def test_a_part_is_written_flat_and_comes_back_equal():
 
 
 def test_a_part_builds_its_component_and_a_card_gives_its_config():
-    part = ModelPart.of("vocoder/hifigan@v2")
+    part = ModelPart.named("vocoder/hifigan@v2")
     assert part.config.channels == 128
-    assert type(FrontendPart.of("characters").build()).__name__ == "Characters"
+    assert type(FrontendPart.named("characters").build()).__name__ == "Characters"
 
 
 def test_every_problem_is_told_at_once_with_its_path_and_the_nearest_key():

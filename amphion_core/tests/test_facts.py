@@ -14,7 +14,7 @@ from amphion_core.parts import FeaturePart
 
 RATE = 16000
 MEL = MelConfig.preset("hifigan_22k_80").replace(sample_rate=RATE, fmax=None)
-ENERGY = FeaturePart.of("energy", mel={"sample_rate": RATE, "fmax": None})
+ENERGY = FeaturePart.named("energy", mel={"sample_rate": RATE, "fmax": None})
 
 
 def clips(count, seed=0):

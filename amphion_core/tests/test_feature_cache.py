@@ -101,7 +101,7 @@ def folder(prepared):
 
 
 def part(**fields):
-    return FeaturePart.of("means", **fields)
+    return FeaturePart.named("means", **fields)
 
 
 def corpus(folder, features, rate=RATE, hop=256, **fields):
@@ -266,7 +266,7 @@ def test_batches_hold_items_of_similar_length_within_the_seconds(folder):
 
 
 def test_two_processes_write_what_one_writes(folder, tmp_path):
-    energy = FeaturePart.of("energy", mel={"sample_rate": RATE})
+    energy = FeaturePart.named("energy", mel={"sample_rate": RATE})
     caches = [FeatureCache(Manifest(folder), energy, tmp_path / name) for name in ("one", "two")]
     for cache, processes in zip(caches, (1, 2), strict=True):
         cache.shard_size = 4

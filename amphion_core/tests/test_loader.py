@@ -106,7 +106,7 @@ def test_a_resampled_crop_is_the_crop_of_the_resampled_recording(prepared):
 
 
 def test_cached_features_are_cropped_with_the_wave(folder):
-    items = corpus(folder, crop=2048, features={"mel": FeaturePart.of("mel", mel={"sample_rate": RATE})})
+    items = corpus(folder, crop=2048, features={"mel": FeaturePart.named("mel", mel={"sample_rate": RATE})})
     assert [step.done for step in complete_features(items.caches["mel"], processes=1)][-1] == 12
     example = items.example(5, (4,))
     assert example.features["mel"].shape == (80, 8)
@@ -117,14 +117,14 @@ def test_cached_features_are_cropped_with_the_wave(folder):
 
 
 def test_augmentations_change_training_audio_by_the_items_seed(folder):
-    loud = corpus(folder, crop=2048, augment=(AugmentationPart.of("gain", low=6.0, high=6.0),))
+    loud = corpus(folder, crop=2048, augment=(AugmentationPart.named("gain", low=6.0, high=6.0),))
     plain = corpus(folder, crop=2048)
     ratio = loud.example(0, (9,)).wave / plain.example(0, (9,)).wave
     assert np.allclose(ratio, 10 ** (6 / 20), rtol=1e-4)
-    fast = corpus(folder, crop=2048, augment=(AugmentationPart.of("speed"),)).example(0, (9,))
+    fast = corpus(folder, crop=2048, augment=(AugmentationPart.named("speed"),)).example(0, (9,))
     assert fast.wave.shape == (2048,)
     with pytest.raises(DataError, match=r"data\.augment changes the audio, but the cached features"):
-        corpus(folder, augment=(AugmentationPart.of("gain"),), features={"mel": FeaturePart.of("mel")})
+        corpus(folder, augment=(AugmentationPart.named("gain"),), features={"mel": FeaturePart.named("mel")})
 
 
 def test_items_too_short_for_a_crop_are_left_out_and_counted(prepared):

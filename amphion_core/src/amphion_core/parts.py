@@ -25,12 +25,12 @@ class Part(Holder):
         self.config = config
 
     @classmethod
-    def of(cls, name: str, **fields: Any) -> Self:
+    def named(cls, name: str, **fields: Any) -> Self:
         """The part called ``name`` (``family/ident[@tag]`` or ``ident``) with some fields set.
 
         Raises RegistryError for a name that cannot be resolved, RecipeError for fields that do not fit.
         """
-        return cls._of(name, fields, None)
+        return cls._resolve(name, fields, None)
 
     @classmethod
     def schema(cls, values: Mapping[str, Any]) -> type[BaseConfig]:
@@ -62,7 +62,7 @@ class Part(Holder):
         return f"{type(self).__name__}({self.name!r}, {self.config!r})"
 
     @classmethod
-    def _of(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
+    def _resolve(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
         base, _, tag = name.partition("@")
         ref = registry.find(cls.kind, base)
         schema = ref.load().Config
@@ -80,7 +80,7 @@ class Part(Holder):
             raise ValueError(f"a {cls.kind[:-1]} is written as its name, or as {{name: ..., field: ...}}")
         fields = {key: field for key, field in value.items() if key != "name"}
         try:
-            return cls._of(value["name"], fields, info.context)
+            return cls._resolve(value["name"], fields, info.context)
         except RegistryError as error:  # pydantic gathers ValueErrors only, and the other problems must be told too
             raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
         except RecipeError as error:

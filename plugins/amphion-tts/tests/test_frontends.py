@@ -25,7 +25,7 @@ def texts(data_pack, folder, language=None):
 
 @pytest.mark.parametrize("name", FRONTENDS)
 def test_ids_stay_inside_the_table_for_every_sentence_of_a_corpus(name, data_pack):
-    frontend = FrontendPart.of(name).build()
+    frontend = FrontendPart.named(name).build()
     for text in texts(data_pack, "kathleen_en")[:150]:
         ids = frontend.ids(frontend.tokens(text))
         assert ids and max(ids) < len(frontend.config.symbols)
@@ -35,27 +35,27 @@ def test_ids_stay_inside_the_table_for_every_sentence_of_a_corpus(name, data_pac
 @pytest.mark.parametrize("text", ["", "  \n\t", "...", "🎉🎊"])
 def test_nothing_to_say_is_told(name, text):
     with pytest.raises(DataError, match="nothing to say"):
-        FrontendPart.of(name).build().tokens(text)
+        FrontendPart.named(name).build().tokens(text)
 
 
 @pytest.mark.parametrize("name", FRONTENDS)
 def test_emoji_and_control_characters_are_left_out(name):
-    frontend = FrontendPart.of(name).build()
+    frontend = FrontendPart.named(name).build()
     assert frontend.tokens("good\x07 morning 🎉") == frontend.tokens("good morning")
 
 
 def test_blanks_stand_where_the_config_says():
     table = {"symbols": ("_", "^", "$", "a", "b"), "blank": "_"}
-    both = FrontendPart.of("characters", **table).build()
+    both = FrontendPart.named("characters", **table).build()
     assert both.ids(["a", "b"]) == [0, 3, 0, 4, 0]
-    piper = FrontendPart.of("characters", **table, begin="^", end="$", blank_ends=False).build()
+    piper = FrontendPart.named("characters", **table, begin="^", end="$", blank_ends=False).build()
     assert piper.ids(["a", "b"]) == [1, 0, 3, 0, 4, 0, 2]
-    none = FrontendPart.of("characters", symbols=("a", "b"), blank=None).build()
+    none = FrontendPart.named("characters", symbols=("a", "b"), blank=None).build()
     assert none.ids(["b", "a"]) == [1, 0]
 
 
 def test_a_letter_of_another_script_is_named_with_its_place():
-    frontend = FrontendPart.of("characters").build()
+    frontend = FrontendPart.named("characters").build()
     with pytest.raises(DataError, match=r"symbol 'ж' at position 3 of 4"):
         frontend.ids(frontend.tokens("ok жу".replace(" ", "")))
 
@@ -69,7 +69,7 @@ def test_arpabet_of_known_words_and_their_forms():
 
 
 def test_numbers_are_spoken_and_words_are_separated():
-    tokens = FrontendPart.of("cmudict").build().tokens("Room 12!")
+    tokens = FrontendPart.named("cmudict").build().tokens("Room 12!")
     assert tokens == [*pronounce("room"), " ", *pronounce("twelve"), "!"]
 
 
@@ -104,7 +104,7 @@ def test_any_word_has_symbols_of_the_table(word):
      ("ru", "asterisk_multi", "ru-RU")],
 )  # fmt: skip
 def test_other_languages_have_symbols(data_pack, language, folder, code):
-    frontend = FrontendPart.of("espeak", language=language).build()
+    frontend = FrontendPart.named("espeak", language=language).build()
     found = texts(data_pack, folder, code)[:20]
     assert found
     with warnings.catch_warnings():
@@ -124,7 +124,7 @@ def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
     from amphion_tts.models.vits_layouts import _piper_frontend
 
     part = _piper_frontend(find_config(path))
-    frontend = FrontendPart.of(part.pop("name"), **part).build()
+    frontend = FrontendPart.named(part.pop("name"), **part).build()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for text in texts(data_pack, "kathleen_en")[:200]:
@@ -133,7 +133,7 @@ def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
 
 @needs_espeak
 def test_titles_and_times_do_not_break_the_sentence():
-    tokens = "".join(FrontendPart.of("espeak").build().tokens("Dr. Smith comes at 10:30."))
+    tokens = "".join(FrontendPart.named("espeak").build().tokens("Dr. Smith comes at 10:30."))
     assert "dˈɑːktɚ smˈɪθ" in tokens and ":" not in tokens.replace("ː", "")
     assert tokens.count(".") == 1
 
@@ -141,7 +141,7 @@ def test_titles_and_times_do_not_break_the_sentence():
 @needs_espeak
 def test_an_unknown_language_gets_the_nearest():
     with pytest.raises(DataError, match="no voice 'en-uss'") as caught:
-        FrontendPart.of("espeak", language="en-uss").build()
+        FrontendPart.named("espeak", language="en-uss").build()
     assert "en-us" in caught.value.hint
 
 
@@ -150,5 +150,5 @@ def test_without_espeak_the_pip_command_is_told(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(MissingPackage) as caught:
-        FrontendPart.of("espeak").build()
+        FrontendPart.named("espeak").build()
     assert caught.value.hint == 'pip install "amphion-tts[espeak]"'

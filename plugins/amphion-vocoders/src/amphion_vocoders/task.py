@@ -42,7 +42,7 @@ class VocoderTask(TaskFramework):
         """Load the vocoder. Raises UnknownComponent, WeightsError, AudioError."""
         super().__init__(config)
         self.model_name, self.net = open_named_vocoder(config.model, config.mel, precision=precision, device=device)
-        self.tracker = FeaturePart.of(config.f0, mel=self.net.config.mel).build() if self.net.needs_f0 else None
+        self.tracker = FeaturePart.named(config.f0, mel=self.net.config.mel).build() if self.net.needs_f0 else None
         self.device = device
 
     def generate(self, request: VocoderRequest | Audio) -> Audio:

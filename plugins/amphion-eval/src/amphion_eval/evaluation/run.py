@@ -247,7 +247,7 @@ def _report(
             _compare_items(report, label, metric)
     for label in dict.fromkeys(label for row in others for label in row["scores"] if label not in report.metrics):
         known = label in registry.names("metrics") and not registry.get("metrics", label).of_sets
-        part = MetricPart.of(label) if known else None
+        part = MetricPart.named(label) if known else None
         metric = part.build() if part else StoredMetric(StoredMetric.Config())
         report.metrics[label] = _about(metric, part) | {"variant": "stored"}
         _compare_items(report, label, metric)
