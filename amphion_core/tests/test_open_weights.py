@@ -10,7 +10,7 @@ import amphion_core as amphion
 from amphion_core import cards, weights, yaml
 from amphion_core.api import Card
 from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
-from amphion_core.loading import load_for_training, open_weights
+from amphion_core.loading import Weights, load_for_training, open_weights
 from amphion_core.training import checkpoint
 
 NAME = "vocoder/hifigan"
@@ -54,6 +54,10 @@ def same(found, net):
     expected = net.state_dict()
     assert found.state.keys() == expected.keys()
     assert all(torch.equal(found.state[name], value) for name, value in expected.items())
+
+
+def weights_of(net):
+    return Weights(NAME, net.config.model_dump(mode="json"), net.state_dict())
 
 
 def damage(path):
@@ -219,3 +223,44 @@ def test_tensors_that_a_state_lacks_stay_as_they_are_only_if_that_is_asked_for(t
     assert all(torch.equal(target.state_dict()[name], value) for name, value in state.items())
     with pytest.raises(WeightsError, match="not a it checkpoint"):
         weights.load_state(target, {"a": torch.zeros(1)}, what="it", missing="keep")
+
+
+@pytest.mark.parametrize("mode", ["same", "other", "unknown"])
+def test_parts_that_a_run_kept_frozen_are_those_of_the_config_or_an_error(tmp_path, monkeypatch, mode):
+    component = amphion.get("models", NAME)
+    original = component.__init__
+
+    def fixed(self, config):  # as a model that loads a published part while it is built
+        original(self, config)
+        with torch.no_grad():
+            for parameter in self.generator.ups.parameters():
+                parameter.fill_(0.5)
+        self.register_buffer("statistics", torch.ones(3))
+
+    monkeypatch.setattr(component, "__init__", fixed)
+    net = component(component.example_config())
+    trained = {"pre": "generator.conv_pre", "blocks": "generator.resblocks", "post": "generator.conv_post"}
+    kept = net.generator.ups.state_dict()
+    if mode == "other":
+        kept = {name: value + 1 for name, value in kept.items()}
+    frozen = {"model.generator.ups": weights.state_digest(kept), "judge": "0"}
+    buffers = {"mean": net.mean, "scale": net.scale, "statistics": net.statistics}
+    frozen["model"] = weights.state_digest(buffers)
+    if mode == "unknown":
+        del frozen["model.generator.ups"]
+    config = net.config.model_dump(mode="json")
+    (tmp_path / "config.yaml").write_text(yaml.dump({"name": "r", "model": {"name": NAME, **config}}))
+    tensors = {
+        f"{name}.{key}": value
+        for name, path in trained.items()
+        for key, value in net.get_submodule(path).state_dict().items()
+    }
+    state = {"networks": trained, "identity": {"frozen": frozen}}
+    found = open_weights(checkpoint.write(tmp_path / "checkpoints", 1, {"networks": tensors}, state))
+    assert not any(name.startswith("generator.ups") for name in found.state)
+    if mode == "same":
+        same(weights_of(found.network()), net)
+        return
+    message = "does not store generator.ups, which its run kept frozen" if mode == "other" else "missing: generator.ups"
+    with pytest.raises(WeightsError, match=message):
+        found.network()

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +24,48 @@ class Weights:
 
     ``name`` is the registry name, ``config`` are the fields of its ``Config``, ``origin`` says where it comes from.
     ``state`` has our tensor names, before any preparation for inference. Weight norms may be apart or folded;
-    ``weights.load_state`` reads both. The state of a checkpoint holds what the run trains: it is incomplete where the
-    run trains parts of a model.
+    ``weights.load_state`` reads both. A checkpoint stores what its run trains. Where that is only a part of the model,
+    ``frozen`` holds the digests of the other parts, by their paths in the model.
     """
 
     name: str
     config: dict[str, Any]
     state: "dict[str, Tensor]"
     origin: str = ""
+    frozen: dict[str, str] = field(default_factory=dict)
 
     def network(self) -> Any:
-        """The network with these weights, in training mode. Raises WeightsError that names the keys that do not fit."""
+        """The network with these weights, in training mode.
+
+        Parts that a checkpoint does not store are those that the configuration gives, if their digests agree.
+        Raises WeightsError that names the keys or the part that do not fit.
+        """
         from amphion_core import weights
 
         net = self._empty()
-        weights.load_state(net, self.state, what=f"{self.name} from {self.origin}" if self.origin else self.name)
+        what = f"{self.name} from {self.origin}" if self.origin else self.name
+        state = self.state | self._frozen_tensors(net) if self.frozen else self.state
+        weights.load_state(net, state, what=what)
         return net
+
+    def _frozen_tensors(self, net: Any) -> "dict[str, Tensor]":
+        """The tensors of ``net`` in its frozen parts, each part verified by its digest."""
+        from amphion_core.weights import state_digest
+
+        stored: dict[str, Tensor] = net.state_dict()
+        found: dict[str, Tensor] = {}
+        for path, digest in self.frozen.items():
+            module, inside = net.get_submodule(path), f"{path}." if path else ""
+            around = any(name.startswith(inside) for name in self.state)  # a module around trained ones: its buffers
+            tensors = dict(module.named_buffers(recurse=False)) if around else module.state_dict()
+            if state_digest(tensors) != digest:
+                raise WeightsError(
+                    f"{self.origin} does not store {path or 'the buffers of the model'}, which its run kept frozen, and"
+                    " the configuration alone does not give the same weights",
+                    hint="load the run's weights folder, which is written when the run ends, or engine.init_from",
+                )
+            found |= {f"{inside}{name}": tensor for name, tensor in tensors.items() if f"{inside}{name}" in stored}
+        return found
 
     def _empty(self) -> Any:
         architecture = registry.get("models", self.name)
@@ -272,7 +298,12 @@ def _from_checkpoint(folder: Path) -> Weights:
         for name, value in (averaged or tensors["networks"]).items():
             if name.startswith(f"{network}."):
                 found[inside + name.removeprefix(f"{network}.")] = value
-    return Weights(empty.name, empty.config, found, empty.origin)
+    frozen = {
+        path.removeprefix("model").removeprefix("."): digest
+        for path, digest in state.get("identity", {}).get("frozen", {}).items()
+        if path == "model" or path.startswith("model.")
+    }
+    return replace(empty, state=found, frozen=frozen)
 
 
 def _model_of_run(path: Path) -> "ModelPart":

@@ -4,6 +4,7 @@ Our format is a folder: ``model.safetensors``, ``config.yaml`` (component, distr
 ``card.md``. Checkpoints of others are read without running any code that they may hold.
 """
 
+import hashlib
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -124,6 +125,15 @@ def load_state(
         named = {**current, **named}
     check_keys(named, {name: tuple(tensor.shape) for name, tensor in current.items()}, what)
     net.load_state_dict(named)
+
+
+def state_digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names and values, which identifies the weights of a module. Neither order nor device matters."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:24]
 
 
 def _first_line(error: Exception) -> str:
