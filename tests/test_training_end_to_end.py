@@ -199,7 +199,7 @@ def test_an_interrupt_ends_the_run_with_a_checkpoint_and_the_way_on(recipe_file,
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "go on with the same command and --resume" in " ".join(told.split())
+    assert "to continue, run the same command with --resume" in " ".join(told.split())
     last = checkpoint.steps(run / "checkpoints")[0]
     assert last == RunFolder(run).curve()[-1]["step"]
     done = subprocess.run([*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True)

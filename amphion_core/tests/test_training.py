@@ -70,6 +70,7 @@ class ToyTrainer(ModelTrainer):
             self.teacher = nn.Linear(2, 2)
 
     sample_rate = RATE
+    higher_is_better = {"score": False}
 
     def networks(self):
         return {"model": self.model} | ({"follower": self.follower} if self.config.second else {})
@@ -257,7 +258,7 @@ def test_frozen_parameters_stay_and_an_unknown_pattern_is_an_error(data, tmp_pat
     first, last = (networks(tmp_path / "run", step) for step in (1, 4))
     assert first["model.line.bias"].equal(last["model.line.bias"])
     assert not first["model.line.weight"].equal(last["model.line.weight"])
-    with pytest.raises(RecipeError, match=r"optim\.freeze: no parameter fits 'model\.lin\.\*'"):
+    with pytest.raises(RecipeError, match=r"optim\.freeze: no parameter matches 'model\.lin\.\*'"):
         train(make(data, ["optim.freeze=[model.lin.*]"]), tmp_path / "other")
 
 
@@ -282,7 +283,7 @@ def test_another_seed_or_plan_cannot_continue_a_run(data, tmp_path, change, what
 
 def test_a_run_folder_is_not_overwritten_and_not_shared(data, tmp_path):
     train(make(data, steps=1), tmp_path / "run")
-    with pytest.raises(AmphionError, match="holds a run already") as caught:
+    with pytest.raises(AmphionError, match="already holds a run") as caught:
         train(make(data, steps=1), tmp_path / "run")
     assert "--resume" in caught.value.hint
     with RunFolder(tmp_path / "run").locked(resume=True), pytest.raises(AmphionError, match="in use by another run"):
@@ -302,13 +303,13 @@ def damage(path, how):
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "missing"])
 @pytest.mark.parametrize("name", ["networks.safetensors", "optimizers.safetensors", "state.json", "SHA256SUMS"])
-def test_a_damaged_checkpoint_is_passed_over_and_the_run_ends_as_ever(data, tmp_path, how, name, capfd):
+def test_a_damaged_checkpoint_is_skipped_and_the_run_ends_with_the_same_weights(data, tmp_path, how, name, capfd):
     train(make(data, save_every=1, keep_last=9), tmp_path / "whole")
     train(make(data, save_every=1, keep_last=9, steps=3), tmp_path / "run")
     damage(tmp_path / "run/checkpoints/step-3" / name, how)
     train(make(data, save_every=1, keep_last=9), tmp_path / "run", resume=True)
     told = " ".join(capfd.readouterr().err.split())
-    assert "the checkpoint of step 3 is passed over" in told
+    assert "the checkpoint of step 3 is skipped" in told
     assert "resumed after step 2" in told
     same(networks(tmp_path / "run", 4), networks(tmp_path / "whole", 4))
 
@@ -378,9 +379,9 @@ def test_a_run_can_begin_with_a_checkpoint_or_a_weights_folder(data, tmp_path):
     for number, source in enumerate(sources):
         train(make(data, [source, "optim.lr=1e-30"], steps=1), tmp_path / f"next{number}")
         same(networks(tmp_path / f"next{number}", 1), last)
-    with pytest.raises(RecipeError, match="there is no network 'modle'"):
+    with pytest.raises(RecipeError, match="'modle' is neither a network nor a part of the model"):
         train(make(data, [f"engine.init_from.modle={folder}"]), tmp_path / "wrong")
-    with pytest.raises(WeightsError, match="neither a weights folder nor a checkpoint"):
+    with pytest.raises(WeightsError, match="neither a weights folder nor a run"):
         train(make(data, [f"engine.init_from={data}"]), tmp_path / "wrong2")
 
 

@@ -1,6 +1,5 @@
 """From a name to a working object: ``build``, ``load``, ``open_weights``, ``import_model``, ``task``."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -266,7 +265,7 @@ def _from_run(folder: Path) -> Weights:
         raise WeightsError(
             f"the run {folder} has no checkpoint yet", hint=f"train it further: amphion train RECIPE --out {folder}"
         )
-    best = json.loads((newest / "state.json").read_text(encoding="utf-8")).get("best", {}).get("step")
+    best = checkpoint.best_step(newest)
     if best is not None and (chosen := newest.with_name(f"step-{best}")).is_dir():
         try:
             return _from_checkpoint(chosen)

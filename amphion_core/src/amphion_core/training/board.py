@@ -1,4 +1,4 @@
-"""Curves, audio and pictures for TensorBoard, and the samples as files."""
+"""Write curves, audio and pictures for TensorBoard, and the samples as files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from amphion_core.colours import Image, colour_map
 
 
 class Board:
-    """Writes events into ``folder``; what an earlier, longer run wrote after ``step`` is hidden."""
+    """Writes events into ``folder``. TensorBoard hides what an interrupted run wrote after ``step``."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -20,12 +20,12 @@ class Board:
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """One point of every curve."""
+        """Add one point to every curve."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def samples(self, step: int, audio: dict[str, Tensor], pictures: dict[str, Tensor], rate: int) -> None:
-        """Audio (T,) at ``rate`` Hz, also as ``samples/step-N/NAME.wav``, and pictures (F, N)."""
+        """Add audio (T,) at ``rate`` Hz, also as ``samples/step-N/NAME.wav``, and pictures (F, N)."""
         folder = self.folder / "samples" / f"step-{step}"
         for name, wave in audio.items():
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class Board:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Write the remaining events to the disk."""
         self._writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: folders ``step-N`` of safetensors and JSON, whole or not there, every byte accounted for.
+"""Checkpoints: folders ``step-N`` of safetensors and JSON, complete or absent, with a digest of every file.
 
 ::
 
@@ -8,8 +8,11 @@
         optimizers.safetensors   ``generator.12.exp_avg``: the state of a network's 13th trained parameter
         state.json               position, best score, identity of the run, versions
         SHA256SUMS               of all the above; ``sha256sum -c SHA256SUMS`` checks them by hand
+    best.json                    the best score so far and its step, written after each validation
 
-A folder is written under another name, flushed to the disk and renamed. No pickle.
+A folder is written under another name, flushed to the disk and renamed. Nothing is pickled. A checkpoint is written
+before its step is validated, so that an error in the validation loses no training; its ``state.json`` therefore holds
+the best score of the validations before.
 """
 
 import hashlib
@@ -23,7 +26,7 @@ from typing import Any
 from torch import Tensor
 
 from amphion_core.errors import AmphionError, WeightsError
-from amphion_core.files import write_safetensors
+from amphion_core.files import atomic_write, write_safetensors
 
 SUMS = "SHA256SUMS"
 Tensors = Mapping[str, Tensor]
@@ -32,7 +35,7 @@ Tensors = Mapping[str, Tensor]
 def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mapping[str, Any]) -> Path:
     """Write ``folder/step-N``: a safetensors file for each of ``tensors``, and ``state`` as JSON.
 
-    Raises AmphionError when the disk is full or cannot be written; the checkpoints that are there stay.
+    Raises AmphionError when the disk is full or cannot be written; the older checkpoints stay as they are.
     """
     final, scratch = folder / f"step-{step}", folder / f".step-{step}.partial"
     try:
@@ -46,15 +49,15 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
         (scratch / SUMS).write_text(sums, encoding="ascii")
         for path in [*scratch.iterdir(), scratch]:
             _flush(path)
-        if final.exists():  # a damaged one that resuming passed over
+        if final.exists():  # it is damaged, so the run resumed from an older one
             shutil.rmtree(final)
         scratch.rename(final)
         _flush(folder)
     except Exception as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise AmphionError(
-            f"the checkpoint of step {step} cannot be written: {error}; the earlier ones are as they were",
-            hint=f"make room (df -h {folder}), then run the same command with --resume",
+            f"the checkpoint of step {step} cannot be written: {error}; the earlier ones are unchanged",
+            hint=f"free some space (df -h {folder}), then run the same command with --resume",
         ) from error
     return final
 
@@ -87,8 +90,8 @@ def steps(folder: Path) -> list[int]:
     return sorted((int(name) for name in found if name.isdigit()), reverse=True)
 
 
-def newest(folder: Path, tell: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that is undamaged; ``tell`` hears of every damaged one. None if there is no checkpoint.
+def newest(folder: Path, warn: Callable[[str], None]) -> Path | None:
+    """The newest undamaged checkpoint; ``warn`` is called for every damaged one. None if there is no checkpoint.
 
     Raises WeightsError when there are checkpoints and all are damaged.
     """
@@ -99,12 +102,29 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Path | None:
             verify(path)
             return path
         except WeightsError as error:
-            tell(f"{error.message}: the checkpoint of step {step} is passed over")
+            warn(f"{error.message}: the checkpoint of step {step} is skipped")
     if numbers:
         raise WeightsError(
             f"all {len(numbers)} checkpoints of {folder} are damaged", hint="start a new run: --out FOLDER"
         )
     return None
+
+
+def write_best(folder: Path, best: Mapping[str, Any]) -> None:
+    """Write ``best.json``, the best score so far, if ``folder`` holds checkpoints. Raises AmphionError: disk full."""
+    if folder.is_dir():
+        with atomic_write(folder / "best.json") as temporary:
+            temporary.write_text(json.dumps(best) + "\n", encoding="utf-8")
+
+
+def best_step(checkpoint: Path) -> int | None:
+    """The step with the best score in the run that ``checkpoint`` (``.../step-N``) belongs to; None without scores."""
+    path = checkpoint.with_name("best.json")
+    if path.is_file():
+        found: int | None = json.loads(path.read_text(encoding="utf-8"))["step"]
+        return found
+    stored: int | None = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("best", {}).get("step")
+    return stored
 
 
 def prune(folder: Path, *, keep: int, best: int | None) -> None:

@@ -1,15 +1,21 @@
-"""Networks as flat tensors, and the weights that a run begins with."""
+"""Networks as flat tensors, and the weights that a run begins with (``engine.init_from``)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from amphion_core import weights
+from amphion_core import registry, weights
+from amphion_core.config import validate
 from amphion_core.errors import RecipeError, WeightsError
+from amphion_core.loading import Weights, open_weights
+from amphion_core.mel import MelConfig
 from amphion_core.training import checkpoint
+from amphion_core.training.config import InitialWeights
+from amphion_core.weight_names import to_parametrized
 
 
 def flat(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -18,63 +24,127 @@ def flat(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def load_flat(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors named as by ``flat`` into the networks. Raises WeightsError that names the keys that do not fit."""
+    """Load tensors named as by ``flat`` into the networks. Raises WeightsError that names the keys that do not fit."""
     for name, network in networks.items():
         mine = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         weights.load_state(network, mine, what=name)
 
 
-def load(networks: dict[str, nn.Module], source: str | dict[str, str] | None) -> None:
-    """The weights of the recipe's ``engine.init_from``.
-
-    A string is a checkpoint of a run (all its networks), or else a card or weights folder for the first network. A
-    mapping names networks, or parts of them such as ``discriminator.mpd``, each with a card or weights folder.
-    Raises RecipeError for a name that is no network, WeightsError for weights that do not fit.
-    """
-    if source is None:
-        return
-    if isinstance(source, str):
-        if (Path(source) / checkpoint.SUMS).is_file():
-            load_flat(networks, checkpoint.read(Path(source))[0]["networks"])
-            return
-        source = {next(iter(networks)): source}
-    for name, place in source.items():
-        weights.load_state(_part(networks, name), _state(place), what=f"{name} from {place}")
-
-
-def digest(module: nn.Module) -> str:
-    """A hash of all weights: what a frozen network is remembered by."""
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names and values, which identifies the weights of a frozen module."""
     found = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:24]
 
 
-def _part(networks: dict[str, nn.Module], name: str) -> nn.Module:
-    first, _, rest = name.partition(".")
+def load(
+    model: nn.Module, networks: Mapping[str, nn.Module], given: str | Mapping[str, InitialWeights] | None
+) -> list[str]:
+    """Load the weights of the recipe's ``engine.init_from``. Returns what the user should know, line by line.
+
+    A string is a place, see ``loading.open_weights``. A checkpoint of a trainer with the same networks gives all of
+    them; every other place gives the model. A mapping names networks, paths inside them such as ``discriminator.mpd``,
+    or paths inside the model, where ``model`` is the whole model.
+    Raises RecipeError for a name that is none of these, WeightsError for weights that do not fit or were trained on
+    another mel convention.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        if (Path(given) / checkpoint.SUMS).is_file():
+            stored = checkpoint.read(Path(given))[0]["networks"]
+            if {name.partition(".")[0] for name in stored} == {*networks}:
+                if (Path(given).absolute().parent.parent / "config.yaml").is_file():
+                    _require_same_mel(model, open_weights(given), given)
+                load_flat(networks, stored)
+                return []
+        return _load_one("model", model, model, InitialWeights(source=given))
+    notes: list[str] = []
+    for name, source in given.items():
+        notes += _load_one(name, _target(model, networks, name), model, source)
+    return notes
+
+
+def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeights) -> list[str]:
+    """Load one source into one module; the notes about parameters that keep their initial values."""
+    found = open_weights(given.source)
+    if given.mel == "same" and any(module is target for module in model.modules()):
+        _require_same_mel(model, found, given.source)
+    state: dict[str, Any] = found.state
+    what = f"{name} from {given.source}"
+    if given.part:
+        what = f"{what}, part {given.part}"
+        inside = f"{given.part}."
+        state = {key.removeprefix(inside): value for key, value in state.items() if key.startswith(inside)}
+        if not state:
+            parts = dict.fromkeys(key.partition(".")[0] for key in found.state)
+            raise WeightsError(
+                f"{given.source} has no part {given.part!r}", hint=f"its parts are {', '.join(parts)}, or below these"
+            )
+    current = target.state_dict()
     try:
-        return networks[first].get_submodule(rest)
-    except (KeyError, AttributeError) as error:
-        known = [
-            *networks,
-            *(f"{net}.{part}" for net, module in networks.items() for part, _ in module.named_children()),
-        ]
-        raise RecipeError(
-            f"engine.init_from: there is no network {name!r}", hint=f"networks: {', '.join(known)}"
-        ) from error
+        weights.load_state(target, state, what=what, missing=given.missing)
+    except WeightsError as error:
+        if not given.part and f"{name}." in {key[: len(name) + 1] for key in state}:
+            hint = f"{given.source} has a part of that name: engine.init_from.{name}.part={name}"
+            raise WeightsError(error.message, hint=hint) from error
+        raise
+    kept = current.keys() - to_parametrized(state, current).keys()
+    if not kept:
+        return []
+    return [f"{what}: not in the source, and therefore at their initial values: {', '.join(_summary(kept, current))}"]
 
 
-def _state(place: str) -> Mapping[str, Tensor]:
-    """The tensors of a weights folder or a card, as they are before inference folds them."""
-    folder = Path(place)
-    if (folder / "config.yaml").is_file():
-        return weights.open_folder(folder)[2]
-    if folder.exists():
-        raise WeightsError(
-            f"{place} is neither a weights folder nor a checkpoint of a run",
-            hint="bring a published checkpoint in first: amphion convert",
-        )
-    from amphion_core.loading import load_for_training
+def _summary(names: Iterable[str], every: Iterable[str]) -> list[str]:
+    """``names`` in order; ``path.*`` stands for all names below a path, where all of them are in ``names``."""
+    chosen, order = set(names), list(every)
+    whole: dict[str, bool] = {}
+    for name in order:
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            path = ".".join(parts[:depth])
+            whole[path] = whole.get(path, True) and name in chosen
+    found: dict[str, None] = {}
+    for name in order:
+        if name in chosen:
+            parts = name.split(".")
+            paths = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+            largest = next((path for path in paths if whole[path]), None)
+            found[f"{largest}.*" if largest else name] = None
+    return list(found)
 
-    return dict(load_for_training(place).state_dict())
+
+def _target(model: nn.Module, networks: Mapping[str, nn.Module], name: str) -> nn.Module:
+    """The module that ``init_from`` calls ``name``. Raises RecipeError with the names there are."""
+    first, _, rest = name.partition(".")
+    candidates = ((networks.get(first), rest), (model, name), (model if first == "model" else None, rest))
+    for module, path in candidates:
+        if module is None:
+            continue
+        try:
+            return module.get_submodule(path)
+        except AttributeError:
+            continue
+    known = [*networks]
+    known += [f"{net}.{part}" for net, module in networks.items() for part, _ in module.named_children()]
+    known += [part for part, _ in model.named_children() if part not in known]
+    raise RecipeError(
+        f"engine.init_from: {name!r} is neither a network nor a part of the model", hint=f"names: {', '.join(known)}"
+    )
+
+
+def _require_same_mel(model: nn.Module, found: Weights, place: str) -> None:
+    """Raises WeightsError if the source was trained on another mel convention than ``model``, with the fields."""
+    ours = getattr(getattr(model, "config", None), "mel", None)
+    stated = validate(registry.get("models", found.name).Config, found.config, where=place)
+    theirs = getattr(stated, "mel", None)
+    if not isinstance(ours, MelConfig) or not isinstance(theirs, MelConfig) or not (found_ := theirs.differences(ours)):
+        return
+    listed = "; ".join(f"{name}: {there} there and {here} here" for name, (there, here) in found_.items())
+    raise WeightsError(
+        f"{place} was trained on another mel convention than the model has ({listed})",
+        hint="train with the mel of the weights: set audio=..., or, for a part that reads no mel,"
+        " engine.init_from.PART.mel=any",
+    )

@@ -1,4 +1,4 @@
-"""Optimisers from the recipe's ``optim``, and parameters taken out of training."""
+"""Optimisers from the recipe's ``optim``, and parameters that are not trained."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -12,7 +12,7 @@ from amphion_core.training.config import OptimConfig
 
 
 def optimizer(config: OptimConfig, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser of one network's parameters, in one pass over memory where the device has that."""
+    """The optimiser of one network's parameters; fused into one kernel where the device supports it."""
     rate: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     if config.name == "radam":
         return torch.optim.RAdam(parameters, betas=config.betas, eps=config.eps, **rate)
@@ -24,9 +24,9 @@ def optimizer(config: OptimConfig, parameters: Iterable[nn.Parameter], device: t
 
 
 def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
-    """Take the parameters whose ``network.name`` fits a pattern out of training; returns how many values those are.
+    """Exclude the parameters whose ``network.name`` matches a pattern from training; returns their number of values.
 
-    Raises RecipeError for a pattern that nothing fits.
+    Raises RecipeError for a pattern that no parameter matches.
     """
     count = 0
     for pattern in patterns:
@@ -38,7 +38,7 @@ def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
         ]
         if not fitting:
             some = next((f"{n}.{name}" for n, module in networks.items() for name, _ in module.named_parameters()), "")
-            raise RecipeError(f"optim.freeze: no parameter fits {pattern!r}", hint=f"a parameter is called {some}")
+            raise RecipeError(f"optim.freeze: no parameter matches {pattern!r}", hint=f"a parameter is called {some}")
         for parameter in fitting:
             parameter.requires_grad_(False)
             count += parameter.numel()

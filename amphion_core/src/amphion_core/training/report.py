@@ -1,4 +1,4 @@
-"""What a run shows: the progress bar, lines where there is no terminal, curves and samples. Only the first process."""
+"""What a run shows: a progress bar, or lines where there is no terminal; curves and samples. First process only."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from amphion_core.training.board import Board
 from amphion_core.training.processes import Processes
-from amphion_core.training.run_folder import RunFolder
+from amphion_core.training.run_folder import DEV, RunFolder
 
 EVERY = 30.0  # seconds between lines where there is no terminal
 
 
 class Report:
-    """Tells the user how a run goes, and writes its curve. Silent in all processes but the first."""
+    """Shows the user how a run goes, and writes its curve. Only the first process shows anything."""
 
     def __init__(self, run: RunFolder, processes: Processes) -> None:
         self.run, self.active = run, processes.first
@@ -27,25 +27,29 @@ class Report:
             TextColumn("{task.fields[shown]}"), TimeRemainingColumn(), console=self.console, disable=not self.live,
         )  # fmt: skip
         self._task: Any = None
-        self._told, self._since = 0.0, time.monotonic()
+        self._printed, self._since = 0.0, time.monotonic()
 
     def start(self, step: int, steps: int, corpus: Any) -> None:
         """The run begins after ``step``."""
         if not self.active:
             return
         self._board = Board(self.run.path, step)
-        told = f"{len(corpus)} items" + (f", {corpus.left_out} left out for their length" if corpus.left_out else "")
-        self.console.print(f"{'resumed after step ' + str(step) if step else 'starting'}: {told}")
+        items = f"{len(corpus)} items" + (f", {corpus.left_out} left out for their length" if corpus.left_out else "")
+        self.console.print(f"{'resumed after step ' + str(step) if step else 'starting'}: {items}")
         self._bar.start()
         self._task = self._bar.add_task("train", total=steps, completed=step, shown="")
         self._since = time.monotonic()
 
     def warn(self, text: str) -> None:
-        """Something the user should know, that does not stop the run."""
+        """Print something that may be wrong but does not stop the run."""
         self.console.print(f"warning: {text}", style="yellow", highlight=False)
 
+    def note(self, text: str) -> None:
+        """Print something that the user should know."""
+        self.console.print(text, highlight=False)
+
     def progress(self, step: int, lines: list[dict[str, Any]], seconds: float) -> None:
-        """Steps up to ``step`` are done: lines of the curve, and the seconds of audio in this process's share."""
+        """Steps up to ``step`` are done. ``lines`` go to the curve; ``seconds`` of audio were processed since then."""
         if not self.active:
             return
         self.run.add(lines)
@@ -56,8 +60,8 @@ class Report:
         )
         shown = f"{losses}  {speed:.1f} s audio/s"
         self._bar.update(self._task, completed=step, shown=shown, description="train")
-        if not self.live and lines and now - self._told > EVERY:
-            self._told = now
+        if not self.live and lines and now - self._printed > EVERY:
+            self._printed = now
             self.console.print(f"step {step}: {shown}", highlight=False)
         for line in lines if self._board else ():
             self._board.scalars(line["step"], {k: v for k, v in line.items() if k != "step"})  # type: ignore[union-attr]
@@ -72,10 +76,10 @@ class Report:
         """A validation is over."""
         if not self.active or self._board is None:
             return
-        named = {f"dev/{name}": value for name, value in scores.items()}
-        self.run.add([{"step": step} | named])
+        named = {f"{DEV}{name}": value for name, value in scores.items()}
         self._board.scalars(step, named)
         self._board.samples(step, audio, pictures, rate)
+        self.run.add([{"step": step} | named])  # last: a run that resumes here knows that its validation is complete
         shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
         self.console.print(f"step {step}: {shown}{'  (best)' if best else ''}", highlight=False)
         self._since = time.monotonic()
@@ -85,13 +89,15 @@ class Report:
         self._bar.update(self._task, description="train")
 
     def finish(self, step: int, *, interrupted: bool) -> None:
-        """The loop has ended after ``step``."""
+        """The training loop has ended after ``step``."""
         self.close()
         if interrupted:
-            self.console.print(f"stopped after step {step}; go on with the same command and --resume", highlight=False)
+            self.console.print(
+                f"stopped after step {step}; to continue, run the same command with --resume", highlight=False
+            )
 
     def close(self) -> None:
-        """Put the terminal in order and write out the events."""
+        """Restore the terminal and write the remaining events."""
         if self.active:
             self._bar.stop()
             if self._board is not None:

@@ -1,89 +1,78 @@
-"""Checkpoints of a run: what is saved of an engine, and how it goes back to it."""
+"""Save the state of a run as a checkpoint, and restore it from the newest good one."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from amphion_core.data.loader import Position
 from amphion_core.errors import DataError
 from amphion_core.training import checkpoint, initial
+from amphion_core.training.processes import Processes
 from amphion_core.training.report import Report
-from amphion_core.training.run_folder import environment
-
-if TYPE_CHECKING:
-    from amphion_core.training.engine import Engine
+from amphion_core.training.run_folder import RunFolder, environment
+from amphion_core.training.state import TrainingState
 
 
-def identity(engine: "Engine") -> dict[str, Any]:
-    """What must be the same for a run to be continued: the data and its plan, the seed, the frozen networks."""
-    return {
-        "data": engine.corpus.identity, "seed": engine.recipe.seed, "micro_batches": engine.config.micro_batches,
-        "frozen": engine.frozen,
-    }  # fmt: skip
-
-
-def save(engine: "Engine", report: Report) -> None:
-    """Write a checkpoint, by the first process, and remove those no longer kept."""
-    step = engine.position.step - 1
-    if engine.processes.first:
+def save(state: TrainingState, run: RunFolder, processes: Processes, report: Report, *, keep: int) -> None:
+    """Write a checkpoint, by the first process, and remove all but the newest ``keep`` and the best."""
+    if processes.first:
         optimizers = {
             f"{name}.{index}.{key}": value
-            for name, optimizer in engine.optimizers.items()
-            for index, state in optimizer.state_dict()["state"].items()
-            for key, value in state.items()
+            for name, optimizer in state.optimizers.items()
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
         }
-        tensors = {"networks": initial.flat(engine.networks), "optimizers": optimizers}
-        if engine.trainer.ema:
-            tensors["ema"] = initial.flat(engine.trainer.ema)
-        state = {
-            "step": step, "position": {"epoch": engine.position.epoch, "place": engine.position.place},
-            "best": engine.best, "identity": identity(engine),
-            "environment": environment(engine.device, engine.processes.world),
-        }  # fmt: skip
-        path = checkpoint.write(engine.run.checkpoints, step, tensors, state)
-        checkpoint.prune(engine.run.checkpoints, keep=engine.config.keep_last, best=engine.best["step"])
+        tensors = {"networks": initial.flat(state.networks), "optimizers": optimizers}
+        if state.averages:
+            tensors["ema"] = initial.flat(state.averages)
+        stored = {**state.as_json(), "environment": environment(processes.device, processes.world)}
+        path = checkpoint.write(run.checkpoints, state.step, tensors, stored)
+        checkpoint.prune(run.checkpoints, keep=keep, best=state.best.step)
         report.saved(path)
-    engine.processes.barrier()
+    processes.barrier()
 
 
-def restore(engine: "Engine", report: Report) -> None:
-    """Go back to the newest good checkpoint of the run folder, if there is one.
+def restore(state: TrainingState, run: RunFolder, processes: Processes, report: Report) -> dict[str, float] | None:
+    """Go back to the newest good checkpoint of the run folder, if there is one, and cut the curve back to it.
 
-    Raises DataError when the data, the plan or the seed are not those of the run.
+    A checkpoint is written before its step is validated. Returns the scores of that validation where the curve has
+    them, so that they can be counted; None if there was no validation yet.
+    Raises DataError when the data, the plan, the seed or the frozen weights are not those of the run.
     """
-    path = checkpoint.newest(engine.run.checkpoints, report.warn)
-    step = 0
+    path = checkpoint.newest(run.checkpoints, report.warn)
     if path is not None:
-        tensors, state = checkpoint.read(path)
-        changed = [key for key, value in identity(engine).items() if state["identity"].get(key) != value]
+        tensors, stored = checkpoint.read(path)
+        changed = [key for key, value in state.identity.items() if stored["identity"].get(key) != value]
         if changed:
             raise DataError(
                 f"{path} is of a run with another {', '.join(changed)}: it cannot be continued exactly",
-                hint=f"start anew from it: engine.init_from={path} --out ANOTHER",
+                hint=f"start a new run from its weights: engine.init_from={path} --out ANOTHER",
             )
-        _warn_of_changes(engine, state["environment"], report)
-        initial.load_flat(engine.networks, tensors["networks"])
-        initial.load_flat(engine.trainer.ema, tensors.get("ema", {}))
-        _restore_optimizers(engine, tensors["optimizers"])
-        step, engine.best = state["step"], state["best"]
-        engine.position = Position(step + 1, state["position"]["epoch"], state["position"]["place"])
-    if engine.processes.first:
-        engine.run.cut_back(step)
-    engine.processes.barrier()
+        _warn_of_changes(stored["environment"], environment(processes.device, processes.world), report)
+        initial.load_flat(state.networks, tensors["networks"])
+        initial.load_flat(state.averages, tensors.get("ema", {}))
+        _restore_optimizers(state.optimizers, tensors["optimizers"])
+        state.restore(stored)
+    scores = None
+    if processes.first:
+        run.cut_back(state.step)
+        checkpoint.write_best(run.checkpoints, asdict(state.best))
+        scores = run.scores(state.step)
+    return processes.gather(scores)[0]
 
 
-def _restore_optimizers(engine: "Engine", tensors: dict[str, Tensor]) -> None:
-    for name, optimizer in engine.optimizers.items():
-        state: dict[int, dict[str, Tensor]] = {}
+def _restore_optimizers(optimizers: dict[str, torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
+    for name, optimizer in optimizers.items():
+        values: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
-            group, index, what = key.rsplit(".", 2)
-            if group == name:
-                state.setdefault(int(index), {})[what] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            network, index, what = key.rsplit(".", 2)
+            if network == name:
+                values.setdefault(int(index), {})[what] = value
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _warn_of_changes(engine: "Engine", before: dict[str, Any], report: Report) -> None:
-    now = environment(engine.device, engine.processes.world)
-    for key in before.keys() | now.keys():
+def _warn_of_changes(before: dict[str, Any], now: dict[str, Any], report: Report) -> None:
+    for key in sorted(before.keys() | now.keys()):
         if key != "processes" and before.get(key) != now.get(key):
-            report.warn(f"{key} was {before.get(key)}, is {now.get(key)}: the run may differ in rounding")
+            report.warn(f"{key} was {before.get(key)}, is {now.get(key)}: results may differ by rounding")

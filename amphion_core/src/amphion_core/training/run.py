@@ -1,17 +1,22 @@
-"""``train``: from a recipe to a run folder with weights. What ``amphion train`` calls, and notebooks may."""
+"""``train``: from a recipe to a run folder with weights. ``amphion train`` calls it, and notebooks can."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from amphion_core import registry, weights
+from amphion_core import recipe as recipes, registry
+from amphion_core.config import BaseConfig
 from amphion_core.data.extraction import complete_features
+from amphion_core.data.facts import CorpusFacts
 from amphion_core.data.feature_cache import release_extractors
 from amphion_core.data.loader import Corpus
-from amphion_core.errors import AmphionError, RecipeError
+from amphion_core.errors import RecipeError
+from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
-from amphion_core.training import checkpoint
 from amphion_core.training.engine import Engine
+from amphion_core.training.export import export
 from amphion_core.training.processes import Processes
 from amphion_core.training.report import Report
 from amphion_core.training.run_folder import RunFolder, environment
@@ -19,11 +24,11 @@ from amphion_core.training.trainer import ModelTrainer
 
 
 def train(recipe: Recipe, folder: str | Path, *, resume: bool = False) -> Path | None:
-    """Run ``recipe`` in ``folder``; returns the folder of the weights, or None when it was interrupted.
+    """Run ``recipe`` in ``folder``. Returns the folder of the weights, or None when it was interrupted.
 
-    With ``resume`` it goes on where the folder stands. The weights are those of the best checkpoint where the recipe
-    monitors a score, else the last; averaged where the recipe asks for averages.
-    Raises AmphionError: RecipeError, DataError, WeightsError, or a folder that is in use.
+    With ``resume`` it continues from the newest checkpoint in the folder. The weights are those of the best checkpoint
+    where the recipe monitors a score, else the last; averages where the recipe asks for them.
+    Raises AmphionError: RecipeError, DataError, DeviceError, WeightsError, or a folder that is in use.
     """
     processes, run = Processes(recipe.engine.device), RunFolder(folder)
     lock = run.locked(resume=resume) if processes.first else None
@@ -41,37 +46,84 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     if recipe.engine.deterministic:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-    torch.manual_seed(recipe.seed)  # the weights that a network begins with
+    recipe = complete_model(recipe, run, processes)
+    torch.manual_seed(recipe.seed)  # for the random weights of a new network
     trainer = build_trainer(recipe)
     corpora = [
         Corpus(
             recipe.data, split, rate=trainer.sample_rate, seed=recipe.seed, hop=trainer.hop_length,
-            features=trainer.features(), training=place == 0,
+            features=trainer.features(), training=index == 0,
         )
-        for place, split in enumerate(filter(None, (recipe.data.train, recipe.data.dev)))
+        for index, split in enumerate(filter(None, (recipe.data.train, recipe.data.dev)))
     ]  # fmt: skip
     report = Report(run, processes)
     if processes.first:
         _complete_features(corpora, report, processes.device)
-        run.state(recipe.resolved(), environment(processes.device, processes.world))
-    release_extractors()  # every process built them to learn the frame rates
+        run.describe(recipe.resolved(), environment(processes.device, processes.world))
+    release_extractors()  # each process built them to read the frame rates
     processes.barrier()
     engine = Engine(recipe, trainer, corpora[0], corpora[1] if len(corpora) > 1 else None, run, processes)
     try:
         engine.train(report)
     finally:
         report.close()
-    if engine.position.step <= recipe.engine.steps and engine.stopping:
+    if engine.stopping and engine.state.step < recipe.engine.steps:
         return None
-    return _export(engine) if processes.first else run.path / "weights"
+    return export(trainer.model, engine.state, run, recipe=recipe.name) if processes.first else run.path / "weights"
 
 
 def build_trainer(recipe: Recipe) -> ModelTrainer:
-    """The recipe's trainer around a new model. Raises RecipeError when the recipe has none."""
+    """The recipe's trainer around a new model.
+
+    Raises RecipeError when the recipe has no trainer, UnknownComponent when the model could not be saved at the end
+    because its class is not installed.
+    """
     if recipe.trainer is None:
         raise RecipeError(f"{recipe.name} has no trainer", hint="a recipe that trains states trainer: {name: ...}")
     trainer: ModelTrainer = recipe.trainer.build(model=recipe.model.build())
+    registry.name_of(type(trainer.model))
     return trainer
+
+
+def complete_model(recipe: Recipe, run: RunFolder, processes: Processes) -> Recipe:
+    """``recipe`` with the model's config completed from the corpus: names of speakers, symbols, statistics.
+
+    A run that is resumed keeps the config that it began with. The first process computes it, because computing may
+    write cached features; then the others do the same.
+    Raises RecipeError when the recipe states another model than the run has, and what ``config_for`` raises.
+    """
+    if (run.path / "config.yaml").is_file():
+        model = _same_model(recipe.model, recipes.read(str(run.path / "config.yaml")).model)
+    else:
+        if not processes.first:
+            processes.barrier()
+        architecture = registry.get("models", recipe.model.name)
+        facts = CorpusFacts(recipe.data, device=processes.device.type)
+        model = ModelPart(recipe.model.name, architecture.config_for(recipe.model.config, facts))
+        if processes.first:
+            processes.barrier()
+    return recipe.model_copy(update={"model": model})
+
+
+def _same_model(stated: ModelPart, stored: ModelPart) -> ModelPart:
+    """``stored``, the run's model. Raises RecipeError for fields to which the recipe gives another value."""
+    if changed := [*_contradictions("model", stated, stored)]:
+        raise RecipeError(
+            f"the run has another model than the recipe: {'; '.join(changed)}",
+            hint="leave these fields as they are in the run, or choose another --out",
+        )
+    return stored
+
+
+def _contradictions(path: str, stated: Any, stored: Any) -> Iterator[str]:
+    """The fields that ``stated`` sets to other values than ``stored`` has. Fields that it does not set may differ."""
+    if isinstance(stated, Part) and isinstance(stored, Part) and stated.name == stored.name:
+        yield from _contradictions(path, stated.config, stored.config)
+    elif isinstance(stated, BaseConfig) and type(stated) is type(stored):
+        for name in sorted(stated.model_fields_set):
+            yield from _contradictions(f"{path}.{name}", getattr(stated, name), getattr(stored, name))
+    elif stated != stored:
+        yield f"{path} is {stored!r} in the run and {stated!r} in the recipe"
 
 
 def _complete_features(corpora: list[Corpus], report: Report, device: torch.device) -> None:
@@ -84,26 +136,3 @@ def _complete_features(corpora: list[Corpus], report: Report, device: torch.devi
             bar = bars.add_task("features", total=None)
             for progress in complete_features(caches, device=device.type):
                 bars.update(bar, completed=progress.done, total=progress.total, description=progress.name or "features")
-
-
-def _export(engine: Engine) -> Path:
-    """The trained model as a weights folder in the run, of the best checkpoint if one is known."""
-    best, folder = engine.best["step"], engine.run.path / "weights"
-    model, networks = engine.trainer.model, engine.networks
-    name = next((name for name, network in networks.items() if network is model), None)
-    if name is None:
-        raise AmphionError("the trainer does not train the recipe's model")
-    averaged = engine.trainer.ema.get(name)
-    state = (averaged or networks[name]).state_dict()
-    if best is not None and best != engine.position.step - 1:
-        tensors, _ = checkpoint.read(engine.run.checkpoints / f"step-{best}")
-        kind = tensors["ema" if averaged is not None else "networks"]
-        state = {key.removeprefix(f"{name}."): value for key, value in kind.items() if key.startswith(f"{name}.")}
-    weights.load_state(model, state, what=name)
-    if folder.exists():
-        import shutil
-
-        shutil.rmtree(folder)
-    step = best or engine.position.step - 1
-    title = registry.name_of(type(model))
-    return weights.save(model, folder, card=f"# {title}\n\nRecipe {engine.recipe.name}, {step} steps.\n")

@@ -1,4 +1,4 @@
-"""The run folder: what was asked for, on what it ran, and the curve; one process at a time."""
+"""The run folder: the recipe, the environment and the curve of a run. One process at a time may use it."""
 
 import fcntl
 import json
@@ -15,6 +15,8 @@ import torch
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.files import atomic_write
 
+DEV = "dev/"  # before the names of validation scores in the curve
+
 
 class RunFolder:
     """``config.yaml``, ``environment.json``, ``metrics.jsonl``, checkpoints, samples, weights, TensorBoard's events."""
@@ -26,9 +28,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self, *, resume: bool) -> Iterator[None]:
-        """The folder for this process alone; made if need be.
+        """Lock the folder for this process; it is created if it does not exist.
 
-        Raises AmphionError: in use by another process, or it holds a run and ``resume`` is not said.
+        Raises AmphionError: another process uses it, or it holds a run and ``resume`` is False.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -46,19 +48,19 @@ class RunFolder:
                 ) from error
             if not resume and (self.path / "config.yaml").exists():
                 raise AmphionError(
-                    f"{self.path} holds a run already", hint=f"add --resume to go on with it, or --out {self.path}-2"
+                    f"{self.path} already holds a run", hint=f"add --resume to continue it, or --out {self.path}-2"
                 )
             yield
 
-    def state(self, config: str, environment: Mapping[str, Any]) -> None:
-        """Write what the run is and on what it runs."""
+    def describe(self, config: str, environment: Mapping[str, Any]) -> None:
+        """Write the resolved recipe and the environment."""
         with atomic_write(self.path / "config.yaml") as temporary:
             temporary.write_text(config, encoding="utf-8")
         with atomic_write(self.path / "environment.json") as temporary:
             temporary.write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
 
     def cut_back(self, step: int) -> None:
-        """Drop the lines of the curve after ``step``, and one that a kill left half written."""
+        """Remove the lines of the curve after ``step``, and a last line that a killed process left incomplete."""
         if not self.metrics.exists():
             return
         kept = []
@@ -81,8 +83,14 @@ class RunFolder:
         except OSError as error:
             raise AmphionError(
                 f"{self.metrics} cannot be written: {error.strerror}",
-                hint=f"make room (df -h {self.path}), then run the same command with --resume",
+                hint=f"free some space (df -h {self.path}), then run the same command with --resume",
             ) from error
+
+    def scores(self, step: int) -> dict[str, float] | None:
+        """The scores of the validation after ``step``; None if the curve has none."""
+        lines = self.curve() if self.metrics.is_file() else []
+        found = [line for line in lines if line["step"] == step and any(name.startswith(DEV) for name in line)]
+        return {name.removeprefix(DEV): value for name, value in found[-1].items() if name != "step"} if found else None
 
     def curve(self) -> list[dict[str, Any]]:
         """The lines of the curve. Raises DataError when there is none."""
@@ -92,7 +100,7 @@ class RunFolder:
 
 
 def environment(device: torch.device, world: int) -> dict[str, Any]:
-    """What a run's numbers depend on besides its config: versions, threads, device, processes."""
+    """What the numbers of a run depend on besides its config: versions, threads, device, processes."""
     names = {"torch", "numpy", "accelerate", "soundfile", "safetensors"}
     found = {d.metadata["Name"]: d.version for d in distributions()}
     versions = {name: v for name, v in sorted(found.items()) if name in names or name.startswith("amphion-")}

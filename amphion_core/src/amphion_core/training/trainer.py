@@ -1,13 +1,13 @@
-"""ModelTrainer: what a training run does with a model, stated as updates; the engine carries them out.
+"""ModelTrainer: how a model is trained. It yields updates; the engine carries them out.
 
-A trainer has networks, a step that yields updates, and a validation step. One mechanism serves a single loss, GANs,
-alternating stages and distillation; ``docs/training.md`` shows each.
+A trainer has networks, a step that yields updates, and a validation step. This is enough for a single loss, GANs,
+alternating stages and distillation; ``docs/training.md`` shows each of them.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -16,14 +16,15 @@ from amphion_core.config import BaseConfig
 from amphion_core.data.batch import Batch, Collate, collate_audio
 from amphion_core.families import ModelArchitecture
 from amphion_core.parts import FeaturePart
+from amphion_core.training.partition import Partition, partition
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One optimiser step of one network: ``loss`` is differentiated with respect to ``group``'s parameters only.
+    """One optimiser step of the network called ``group``. ``loss`` gives gradients to its parameters only.
 
-    ``loss`` and every one of ``logs`` is a contribution: a sum over this micro-batch's valid items, divided by a count
-    of the whole step (``batch.totals``). The engine adds contributions up; it never averages.
+    ``loss`` and each of ``logs`` is a contribution: a sum over the valid items of this micro-batch, divided by a count
+    of the whole step (``batch.totals``). The engine adds contributions; it never averages.
     """
 
     group: str
@@ -33,10 +34,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What one validation batch shows: ``scores`` hold one number an item, which are averaged over all items.
+    """The result of one validation batch. ``scores`` hold one number for each item; the engine averages over all items.
 
-    A score that is not finite is one that the metric does not define for the item; it is left out. ``audio`` (T,) and
-    ``pictures`` (F, N) go to TensorBoard and the run's samples, under their names.
+    A score that is not finite means that the metric is not defined for the item; the average leaves it out.
+    ``audio`` (T,) and ``pictures`` (F, N) go to TensorBoard and to the run's samples, under their names.
     """
 
     scores: Mapping[str, Sequence[float]]
@@ -45,13 +46,15 @@ class Validation:
 
 
 class ModelTrainer(Component):
-    """How a model is trained. Modules that are not in ``networks`` are frozen and in eval mode.
+    """How a model is trained. ``networks`` are trained; all other modules that the trainer holds are frozen.
 
-    ``ema`` are the averaged networks by name, where the recipe asks for averages; a step may call them.
+    ``ema`` are the moving averages of networks, by name, where the recipe asks for them; a step may call them.
+    ``higher_is_better`` states for each validation score whether more is better; None: neither more nor less is.
+    Only scores that are listed there can decide which checkpoint is best (``engine.monitor``).
     """
 
     ema: dict[str, nn.Module]
-    higher_is_better: ClassVar[frozenset[str]] = frozenset()  # validation scores of which more is better
+    higher_is_better: Mapping[str, bool | None] = MappingProxyType({})
 
     def __init__(self, config: BaseConfig, *, model: ModelArchitecture) -> None:
         super().__init__(config)
@@ -61,23 +64,26 @@ class ModelTrainer(Component):
     @property
     @abstractmethod
     def sample_rate(self) -> int:
-        """Rate of the audio the trainer wants, Hz."""
+        """Sample rate of the audio that the trainer takes, Hz."""
 
     @property
     def hop_length(self) -> int:
-        """Samples between the frames of cached features, which crops are aligned to."""
+        """Samples between the frames of cached features. Crops begin at a multiple of it."""
         return 1
 
     def features(self) -> dict[str, FeaturePart]:
-        """The features read from the cache, by the name they get in the batch. None unless overridden."""
+        """The features that are read from the cache, by their name in the batch. None unless overridden."""
         return {}
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
-        """What is trained and saved, each with an optimiser of its own, in the order in which they are stored."""
+        """What is trained and saved, by name: the model, parts of it, or other modules such as discriminators.
+
+        Each network gets its own optimiser. Checkpoints store them in this order.
+        """
 
     def collator(self) -> Collate:
-        """What makes examples into a batch, in a loader process: pads audio and features, unless overridden.
+        """The function that makes a batch from examples, in a loader process. It pads audio and features by default.
 
         It must pickle, so it is a function of a module or an object that holds what it needs, such as the model's
         text frontend or its speakers' names, and never the trainer or a network.
@@ -86,17 +92,23 @@ class ModelTrainer(Component):
 
     @abstractmethod
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Yield updates, in an order that depends on ``step`` only; after each yield the network has been updated.
+        """Yield updates. When the generator continues after a yield, that network has been updated.
 
-        No ``no_grad`` or autocast block may be open at a yield.
+        The order of the updates may depend on ``step`` only. No ``no_grad`` or autocast block may be open at a yield.
         """
 
     @abstractmethod
     def validation_step(self, batch: Batch) -> Validation:
-        """What the networks make of a batch; without gradients, in eval mode."""
+        """Scores, audio and pictures of a batch. The engine calls it without gradients, with networks in eval mode."""
+
+    def partition(self) -> Partition:
+        """All modules that the trainer holds, by whether they are trained.
+
+        They are also found in lists, tuples and dicts. Raises AmphionError that names a parameter which belongs to no
+        network and to no module that is frozen as a whole.
+        """
+        return partition(self.networks(), {name: value for name, value in vars(self).items() if name != "ema"})
 
     def frozen(self) -> dict[str, nn.Module]:
-        """Modules held by the trainer that belong to no network: judges, teachers, feature extractors."""
-        trained = {id(module) for network in self.networks().values() for module in network.modules()}
-        held = {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
-        return {name: module for name, module in held.items() if id(module) not in trained}
+        """The largest modules that contain nothing trained, by their path: teachers, parts of the model, ..."""
+        return self.partition().frozen

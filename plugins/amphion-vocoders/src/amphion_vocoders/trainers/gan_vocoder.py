@@ -1,12 +1,12 @@
-"""GAN training of a feed-forward vocoder, as HiFi-GAN: discriminators of any names against one generator.
+"""GAN training of a feed-forward vocoder, as in HiFi-GAN: any discriminators against one generator.
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.4: least-squares adversarial loss (eq. 1, 2), mel loss (eq. 3),
-feature matching loss (eq. 4), the generator's sum (eq. 5). Sums over sub-discriminators are sums, not means.
-Deviations: none; the mel loss compares all bands up to half the rate, as the authors' code does.
+feature matching loss (eq. 4), the generator's loss (eq. 5). Losses of sub-discriminators are added, not averaged.
+Deviations: none. The mel loss compares all bands up to half the sample rate, as the authors' code does.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from amphion_core.api import (
     BaseConfig,
     Batch,
     MelConfig,
+    Metric,
     MetricPart,
     ModelArchitecture,
     ModelPart,
@@ -29,27 +30,26 @@ from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_lo
 
 
 class GANVocoderTrainer(ModelTrainer):
-    """Discriminator first, then the generator against the updated discriminator; both every step."""
+    """Each step updates the discriminators, and then the generator with the updated discriminators."""
 
     class Config(BaseConfig):
         """The losses and their weights; the defaults are the paper's."""
 
         discriminators: tuple[ModelPart, ...] = Field(
-            default=(), description="networks that judge, all in one optimiser: discriminator/mpd, ..."
+            default=(), description="discriminators, all in one optimiser: discriminator/mpd, ..."
         )
-        adversarial: Literal["lsgan", "hinge"] = Field(default="lsgan", description="what real and generated score")
+        adversarial: Literal["lsgan", "hinge"] = Field(default="lsgan", description="kind of the adversarial loss")
         adversarial_weight: float = Field(default=1.0, ge=0, description="weight of the generator's adversarial loss")
         feature_weight: float = Field(default=2.0, ge=0, description="weight of the feature matching loss")
         mel_weight: float = Field(default=45.0, ge=0, description="weight of the mel loss, mean absolute difference")
         discriminator_start: int = Field(
-            default=1, gt=0, description="first step with discriminators; before, the mel loss alone"
+            default=1, gt=0, description="first step with discriminators; before it, the mel loss alone"
         )
         metrics: tuple[MetricPart, ...] = Field(
             default=(), description="metrics of copy synthesis at each validation: pesq_wb, stoi, m_stft, mcd"
         )
 
     config: Config
-    higher_is_better = frozenset({"pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"})
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         super().__init__(config, model=model)
@@ -58,70 +58,84 @@ class GANVocoderTrainer(ModelTrainer):
         self.discriminator = nn.ModuleDict()
         for part in config.discriminators:
             if (name := part.name.rpartition("/")[2]) in self.discriminator:
-                raise RecipeError(f"trainer.discriminators: {part.name} stands there twice")
+                raise RecipeError(f"trainer.discriminators: {part.name} is listed twice")
             self.discriminator[name] = part.build()
-        self.metrics = {part.name: part.build() for part in config.metrics}
+        self.metrics: dict[str, Metric] = {part.name: part.build() for part in config.metrics}
+        self.higher_is_better = {"mel": False} | {
+            name: metric.higher_is_better for name, metric in self.metrics.items()
+        }
 
     @property
     def sample_rate(self) -> int:
-        """The model's."""
+        """The sample rate of the model's mel, Hz."""
         return self.mel.sample_rate
 
     def networks(self) -> dict[str, nn.Module]:
         """The model as "generator", all discriminators together as "discriminator"."""
-        judges: dict[str, nn.Module] = {"discriminator": self.discriminator} if len(self.discriminator) else {}
-        return {"generator": self.model, **judges}
+        networks: dict[str, nn.Module] = {"generator": self.model}
+        return networks | ({"discriminator": self.discriminator} if len(self.discriminator) else {})
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave`` (B, T) -> the discriminator's update, then the generator's."""
-        mel = mel_spectrogram(batch["wave"], self.mel)  # (B, F, N)
-        fake = self.model(mel)  # (B, 1, N * hop)
-        real = batch["wave"][:, None, : fake.shape[2]]
+        real, fake = self._copy(self.model, batch["wave"])  # (B, 1, N * hop) each
         items = batch.totals["items"]
         adversarial = bool(len(self.discriminator)) and step >= self.config.discriminator_start
         if adversarial:
-            scores, _ = self._judge(real)
-            found, _ = self._judge(fake.detach())
-            yield Update("discriminator", discriminator_loss(scores, found, self.config.adversarial).sum() / items)
-        wanted = mel_spectrogram(real[:, 0], self.loss_mel)
-        made = mel_spectrogram(fake[:, 0].float(), self.loss_mel)
-        losses = {"mel": (made - wanted).abs().mean((1, 2)).sum() / items}
-        loss = self.config.mel_weight * losses["mel"]
+            real_scores, _ = self._discriminate(real)
+            fake_scores, _ = self._discriminate(fake.detach())
+            loss = discriminator_loss(real_scores, fake_scores, self.config.adversarial)
+            yield Update("discriminator", loss.sum() / items)
+        losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
+        total = self.config.mel_weight * losses["mel"]
         if adversarial:
-            _, features = self._judge(real)
-            scores, made_features = self._judge(fake)
-            losses["adversarial"] = generator_loss(scores, self.config.adversarial).sum() / items
-            losses["feature"] = feature_loss(features, made_features).sum() / items
-            loss = loss + self.config.adversarial_weight * losses["adversarial"]
-            loss = loss + self.config.feature_weight * losses["feature"]
-        yield Update("generator", loss, losses)
+            _, real_features = self._discriminate(real)
+            fake_scores, fake_features = self._discriminate(fake)
+            losses["adversarial"] = generator_loss(fake_scores, self.config.adversarial).sum() / items
+            losses["feature"] = feature_loss(real_features, fake_features).sum() / items
+            total = total + self.config.adversarial_weight * losses["adversarial"]
+            total = total + self.config.feature_weight * losses["feature"]
+        yield Update("generator", total, losses)
 
     def validation_step(self, batch: Batch) -> Validation:
-        """Copy synthesis: the recording's mel, vocoded; the mel distance and the metrics of the recipe."""
-        net: Any = self.ema.get("generator", self.model)
-        wave = batch["wave"]
-        made = net(mel_spectrogram(wave, self.mel))[:, 0].float()  # (B, N * hop)
-        real = wave[:, : made.shape[1]]
-        pictures = mel_spectrogram(made, self.loss_mel)
-        distance = (pictures - mel_spectrogram(real, self.loss_mel)).abs().mean((1, 2))
+        """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
+        real, made = self._copy(self.ema.get("generator", self.model), batch["wave"])
+        distance, pictures = self._mel_distance(made, real)
         scores: dict[str, list[float]] = {"mel": distance.tolist()}
+        waves = made[:, 0].float()
         for name, metric in self.metrics.items():
-            scores[name] = [_score(metric, *pair, self.sample_rate) for pair in zip(made, real, strict=True)]
+            scores[name] = [_score(metric, *pair, self.sample_rate) for pair in zip(waves, real[:, 0], strict=True)]
         ids = [id.replace("/", "_") for id in batch.ids]
         return Validation(
             scores,
-            dict(zip(ids, made.cpu(), strict=True)),
+            dict(zip(ids, waves.cpu(), strict=True)),
             dict(zip(ids, pictures.cpu(), strict=True)),
         )
 
-    def _judge(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> the scores and feature maps of all discriminators, one list after the other."""
-        found = [judge(wave) for judge in self.discriminator.values()]
+    def _copy(self, network: nn.Module, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T) -> recordings and generated audio of the same length, (B, 1, N * hop) with N = T // hop.
+
+        A centre-padded mel has one frame more, centred on the end of the audio. It is left out, because the vocoder
+        would make audio from it for which there is no recording.
+        """
+        frames = wave.shape[1] // self.mel.hop_length
+        mel = mel_spectrogram(wave, self.mel)[:, :, :frames]  # (B, F, N)
+        fake: Tensor = network(mel)
+        return wave[:, None, : frames * self.mel.hop_length], fake
+
+    def _mel_distance(self, fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, T) twice -> the mean absolute difference of the mels (B), and the mel of ``fake`` (B, F, N)."""
+        wanted = mel_spectrogram(real[:, 0], self.loss_mel)
+        made = mel_spectrogram(fake[:, 0].float(), self.loss_mel)
+        return (made - wanted).abs().mean((1, 2)), made
+
+    def _discriminate(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, 1, T) -> scores and feature maps of all sub-discriminators, in the order of the discriminators."""
+        found = [discriminator(wave) for discriminator in self.discriminator.values()]
         return [score for scores, _ in found for score in scores], [one for _, features in found for one in features]
 
 
-def _score(metric: Any, made: Tensor, real: Tensor, rate: int) -> float:
-    """One metric of one pair (T,), NaN where it is not defined."""
+def _score(metric: Metric, made: Tensor, real: Tensor, rate: int) -> float:
+    """The value of one metric for one pair of waves (T,); NaN where the metric is not defined."""
     pair = [Audio(wave.cpu().clamp(-1, 1).numpy(), rate) for wave in (made, real)]
     try:
         return float(metric.score(*(audio.resample(metric.sample_rate or rate) for audio in pair)))
