@@ -63,7 +63,7 @@ def test_exactly_the_expected_keys_pass():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda state: state.pop("0.bias"), r"1 missing: 0\.bias"),
         (lambda state: state.update(extra=torch.zeros(1)), "1 unexpected: extra"),
@@ -71,10 +71,10 @@ def test_exactly_the_expected_keys_pass():
         (lambda state: state.update({"1.weight": "text"}), r"1\.weight \(str, the network has 2x4x1\)"),
     ],
 )
-def test_a_key_that_does_not_fit_is_named(change, told):
+def test_a_key_that_does_not_fit_is_named(change, message):
     state = network().state_dict()
     change(state)
-    with pytest.raises(WeightsError, match=told):
+    with pytest.raises(WeightsError, match=message):
         check_keys(state, expected_shapes(network), "test")
 
 

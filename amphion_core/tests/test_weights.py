@@ -59,7 +59,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_damaged_and_missing_files_are_told(net, tmp_path):
+def test_damaged_and_missing_files_are_reported(net, tmp_path):
     save_file(net.state_dict(), tmp_path / "a.safetensors")
     torch.save(net.state_dict(), tmp_path / "a.pt")
     for name in ("a.safetensors", "a.pt"):
@@ -68,9 +68,9 @@ def test_damaged_and_missing_files_are_told(net, tmp_path):
         with pytest.raises(WeightsError, match="damaged") as caught:
             weights.read_checkpoint(tmp_path / name)
         assert name in caught.value.message
-    for name, told in (("none.pt", "no checkpoint"), ("a.txt", "not a checkpoint file")):
+    for name, message in (("none.pt", "no checkpoint"), ("a.txt", "not a checkpoint file")):
         (tmp_path / "a.txt").write_text("x")
-        with pytest.raises(WeightsError, match=told):
+        with pytest.raises(WeightsError, match=message):
             weights.read_checkpoint(tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="holds a list"):
@@ -80,14 +80,14 @@ def test_damaged_and_missing_files_are_told(net, tmp_path):
 def test_every_key_that_does_not_fit_is_named(net):
     state = dict(net.state_dict())
     first = next(iter(state))
-    for change, told in (
+    for change, message in (
         (lambda s: s.pop(first), f"missing: {first}"),
         (lambda s: s.update(extra=torch.zeros(1)), "unexpected: extra"),
         (lambda s: s.update({first: torch.zeros(7)}), f"of another shape: {first} \\(7, the network has"),
     ):
         changed = dict(state)
         change(changed)
-        with pytest.raises(WeightsError, match=told):
+        with pytest.raises(WeightsError, match=message):
             weights.load_state(net, changed, what="HiFi-GAN")
 
 
@@ -123,7 +123,7 @@ def test_without_network_the_error_says_what_to_fetch(monkeypatch):
     assert "model.safetensors of owner/repo (revision main)" in caught.value.hint
 
 
-def test_a_folder_of_something_else_is_told(tmp_path):
+def test_a_folder_of_something_else_is_reported(tmp_path):
     (tmp_path / "config.yaml").write_text("name: [")
     with pytest.raises(RecipeError, match=r"config.yaml line"):
         amphion.load(tmp_path)

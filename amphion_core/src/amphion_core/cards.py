@@ -137,14 +137,14 @@ def _collect(refs: tuple[registry.ComponentRef, ...]) -> tuple[tuple[Card, ...],
     for ref in refs:
         try:
             found += ref.load()
-        except Exception as error:  # a broken plugin hurts only itself; the note is shown by list and by find
+        except Exception as error:  # a broken plugin must not hide the cards of others; list and find show the note
             text = error.message if isinstance(error, AmphionError) else f"{type(error).__name__}: {error}"
             notes.append(f"the cards of {ref.dist} {ref.version} cannot be read: {text}")
     return tuple(found), tuple(notes)
 
 
 def cards(pattern: str = "") -> Iterator[Card]:
-    """Every card of every installed distribution whose name starts with ``pattern``; imports no model."""
+    """Every card of all installed distributions whose name starts with ``pattern``. It imports no model."""
     return (card for card in _collect(tuple(registry.refs("pretrained")))[0] if card.name.startswith(pattern))
 
 
@@ -154,7 +154,7 @@ def notes() -> tuple[str, ...]:
 
 
 def find(name: str) -> Card:
-    """The card ``family/ident@tag``; an alias is followed. Raises UnknownComponent that lists the tags there are."""
+    """The card ``family/ident@tag``, where an alias may stand for the model. Raises UnknownComponent with its tags."""
     bare, _, tag = name.partition("@")
     base = registry.find("models", bare).name
     tags = {card.name.partition("@")[2]: card for card in cards(f"{base}@")}
@@ -167,30 +167,31 @@ def find(name: str) -> Card:
 
 
 def default(family: str) -> Card:
-    """The first card of a family marked ``default`` whose weights are on this disk. Touches no network.
+    """The first card of a family marked ``default`` whose files are on this disk. Uses no network.
 
-    Raises UnknownComponent that lists the family's cards with what each needs.
+    Raises UnknownComponent that lists the family's cards, each with what it needs.
     """
     candidates = [card for card in cards(f"{family}/") if card.source is not None]
     for card in candidates:
         if card.default and card.status == "ready":
             return card
     if not candidates:
-        wanted = registry.PROVIDERS.get(family)
+        provider = registry.PROVIDERS.get(family)
         installed = bool(registry.names("models", f"{family}/*"))
         hint = (
-            f"name a model folder, or train one; amphion list models '{family}/*'"
-            if installed
-            else f"pip install {wanted}"
+            f"name a weights folder, or train a model: amphion list models '{family}/*'"
+            if installed or provider is None
+            else f"pip install {provider}"
         )
-        raise UnknownComponent(f"no weights of the family {family!r} are known here", hint=hint)
-    needs = "; ".join(f"{card.name}: {_remedy(card)}" for card in candidates)
+        raise UnknownComponent(f"no card of the family {family!r} has weights", hint=hint)
+    needs = "; ".join(f"{card.name}: {_next_step(card)}" for card in candidates)
     first = next((card for card in candidates if card.default), candidates[0])
-    raise UnknownComponent(f"no {family} model is ready to use ({needs})", hint=_remedy(first))
+    raise UnknownComponent(f"no {family} model is ready to use ({needs})", hint=_next_step(first))
 
 
-def _remedy(card: Card) -> str:
+def _next_step(card: Card) -> str:
+    """What makes the card usable, in a few words or as a command."""
     status = card.status
     if status.startswith("needs "):
         return f'pip install "{status.removeprefix("needs ")}"'
-    return f"name it: {card.name}" if status in ("ready", "download") else status
+    return f"give its name: {card.name}" if status in ("ready", "download") else status

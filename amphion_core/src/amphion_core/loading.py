@@ -74,8 +74,8 @@ class Weights:
 def build(name: str, **fields: Any) -> Any:
     """A new network with random weights: ``build("vocoder/hifigan@v2", mel="bigvgan_24k_100")``.
 
-    A tag takes that card's configuration; ``fields`` change it. Raises RegistryError, or RecipeError that lists every
-    problem with the nearest valid field.
+    With a tag, the card's configuration is used; ``fields`` change it. Raises RegistryError, or RecipeError that lists
+    every problem with the nearest valid field.
     """
     bare, _, tag = name.partition("@")
     ref = registry.find("models", bare)
@@ -162,7 +162,7 @@ def import_model(
 def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", **fields: Any) -> Any:
     """A TaskFramework ready to generate: ``task("tts")``, ``task("tts", model="tts/vits@...", vocoder=...)``.
 
-    Without a model it takes the family's first default card whose weights are on this disk, and no network.
+    Without a model, the family's first default card is taken whose files are on this disk; no network is used.
     Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
     from amphion_core.devices import resolve_device
@@ -349,11 +349,11 @@ def _card_with_weights(name: str) -> cards.Card:
     chosen = [card for card in loadable if card.default]
     if not tag and chosen:
         return chosen[0]
-    message = f"{name} is a configuration without weights" if tag else f"{name} names no weights"
+    message = f"{name} is a configuration without weights" if tag else f"{name} has no default card with weights"
     known = ", ".join(card.name for card in loadable)
     hint = (
         f"with weights: {known}"
         if known
-        else f"no card of {base} has weights; load a folder, or amphion convert {base} ..."
+        else f"no card of {base} has weights; load a weights folder, or make one: amphion convert {base} ..."
     )
     raise UnknownComponent(message, hint=hint)

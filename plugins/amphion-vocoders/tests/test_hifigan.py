@@ -169,15 +169,15 @@ def test_changed_weights_are_heard_after_for_inference():
 
 
 @pytest.mark.parametrize(
-    ("mel", "told"),
+    ("mel", "message"),
     [
         (torch.zeros(1, 5, 9), r"this vocoder takes \(B, 4, N\)"),
         (torch.zeros(4, 9), r"this vocoder takes \(B, 4, N\)"),
         (torch.full((1, 4, 9), float("nan")), "not finite"),
     ],
 )
-def test_a_mel_that_cannot_be_vocoded_is_told(mel, told):
-    with pytest.raises(AudioError, match=told):
+def test_a_mel_that_cannot_be_vocoded_is_reported(mel, message):
+    with pytest.raises(AudioError, match=message):
         amphion.build("vocoder/hifigan", **TINY).for_inference().vocode(mel)
 
 
@@ -220,7 +220,7 @@ def test_the_slopes_are_stated_once(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"upsample_kernels": (4, 5)}, "upsample_kernels: 5 needs the parity of rate 2"),
         ({"upsample_rates": (2, 4)}, r"upsample_rates: product 8 is not mel\.hop_length 4"),
@@ -233,8 +233,8 @@ def test_the_slopes_are_stated_once(monkeypatch):
         ({"mel": "hifigan_22k_8"}, "did you mean hifigan_22k_80"),
     ],
 )
-def test_a_wrong_config_is_refused_by_name(changes, told):
-    with pytest.raises(RecipeError, match=told.replace("?", r"\?")):
+def test_a_wrong_config_is_refused_by_name(changes, message):
+    with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
         amphion.build("vocoder/hifigan", **TINY | changes)
 
 
@@ -251,6 +251,6 @@ def test_a_checkpoint_of_another_model_is_one_sentence(layout, golden):
         amphion.import_model("vocoder/hifigan", {"encoder.weight": torch.zeros(3)}, layout=layout, config=config)
 
 
-def test_a_missing_config_is_told(golden):
+def test_a_missing_config_is_reported(golden):
     with pytest.raises(WeightsError, match="needs the publisher's config"):
         amphion.import_model("vocoder/hifigan", golden("hifigan_small_rb1")["state_dict"], layout="jik876")
