@@ -29,6 +29,7 @@ from amphion_core.training.report import Report
 from amphion_core.training.run_folder import RunFolder
 from amphion_core.training.state import TrainingState
 from amphion_core.training.trainer import ModelTrainer, Update
+from amphion_core.weights import state_digest
 
 VALIDATION = 1 << 32  # stands for the step number where validation derives its seeds
 
@@ -81,7 +82,7 @@ class Engine:
         }
         for name in self.config.ema:
             trainer.ema[name] = copy.deepcopy(self.networks[name]).float().eval().requires_grad_(False)
-        frozen = {path: initial.digest(tensors) for path, tensors in self.modules.frozen_tensors()}
+        frozen = {path: state_digest(tensors) for path, tensors in self.modules.frozen_tensors()}
         identity = {
             "data": corpus.identity, "seed": recipe.seed, "micro_batches": self.config.micro_batches, "frozen": frozen,
         }  # fmt: skip

@@ -1,11 +1,9 @@
 """Networks as flat tensors, and the weights that a run begins with (``engine.init_from``)."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from amphion_core import registry, weights
@@ -28,15 +26,6 @@ def load_flat(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) 
     for name, network in networks.items():
         mine = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         weights.load_state(network, mine, what=name)
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A hash of names and values, which identifies the weights of a frozen module."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:24]
 
 
 def load(
