@@ -1,6 +1,7 @@
 """Preparing: what is taken and what is left out and why, splits that do not leak, and going on after a kill."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import soundfile
 
 import amphion_core as amphion
+from amphion_core import yaml
 from amphion_core.cli.main import main
 from amphion_core.data.manifest import Manifest
+from amphion_core.data.paths import relative_to_corpus
 from amphion_core.data.prepare import PrepareConfig, prepare, split_of
 from amphion_core.errors import DataError
 
@@ -92,6 +95,59 @@ def test_splits_do_not_depend_on_the_order_and_hardly_on_additions():
     more = split_of([*names, "new1", "new2"], dev=0.05, test=0.05)
     assert sum(first[name] != more[name] for name in names) <= 4
     assert set(split_of(["a", "b"], dev=0.1, test=0.1).values()) == {"train"}
+
+
+@pytest.mark.parametrize("through", ["link", "link/../corpus", "above/corpus"])
+def test_a_symlinked_root_gives_manifests_that_move_with_the_corpus(corpus, tmp_path, through):
+    (tmp_path / "link").symlink_to(corpus)
+    (tmp_path / "above").symlink_to(tmp_path)
+    root, out = tmp_path / through, tmp_path / "out"
+    run(root, out)
+    manifest = Manifest(out)
+    paths = [json.loads(line)["path"] for line in manifest.path.read_text(encoding="utf-8").splitlines()]
+    assert set(paths) <= {f"{speaker}/{n}.wav" for speaker in "abcdefgh" for n in range(3)}
+    manifest.require_audio()
+    corpus.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="has moved"):
+        Manifest(out).require_audio()
+    about = yaml.read(out / "dataset.yaml")
+    for moved in (str(tmp_path / "elsewhere"), "../elsewhere"):  # a relative root starts at the prepared folder
+        (out / "dataset.yaml").write_text(yaml.dump(about | {"root": moved}), encoding="utf-8")
+        assert all(Path(record.utterance.path).is_file() for record in Manifest(out))
+
+
+def test_links_inside_the_corpus_keep_their_names_and_linked_folders_are_read(corpus, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    soundfile.write(outside / "far.wav", TONE, RATE)
+    (corpus / "linked").symlink_to(outside)
+    (corpus / "a/again.wav").symlink_to(corpus / "a/0.wav")
+    (corpus / "a/loop").symlink_to(corpus)
+    run(corpus, tmp_path / "out", dev=0, test=0)
+    ids = {record.utterance.id: record.utterance.path for record in Manifest(tmp_path / "out")}
+    assert len(ids) == 26
+    assert ids["linked/far"] == str(corpus / "linked/far.wav") and ids["a/again"] == str(corpus / "a/again.wav")
+
+
+def test_paths_of_a_reader_that_follows_links_are_relative_all_the_same(corpus, tmp_path):
+    (tmp_path / "link").symlink_to(corpus)
+    assert relative_to_corpus(corpus / "a/0.wav", tmp_path / "link") == "a/0.wav"
+    assert relative_to_corpus(tmp_path / "link/a/0.wav", corpus) == "a/0.wav"
+    assert relative_to_corpus(tmp_path / "other.wav", corpus) == str(tmp_path / "other.wav")
+    deep = tmp_path / "deep"
+    deep.symlink_to(corpus / "a")
+    assert relative_to_corpus(deep / "../b/1.wav", corpus) == "b/1.wav"
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason='ray is not installed: pip install "amphion-core[ray]"')
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_ray_cluster_writes_what_one_process_writes(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = Path("corpus")  # the workers of a cluster have another working folder
+    list(prepare(folder(root), root, Path("one"), PrepareConfig()))
+    list(prepare(folder(root), root, Path("ray"), PrepareConfig(), ray=True))
+    for name in ("train.jsonl", "dev.jsonl", "test.jsonl", "report.json", "dataset.yaml"):
+        assert Path("one", name).read_bytes() == Path("ray", name).read_bytes()
 
 
 def test_two_processes_write_what_one_writes(corpus, tmp_path):

@@ -1,27 +1,76 @@
-"""Read a corpus into manifests, with a report of what was left out and why."""
+"""Read a corpus into manifests, report what cannot be used, and compute features in advance."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from amphion_core import registry
-from amphion_core.errors import DataError
+from amphion_core.cli import prepare_features
+from amphion_core.errors import DataError, RecipeError
+
+EPILOG = """examples:
+  amphion prepare folder my_recordings prepared/voice
+  amphion prepare ljspeech LJSpeech-1.1 prepared/ljspeech --features mel f0_dio --audio hifigan_22k_80
+  amphion prepare prepared/voice --features '{name: f0_dio, fmin: 60}'"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion prepare``."""
-    parser.add_argument("dataset", help="the corpus's reader: amphion list datasets; folder reads any audio files")
-    parser.add_argument("root", type=Path, help="folder of the corpus")
-    parser.add_argument("out", type=Path, help="folder that gets the manifests")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "dataset",
+        help="reader of the corpus (amphion list datasets; folder reads any audio files), or a prepared folder",
+    )
+    parser.add_argument("root", type=Path, nargs="?", help="folder of the corpus")
+    parser.add_argument("out", type=Path, nargs="?", help="folder that gets the manifests")
     parser.add_argument("option", nargs="*", help="options of the reader, and longest=30 dev=0.05 split_by=speaker ...")
-    parser.add_argument("--processes", type=int, help="processes to work with; default: all cores")
+    parser.add_argument("--processes", type=int, help="number of processes; default: one for each core")
+    parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    prepare_features.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare, with progress; the last line says where the manifests are."""
+    """Prepare, and compute features, with progress; the last line names the folder of the results."""
+    words, options = prepare_features.split_words(args.features)
+    parts = prepare_features.parts_of(words, args.audio)
+    if args.root is None:
+        _require_prepared(args.dataset, bool(parts))
+        folder, report = Path(args.dataset), {}
+    else:
+        folder, report = args.out, _prepare(args, [*args.option, *options])
+    if not args.json and report:
+        _print_report(report)
+        print(f"manifests: {folder}   (amphion train RECIPE data.root={folder})")
+    if parts:
+        report["features"] = prepare_features.compute(
+            folder, parts, cache=args.cache, device=args.device, processes=args.processes, ray=args.ray
+        )
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+    elif parts:
+        found = report["features"]
+        names = f"{', '.join(found['names'])} of {found['utterances']} utterances, {found['computed']} computed now"
+        print(f"features: {found['folder']}   ({names})")
+    return 0
+
+
+def _require_prepared(folder: str, features: bool) -> None:
+    """Raises DataError unless the only word names a prepared folder whose features are wanted."""
+    from amphion_core.data.manifest import ABOUT
+
+    if not (Path(folder) / ABOUT).is_file():
+        raise DataError(f"{folder} is not a prepared folder", hint="amphion prepare READER ROOT OUT")
+    if not features:
+        raise DataError(f"{folder} is prepared already", hint=f"amphion prepare {folder} --features mel f0_dio")
+
+
+def _prepare(args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """Write the manifests, with progress; returns the report."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -30,11 +79,13 @@ def run(args: argparse.Namespace) -> int:
     from amphion_core.data.spread import default_processes
     from amphion_core.recipe import apply_override
 
+    if args.out is None:
+        raise RecipeError("the folder for the manifests is missing", hint="amphion prepare READER ROOT OUT")
+    reader = registry.find("datasets", args.dataset).load()
     if not args.root.is_dir():
         raise DataError(f"there is no folder {args.root}", hint="amphion prepare READER ROOT OUT")
-    reader = registry.find("datasets", args.dataset).load()
     values: dict[str, object] = {}
-    for option in args.option:
+    for option in options:
         apply_override(values, option)
     ours = {key: values.pop(key) for key in [*values] if key in PrepareConfig.model_fields}
     config = validate(PrepareConfig, ours, where="amphion prepare")
@@ -43,12 +94,13 @@ def run(args: argparse.Namespace) -> int:
     columns = TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("reading", total=None)
-        for done, total in prepare(dataset, args.root, args.out, config, processes=processes):
+        for done, total in prepare(dataset, args.root, args.out, config, processes=processes, ray=args.ray):
             progress.update(bar, completed=done, total=total)
-    report = json.loads((args.out / "report.json").read_text(encoding="utf-8"))
-    if args.json:
-        print(json.dumps(report, ensure_ascii=False))
-        return 0
+    report: dict[str, Any] = json.loads((args.out / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _print_report(report: dict[str, Any]) -> None:
     for name, split in report["splits"].items():
         speakers = f", {split['speakers']} speakers" if split["speakers"] else ""
         texts = f", {split['with_text']} with a text"
@@ -56,10 +108,8 @@ def run(args: argparse.Namespace) -> int:
     print("rates: " + ", ".join(f"{rate} Hz ({count})" for rate, count in report["rates"].items()))
     for reason, count in report["left_out"].items():
         first = next(item["path"] for item in report["items_left_out"] if item["reason"] == reason)
-        print(f"left out, {reason}: {count}, such as {first}")
+        print(f"skipped, {reason}: {count}, such as {first}")
     if report["clipped"]:
         print(f"clipped, but kept: {report['clipped']}")
     for where, why in report["problems"][:5]:
         print(f"problem: {where}: {why}")
-    print(f"manifests: {args.out}   (amphion train RECIPE data.root={args.out})")
-    return 0

@@ -18,6 +18,7 @@ from amphion_core.data.feature_cache import Array, FeatureCache, FeatureInfo, ex
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader, Samples
 from amphion_core.data.spread import default_processes, spread
+from amphion_core.devices import resolve_device
 from amphion_core.errors import AudioError, DataError
 from amphion_core.files import atomic_write
 from amphion_core.parts import FeaturePart
@@ -52,11 +53,13 @@ def complete_features(
 ) -> Iterator[FeatureProgress]:
     """Compute everything that is missing in ``caches``; yields the progress, first for what is there already.
 
-    ``device`` is "auto" (a GPU if there is one), "cpu" or "cuda". An extractor that can be moved to a GPU computes in
-    this process there. Others work on the CPU in ``processes`` processes (None: one for each core). With ``ray`` the
-    shards are spread over a Ray cluster instead, whose computers must see the same files.
+    ``device`` is "auto" (a GPU if there is one), "cpu", "cuda", or "cuda:1". An extractor that can be moved to a GPU
+    works there, in this process. Others work on the CPU in ``processes`` processes (None: one for each core). With
+    ``ray`` the shards are spread over a Ray cluster instead, whose computers must see the same files.
     Raises DataError for an utterance whose feature cannot be computed, and what `spread` and `spread_on_ray` raise.
     """
+    if not ray:
+        resolve_device(device)  # an unknown device is an error before any work
     caches = list(caches)
     tasks = [(cache, shard) for cache in caches for shard in cache.missing()]
     total = sum(len(cache.manifest) for cache in caches)
@@ -100,13 +103,8 @@ def _spread(tasks: list[_Shard], device: str, processes: int | None, ray: bool) 
 
 
 def _device(shard: _Shard) -> str:
-    """The device on which a shard is computed: only what can be moved leaves the CPU."""
-    import torch
-
-    device = shard.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return device if shard.info.movable else "cpu"
+    """The device on which a shard is computed: the CPU unless the extractor can be moved. Raises DeviceError."""
+    return str(resolve_device(shard.device)) if shard.info.movable else "cpu"
 
 
 def compute_shard(shard: _Shard) -> int:

@@ -1,8 +1,9 @@
-"""Manifests: one JSON line an utterance, read by offset through a mapped index, never held as objects.
+"""Manifests: one line of JSON for each utterance, read from disk when needed, by an index of byte offsets.
 
-A prepared folder, which ``amphion prepare`` writes, holds ``dataset.yaml`` (the reader and the root that paths are
-relative to), ``train.jsonl``, ``dev.jsonl``, ``test.jsonl``, and ``report.json``. Beside each manifest an index is made
-once: byte offset, duration, rate and start of every record; its name carries the digest of the manifest it belongs to.
+``amphion prepare`` writes a prepared folder. It holds ``dataset.yaml`` (the reader, and ``root``, the folder that paths
+are relative to), the manifests ``train.jsonl``, ``dev.jsonl`` and ``test.jsonl``, and ``report.json``. The index of a
+manifest (byte offset, duration and rate of every record) is written beside it when the manifest is first opened; its
+name contains the manifest's digest, so an index of an older manifest is never used.
 """
 
 import hashlib
@@ -29,21 +30,21 @@ _FIELDS = ("id", "path", "duration", "start", "text", "speaker", "language", "ca
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An utterance as prepared: its file is known to be readable, at ``rate`` Hz, and to have this ``digest``."""
+    """A prepared utterance: its file could be read, has ``rate`` Hz, and its content has this ``digest``."""
 
     utterance: Utterance
     rate: int
     digest: str
 
     def line(self) -> str:
-        """The record as one line of JSON; what is empty is left out."""
+        """The record as one line of JSON, without empty fields."""
         fields: dict[str, Any] = {name: getattr(self.utterance, name) for name in _FIELDS}
         fields |= {"extra": self.utterance.extra, "rate": self.rate, "digest": self.digest}
         return json.dumps({key: value for key, value in fields.items() if value}, ensure_ascii=False)
 
     @classmethod
     def parse(cls, line: str | bytes, where: str, root: str = "") -> "Record":
-        """The record of a line, its path put behind ``root``. Raises DataError that names ``where``."""
+        """The record of a line; its path becomes ``root``/path. Raises DataError that names ``where``."""
         try:
             fields = json.loads(line)
             rate, digest = int(fields.pop("rate")), str(fields.pop("digest"))
@@ -54,13 +55,13 @@ class Record:
 
 
 class Manifest:
-    """The records of one split, in the order of the file. Cheap to open, to pickle and to share between processes.
+    """The records of one split, in the order of the file. Opening, pickling and sharing it costs little.
 
-    Raises DataError: not a prepared folder, no such split, or an index that cannot be made.
+    Raises DataError: not a prepared folder, no such split, or a record that is not valid.
     """
 
     def __init__(self, folder: str | Path, split: str = "train") -> None:
-        self.folder, self.split = Path(folder), split
+        self.folder, self.split = Path(folder).absolute(), split
         self.path = self.folder / f"{split}.jsonl"
         if not (self.folder / ABOUT).is_file():
             raise DataError(
@@ -68,10 +69,10 @@ class Manifest:
                 hint=f"amphion prepare READER {self.folder} prepared/{self.folder.name}   (amphion list datasets)",
             )
         if not self.path.is_file():
-            found = ", ".join(sorted(path.stem for path in self.folder.glob("*.jsonl"))) or "none"
+            found = ", ".join(splits_of(self.folder)) or "none"
             raise DataError(f"{self.folder} has no split {split!r}", hint=f"it has: {found}")
         about = yaml.read(self.folder / ABOUT)
-        self.root = str(about["root"])
+        self.root = str(self.folder / str(about["root"]))  # an absolute root stays as it is
         self.digest = _digest(self.path)
         self.index = _index(self.path, self.digest)
         self._file: tuple[int, int] | None = None  # (process, descriptor): a forked child must open its own
@@ -79,11 +80,11 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, place: int) -> Record:
-        row = self.index[place]
-        end = int(self.index["offset"][place + 1]) if place + 1 < len(self.index) else self.path.stat().st_size
+    def __getitem__(self, index: int) -> Record:
+        row = self.index[index]
+        end = int(self.index["offset"][index + 1]) if index + 1 < len(self.index) else self.path.stat().st_size
         line = os.pread(self._descriptor(), end - int(row["offset"]), int(row["offset"]))
-        return Record.parse(line, f"line {place + 1} of {self.path}", self.root)
+        return Record.parse(line, f"line {index + 1} of {self.path}", self.root)
 
     def __iter__(self) -> Iterator[Record]:
         with self.path.open("rb") as file:
@@ -92,7 +93,7 @@ class Manifest:
 
     @property
     def durations(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Seconds of every record, mapped from the index."""
+        """Seconds of every record, (len(self),); read from the index on disk when used."""
         return self.index["duration"]
 
     def require_audio(self) -> None:
@@ -100,7 +101,7 @@ class Manifest:
         if len(self) and not Path(path := self[0].utterance.path).is_file():
             raise DataError(
                 f"the audio of {self.path} has moved: there is no {path}",
-                hint=f"state its folder as root: in {self.folder / ABOUT}",
+                hint=f"write its present folder as root: in {self.folder / ABOUT}",
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,8 +117,14 @@ class Manifest:
         return self._file[1]
 
     def __del__(self) -> None:
-        if (held := self.__dict__.get("_file")) and os is not None and held[0] == os.getpid():
-            os.close(held[1])  # os is None while the interpreter ends
+        opened = self.__dict__.get("_file")
+        if opened and os is not None and opened[0] == os.getpid():  # os is None while the interpreter ends
+            os.close(opened[1])
+
+
+def splits_of(folder: str | Path) -> list[str]:
+    """The names of the splits in a prepared folder, sorted."""
+    return sorted(path.stem for path in Path(folder).glob("*.jsonl"))
 
 
 def _digest(path: Path) -> str:
@@ -126,20 +133,21 @@ def _digest(path: Path) -> str:
 
 
 def _index(path: Path, digest: str) -> np.ndarray[Any, Any]:
-    """The index of the manifest with this digest, mapped; made if it is not there."""
-    place = path.with_name(f".{path.stem}-{digest[:16]}.npy")
-    if not place.is_file():
+    """The index of the manifest with this digest, memory-mapped; written first if it does not exist."""
+    file = path.with_name(f".{path.stem}-{digest[:16]}.npy")
+    if not file.is_file():
         rows = np.fromiter(_scan(path), dtype=INDEX)
-        with atomic_write(place) as temporary:
+        with atomic_write(file) as temporary:
             np.save(temporary, rows)
         for old in path.parent.glob(f".{path.stem}-{'?' * 16}.npy"):
-            if old != place:
+            if old != file:
                 old.unlink(missing_ok=True)
-    index: np.ndarray[Any, Any] = np.load(place, mmap_mode="r" if place.stat().st_size > 1024 else None)
+    index: np.ndarray[Any, Any] = np.load(file, mmap_mode="r" if file.stat().st_size > 1024 else None)
     return index
 
 
 def _scan(path: Path) -> Iterator[tuple[int, float, int]]:
+    """Byte offset, seconds and rate of every record. Raises DataError for a line that is not one."""
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

@@ -41,7 +41,11 @@ def spread_on_ray(
         if not slots:
             raise DataError(f"the Ray cluster has no worker with {cpus:g} CPU", hint="ray status shows what it has")
         gpus = int(gpu and resources.get("GPU", 0) >= 1)
-        remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(work)
+
+        def call(task: Task) -> Result:  # ray takes functions only, not a partial
+            return work(task)
+
+        remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(call)
         yield from _ordered(ray, remote, iter(tasks), 2 * slots, stall)
     finally:
         if started_here:

@@ -103,11 +103,16 @@ def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Every audio file below ``folder``, in the order of their paths; hidden ones left out."""
+    """Every audio file below ``folder``, in the order of their paths, without hidden ones.
+
+    Linked folders are read too, except a link to a folder that contains it.
+    """
     found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
+    for path, folders, names in os.walk(folder, followlinks=True):
+        above = {os.path.realpath(parent) for parent in (Path(path), *Path(path).parents)}
+        kept = [name for name in sorted(folders) if not name.startswith(".")]
+        folders[:] = [name for name in kept if str(Path(path, name).resolve()) not in above]
+        found += [Path(path, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
     return sorted(found)
 
 
