@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from amphion_core.errors import AudioError
 from amphion_core.mel import MelConfig
+from amphion_core.modules.padding import reflect
 
 # Samples framed at a time without gradients. On a CPU, for each thread: windowed frames, spectra and magnitudes then
 # stay in the cache; half or twice as many cost some percent, the whole batch at once twice the time. Smaller blocks
@@ -101,7 +102,7 @@ def _pad(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> Tensor:
     """(B, T) -> (B, T + padding); with ``lengths`` every item is continued past its own end."""
     before, after = mel.pad
     if lengths is None:
-        return F.pad(wave, (before, after), mode=mel.pad_mode)
+        return reflect(wave, before, after) if mel.pad_mode == "reflect" else F.pad(wave, (before, after))
     last = lengths.to(wave.device)[:, None] - 1
     place = torch.arange(-before, wave.shape[1] + after, device=wave.device).expand(len(wave), -1)
     if mel.pad_mode == "constant":

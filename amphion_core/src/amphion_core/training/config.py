@@ -131,7 +131,21 @@ class EngineConfig(BaseConfig):
     )
     precision: Literal["float32", "bf16"] = Field(default="float32", description="bf16: autocast of the forward pass")
     device: str = Field(default="auto", description="auto: a GPU if there is one; cpu, cuda, or one GPU such as cuda:1")
-    deterministic: bool = Field(default=False, description="refuse operations of the GPU that are not reproducible")
+    deterministic: bool = Field(
+        default=False,
+        description="reproducible on a GPU: the same run gives the same weights; an operation that cannot is an error",
+    )
+    tf32: bool = Field(
+        default=True,
+        description="float32 products on a GPU's tensor cores, factors rounded to 11 significant bits; false: full",
+    )
+    cudnn_benchmark: bool = Field(
+        default=False, description="time cuDNN's algorithms for each new input size; not with deterministic"
+    )
+    compile: bool = Field(
+        default=False,
+        description="compile the networks with torch.compile: minutes at the start, then faster; for fixed crops",
+    )
     log_every: int = Field(default=10, gt=0, description="steps between lines of metrics")
     validate_every: int = Field(default=1000, gt=0, description="steps between validations")
     save_every: int | None = Field(default=None, gt=0, description="steps between checkpoints; null: validate_every")

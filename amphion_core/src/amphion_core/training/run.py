@@ -15,6 +15,7 @@ from amphion_core.data.loader import Corpus
 from amphion_core.errors import RecipeError
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
+from amphion_core.training.device import compile_networks, settings
 from amphion_core.training.engine import Engine
 from amphion_core.training.export import export
 from amphion_core.training.processes import Processes
@@ -36,16 +37,14 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False) -> Path |
         lock.__enter__()
     try:
         processes.barrier()
-        return _train(recipe, run, processes)
+        with settings(recipe.engine):
+            return _train(recipe, run, processes)
     finally:
         if lock is not None:
             lock.__exit__(None, None, None)
 
 
 def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
-    if recipe.engine.deterministic:
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
     recipe = complete_model(recipe, run, processes)
     torch.manual_seed(recipe.seed)  # for the random weights of a new network
     trainer = build_trainer(recipe)
@@ -63,6 +62,8 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     release_extractors()  # each process built them to read the frame rates
     processes.barrier()
     engine = Engine(recipe, trainer, corpora[0], corpora[1] if len(corpora) > 1 else None, run, processes)
+    if recipe.engine.compile:
+        compile_networks(engine.networks)
     try:
         engine.train(report)
     finally:

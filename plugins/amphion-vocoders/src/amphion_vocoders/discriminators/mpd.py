@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.modules.padding import reflect
 from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
@@ -100,5 +101,5 @@ class _Period(nn.Module):
 
 def fold(wave: Tensor, period: int) -> Tensor:
     """(B, 1, T) -> (B, 1, T', period): sample t stands at row t // period; the end is mirrored to fill the last row."""
-    x = F.pad(wave, (0, -wave.shape[2] % period), "reflect")
+    x = reflect(wave, 0, -wave.shape[2] % period)
     return x.view(*x.shape[:2], -1, period)

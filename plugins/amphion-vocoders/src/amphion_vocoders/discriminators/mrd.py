@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.modules.padding import reflect
 from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
@@ -104,7 +105,7 @@ class _Resolution(nn.Module):
         window: Any = self.window
         with torch.autocast(wave.device.type, enabled=False):
             around = (self.n_fft - self.hop) // 2
-            x = F.pad(wave.float(), (around, around), "reflect")[:, 0]
+            x = reflect(wave[:, 0].float(), around, around)
             spectrum = torch.stft(x, self.n_fft, self.hop, self.win, window, center=False, return_complex=True)
             return (
                 torch.view_as_real(spectrum).square().sum(-1).clamp_min(1e-18).sqrt()
