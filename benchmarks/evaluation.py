@@ -157,7 +157,7 @@ def pair_seconds(items: Sequence[Item], names: list[str], *, workers: int) -> fl
         {"noisy": items},
         plan(names),
         workers=workers,
-        tell=lambda done, total: marks.append((time.perf_counter(), done)),
+        on_progress=lambda done, total: marks.append((time.perf_counter(), done)),
     )
     (start, before), (end, after) = marks[1], marks[-1]
     return (end - start) / (after - before)

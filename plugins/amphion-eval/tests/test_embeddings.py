@@ -80,7 +80,7 @@ def test_a_corpus_is_nearer_to_its_other_half_than_to_another(tagger, data_pack,
     kinds = {system: found["inception_score"]["value"] for system, found in report.summary.items()}
     assert kinds["noises"] > 1.5 * kinds["speech"]
     assert report.summary["speech"]["kl"]["value"] < report.summary["noises"]["kl"]["value"]
-    again = evaluate(systems, parts, folder=tmp_path, tell=lambda done, total: None)
+    again = evaluate(systems, parts, folder=tmp_path, on_progress=lambda done, total: None)
     assert again.summary == report.summary
 
 

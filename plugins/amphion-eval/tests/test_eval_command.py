@@ -90,7 +90,7 @@ def test_every_metric_has_a_reason_for_every_kind_of_bad_audio(tmp_path, data_pa
     assert set(found["silence"]["problems"]) == set(names.split(","))
     assert set(found["click"]["problems"]) >= set(names.split(",")) - {"energy_rmse", "si_sdr"}
     assert "f0_rmse" in found["hiss"]["problems"] and "fewer than 2 frames" in found["hiss"]["problems"]["f0_rmse"]
-    assert "s generated for a reference of" in found["long"]["warnings"][0]
+    assert "the generated audio lasts" in found["long"]["warnings"][0]
     assert "2 channels" in found["stereo"]["warnings"][0] and not found["stereo"]["problems"]
     assert all(
         np.isfinite(float(value)) or value == "inf" for row in found.values() for value in row["scores"].values()
@@ -209,7 +209,7 @@ def test_what_is_done_is_not_done_again(counting):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tell=stop)
+        run(on_progress=stop)
     assert seen == [(4, 40), (8, 40), (12, 40), (16, 40)]
     report = run()
     assert len(log()) == 40  # none was measured twice
@@ -259,11 +259,11 @@ def test_a_ray_cluster_gives_the_report_of_one_process_and_survives_a_killed_wor
         (["gen", "--metrics", "pesq"], "did you mean pesq"),
         (["gen", "--metrics", "stoi"], "--ref FOLDER"),
         (["gen", "--metrics", "wer"], "--text FILE"),
-        (["gen", "--ref", "empty", "--metrics", "stoi"], "holds no audio file"),
+        (["gen", "--ref", "empty", "--metrics", "stoi"], "contains no audio file"),
         (["gen", "--ref", "other", "--metrics", "stoi"], "has a partner in other"),
         (["gen", "gen", "--ref", "ref"], "given twice"),
         (["--ref", "ref"], "--pairs FILE"),
-        (["twice", "--ref", "ref"], "have one name"),
+        (["twice", "--ref", "ref"], "have the same name"),
         (["gen", "--ref", "ref", "--metrics", "mcd", "--set", "mcd.alignmnt=cut"], "did you mean alignment"),
         (["gen", "--ref", "ref", "--metrics", "mcd", "--set", "wer.language=de"], "wer, which is not measured"),
         (["gen", "--text", "bad.txt", "--metrics", "wer"], "bad.txt line 1 has no |"),

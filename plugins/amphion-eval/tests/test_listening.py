@@ -9,7 +9,8 @@ import pytest
 from amphion_core.api import Audio
 from amphion_core.cli.main import main
 from amphion_core.errors import DataError
-from amphion_eval.pages.listening import make_page, read_answers
+from amphion_eval.pages.listening import make_page
+from amphion_eval.pages.opinions import read_answers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
@@ -87,7 +88,7 @@ def test_answers_become_a_table_and_what_cannot_be_counted_is_listed(folders, ca
     odd = [str(folders / f"{name}.json") for name in ("odd", "other", "wrong")]
     assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *files, files[0], *odd]) == 1
     told = capsys.readouterr()
-    for part in ("not the answers", "another page", "counted already", "'9'", "'no'", "0 of 6 trials"):
+    for part in ("not the answers", "another page", "already counted", "'9'", "'no'", "0 of 6 trials"):
         assert part in told.err
     assert "alpha - beta: 2.00 (2.00 to 2.00)" in told.out
 
@@ -116,13 +117,13 @@ def test_preferences_are_counted_whichever_came_first(folders, capsys):
     ("words", "told"),
     [
         (["alpha", "--kind", "ab"], "needs two systems"),
-        (["alpha", "--kind", "smos"], "needs the reference voices"),
-        (["alpha", "empty"], "holds no audio"),
+        (["alpha", "--kind", "smos"], "needs reference voices"),
+        (["alpha", "empty"], "contains no audio"),
         (["alpha", "odd"], "no clip is in all folders"),
         (["alpha", "quiet"], "is silent"),
         (["alpha", "--max-mb", "0.01"], "--samples"),
-        (["test.key.json"], "its answers are missing"),
-        (["nokey.json", "--answers", "nokey.json"], "is no key of a listening test"),
+        (["test.key.json"], "--answers is missing"),
+        (["nokey.json", "--answers", "nokey.json"], "is not the key of a listening test"),
     ],
 )
 def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
@@ -195,5 +196,5 @@ def test_a_listener_needs_nothing_but_the_keyboard(folders, browser, kind, capsy
 
 def test_a_system_cannot_be_called_as_the_recordings(folders):
     files = {"a": folders / "alpha/clip0.wav"}
-    with pytest.raises(DataError, match="cannot be called 'reference'"):
+    with pytest.raises(DataError, match="must not have the name 'reference'"):
         make_page(folders / "x.html", {"reference": files}, kind="mos", references=files)

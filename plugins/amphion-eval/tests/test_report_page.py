@@ -7,8 +7,8 @@ import pytest
 
 from amphion_core.api import Audio
 from amphion_eval import Item, Report, evaluate, plan
-from amphion_eval.pages.export import digits, latex, markdown, winners
 from amphion_eval.pages.report import write_page
+from amphion_eval.pages.tables import digits, latex, markdown, winners
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
@@ -138,7 +138,7 @@ def test_the_best_is_bold_only_when_it_differs():
 
 
 def test_thousands_of_files_make_a_page_that_a_browser_can_show(report, tmp_path):
-    """Each file stands there 1500 times: the table and the charts have some, and say so; the quartiles are of all."""
+    """1500 files: the table and the charts show a part and say so; the quartiles are those of all files."""
     from amphion_eval.pages.report import POINTS, ROWS
 
     row = next(row for row in report.rows if row["system"] == "noisy" and "stoi" in row["scores"])
@@ -147,7 +147,7 @@ def test_thousands_of_files_make_a_page_that_a_browser_can_show(report, tmp_path
     large.about = report.about
     text = write_page(tmp_path / "large.html", large).read_text(encoding="utf-8")
     assert text.count("<tr><td>") == ROWS and text.count('tabindex="0"') == POINTS
-    assert "The first 1000 of 1500" in text and "<title>0000: 0</title>" in text and "<title>1499: 0.999" in text
+    assert "the first 1000 of 1500" in text and "<title>0000: 0</title>" in text and "<title>1499: 0.999" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Evaluate generated audio: metrics by name, intervals, several systems side by side, a report page."""
+"""Evaluate generated audio by metrics, compare systems, and write a report page."""
 
 import argparse
 import json
@@ -19,8 +19,7 @@ EPILOG = """examples:
   amphion eval system_a/ system_b/ --ref recordings/ --metrics pesq_wb,mcd -o scores/
   amphion eval generated/ --ref recordings/ --metrics fad --set fad.embedding=clap
 a listening test: amphion eval listen --help"""
-GENERATED = "a folder of audio files, or one file, for each system; or a .jsonl of scores, ours or VERSA's"
-SIGNIFICANT = 0.05
+GENERATED = "for each system a folder of audio files or one file; or a .jsonl of scores, from amphion eval or VERSA"
 OPTIONS = {"reference": "--ref", "prompt": "--prompt", "resynthesis": "--resynthesis", "text": "--text"}
 
 
@@ -28,46 +27,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion eval``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument(
-        "generated",
-        type=Path,
-        nargs="*",
-        help=GENERATED,
-    )
-    inputs = parser.add_argument_group("what it is compared with")
-    inputs.add_argument("--ref", type=Path, help="the folder (or file) of reference recordings, same names")
-    inputs.add_argument("--prompt", type=Path, help="the prompts of zero-shot synthesis, same names, for sim_o")
-    inputs.add_argument("--resynthesis", type=Path, help="the prompts after the system's codec, same names, for sim_r")
-    inputs.add_argument("--text", type=Path, help="what should be said: id|text lines, or csv/tsv: id, text")
+    parser.add_argument("generated", type=Path, nargs="*", help=GENERATED)
+    inputs = parser.add_argument_group("what the audio is compared with")
+    inputs.add_argument("--ref", type=Path, help="folder (or file) of the reference recordings, with the same names")
+    inputs.add_argument("--prompt", type=Path, help="prompts of zero-shot synthesis, with the same names; for sim_o")
     inputs.add_argument(
-        "--pairs", type=Path, help="instead: csv/tsv with columns generated, reference, text, prompt, id, system, ..."
+        "--resynthesis", type=Path, help="prompts after the system's codec, with the same names; for sim_r"
+    )
+    inputs.add_argument("--text", type=Path, help="texts to be spoken: lines id|text, or csv/tsv with columns id, text")
+    inputs.add_argument(
+        "--pairs",
+        type=Path,
+        help="instead of folders: csv/tsv with columns generated, reference, text, id, system, ...",
     )
     measures = parser.add_argument_group("what is measured")
-    measures.add_argument("--metrics", default="all", help="comma-separated names, or all; amphion list metrics")
+    measures.add_argument(
+        "--metrics", default="all", help="names with commas between, or all; see amphion list metrics"
+    )
     measures.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="METRIC.FIELD=VALUE",
-        help="a field of a metric; amphion info METRIC",
+        help="set a field of a metric; see amphion info METRIC",
     )
     measures.add_argument(
-        "--definition", choices=["ours", "amphion_v01"], help="amphion_v01: as the paper's tables were measured"
+        "--definition",
+        choices=["ours", "amphion_v01"],
+        help="amphion_v01: comparable with the tables of the paper",
     )
     measures.add_argument(
-        "--recognizer", help="for wer and cer: a name of amphion list recognizers, or Whisper's model"
+        "--recognizer", help="for wer and cer: a name from amphion list recognizers, or a model of Whisper"
     )
-    measures.add_argument("--language", help="language code of the texts (en)")
-    how = parser.add_argument_group("how")
-    how.add_argument("--workers", type=int, help="processes (as many as cores)")
-    how.add_argument("--ray", action="store_true", help="spread over the Ray cluster of RAY_ADDRESS; amphion-core[ray]")
-    how.add_argument("-o", "--out", type=Path, help="folder for report.html, scores.jsonl, summary.json and tables")
+    measures.add_argument("--language", help="language code of the texts; default en")
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--workers", type=int, help="number of processes; default: the number of cores")
+    how.add_argument("--ray", action="store_true", help="use the Ray cluster at RAY_ADDRESS; needs amphion-core[ray]")
+    how.add_argument("-o", "--out", type=Path, help="folder for report.html, scores.jsonl, summary.json and the tables")
     how.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print, write. Exit code 1 when something could not be scored."""
+    """Evaluate, print and write the results. Returns exit code 1 if something could not be scored."""
     from amphion_eval.evaluation.pairing import audio_files
     from amphion_eval.evaluation.stored import read_scores
 
@@ -79,24 +81,24 @@ def run(args: argparse.Namespace) -> int:
     parts = _parts(args, given) if systems else ()
     references = [*audio_files(args.ref).values()] if args.ref else None
     if args.out:
-        _make(args.out)
+        _create(args.out)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from amphion_core.data.spread import default_processes
     from amphion_eval.evaluation.run import evaluate
 
-    workers = args.workers or min(default_processes(), max(1, len(items) // 8))  # a process starts in seconds
+    workers = args.workers or min(default_processes(), max(1, len(items) // 8))  # a process takes seconds to start
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=None)
         report = evaluate(
             {system: items for system, (items, _) in systems.items()}, parts, stored=stored, folder=args.out,
             references=references, workers=workers, ray=args.ray, lenient=args.metrics == "all",
-            tell=lambda done, total: progress.update(bar, completed=done, total=total),
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )  # fmt: skip
     report.missing |= {system: missing for system, (_, missing) in systems.items() if missing}
-    _tell(report)
+    _print_problems(report)
     print(json.dumps(_plain(report)) if args.json else table(report))
     if args.out:
         print(f"wrote {_write(args.out, report)}")
@@ -107,17 +109,17 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
     from amphion_eval.evaluation.pairing import pair_folders, read_pairs, read_texts
 
     if bool(args.generated) == bool(args.pairs):
-        raise DataError("what is evaluated is a folder of audio, or --pairs FILE", hint="amphion eval --help")
+        raise DataError("give either folders of generated audio or --pairs FILE", hint="amphion eval --help")
     if args.pairs:
         return read_pairs(args.pairs)
     texts = read_texts(args.text) if args.text else None
     compared = {"reference": args.ref, "prompt": args.prompt, "resynthesis": args.resynthesis}
     as_sets = args.metrics != "all" and all(registry.get("metrics", name).of_sets for name in _listed(args.metrics))
     names = [path.stem if path.is_file() else path.resolve().name for path in args.generated]
-    if len({*names}) < len(names):  # of different parents: a/wavs and b/wavs
+    if len({*names}) < len(names):  # same folder name in different parents, as a/wavs and b/wavs
         names = [str(path) for path in args.generated]
     if len({*names}) < len(names):
-        raise DataError("a folder is given twice", hint="name each system once")
+        raise DataError("a folder is given twice", hint="give each folder once")
     return {
         name: pair_folders(path, compared, texts, as_sets=as_sets)
         for name, path in zip(names, args.generated)
@@ -126,7 +128,10 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
 
 
 def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
-    """The metrics asked for; ``all`` are those whose inputs are there. Raises RegistryError, DataError, RecipeError."""
+    """The metrics that --metrics names; ``all`` means every metric whose inputs are given.
+
+    Raises RegistryError, DataError, RecipeError.
+    """
     from amphion_eval.evaluation.run import plan
 
     if args.metrics == "all":
@@ -134,11 +139,11 @@ def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
     else:
         names = _listed(args.metrics)
         for name in names:
-            if lacking := registry.get("metrics", name).needs - given:
+            if absent := registry.get("metrics", name).needs - given:
                 options = " and ".join(
-                    f"{OPTIONS[need]} {'FILE' if need == 'text' else 'FOLDER'}" for need in sorted(lacking)
+                    f"{OPTIONS[need]} {'FILE' if need == 'text' else 'FOLDER'}" for need in sorted(absent)
                 )
-                raise DataError(f"the metric {name} needs {' and '.join(sorted(lacking))}", hint=f"give {options}")
+                raise DataError(f"the metric {name} needs {' and '.join(sorted(absent))}", hint=f"give {options}")
     shared: dict[str, Any] = {"definition": args.definition, "language": args.language}
     if args.recognizer:
         known = args.recognizer in registry.names("recognizers")
@@ -160,7 +165,9 @@ def _settings(words: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def table(report: "Report") -> str:
-    """The summary as text: a line a metric and system, then the differences that are not chance."""
+    """The summary as text: a line per metric and system, then the significant differences of systems."""
+    from amphion_eval.pages.tables import SIGNIFICANT
+
     systems = list(report.summary)
     heads = ["metric", *(["system"] if len(systems) > 1 else []), "value", "95 % interval", "median", "n", "failed", ""]
     rows = [heads]
@@ -179,11 +186,11 @@ def table(report: "Report") -> str:
             name = [system] if len(systems) > 1 else []
             rows.append([title, *name, *numbers, *counts, f"{about['unit']} {better}".strip()])
     widths = [max(map(len, column)) for column in zip(*rows)]
-    words = len(heads) - 6  # columns of words stand left, numbers right, the last column is free
+    words = len(heads) - 6  # columns of words are aligned left, numbers right
     lines = [
         "  ".join(
-            f"{cell:<{width}}" if place < words or place == len(heads) - 1 else f"{cell:>{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths))
+            f"{cell:<{width}}" if column < words or column == len(heads) - 1 else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths))
         ).rstrip()
         for row in rows
     ]
@@ -195,9 +202,9 @@ def table(report: "Report") -> str:
     return "\n".join(lines)
 
 
-def _tell(report: "Report") -> None:
+def _print_problems(report: "Report") -> None:
     for label, why in report.unavailable.items():
-        print(f"left out: {label}: {why}", file=sys.stderr)
+        print(f"skipped: {label}: {why}", file=sys.stderr)
     for line in report.problems:
         print(f"not scored: {line}", file=sys.stderr)
     for row in report.rows:
@@ -211,18 +218,20 @@ def _plain(report: "Report") -> dict[str, Any]:
     return finite({"metrics": report.metrics, "systems": report.summary, "comparisons": report.comparisons})
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder with -o") from error
+        raise DataError(
+            f"{folder} cannot be created: {error.strerror}", hint="give another folder: -o FOLDER"
+        ) from error
 
 
 def _write(folder: Path, report: "Report") -> Path:
     from amphion_core.files import atomic_write
     from amphion_eval.evaluation.stored import write_versa
-    from amphion_eval.pages.export import latex, markdown
     from amphion_eval.pages.report import write_page
+    from amphion_eval.pages.tables import latex, markdown
 
     report.write(folder)
     (folder / "versa").mkdir(exist_ok=True)

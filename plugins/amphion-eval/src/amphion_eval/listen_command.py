@@ -1,4 +1,4 @@
-"""Make a blind listening test as one page, or read its answers into a table of opinions."""
+"""Make a blind listening test as one HTML page, or read the answers of listeners into a table."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from amphion_eval.pages.listening import Outcome
+    from amphion_eval.pages.opinions import Outcome
 
 EPILOG = """examples:
   amphion eval listen system_a/ system_b/ --ref recordings/ -o test.html
@@ -21,22 +21,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion eval listen``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("systems", type=Path, nargs="+", help="a folder a system, or the key of a page with --answers")
-    making = parser.add_argument_group("to make a page")
-    making.add_argument("--ref", type=Path, help="recordings: a hidden system of MOS, the voice to compare in SMOS")
-    making.add_argument("--kind", choices=["mos", "smos", "ab"], default="mos", help="naturalness, similarity, pairs")
-    making.add_argument("--samples", type=int, default=10, help="clips of each system (10)")
-    making.add_argument("--seed", type=int, default=0, help="which clips are drawn (0)")
-    making.add_argument("--max-mb", type=float, default=100, help="largest page (100)")
-    reading = parser.add_argument_group("to read answers")
-    reading.add_argument("--answers", type=Path, nargs="+", help="the files that listeners handed in")
+    parser.add_argument("systems", type=Path, nargs="+", help="a folder per system; with --answers, the key of a page")
+    making = parser.add_argument_group("making a page")
+    making.add_argument("--ref", type=Path, help="recordings: a hidden system in mos, the reference voices in smos")
+    making.add_argument(
+        "--kind",
+        choices=["mos", "smos", "ab"],
+        default="mos",
+        help="mos: naturalness, smos: same speaker, ab: preference",
+    )
+    making.add_argument("--samples", type=int, default=10, help="number of clips of each system; default 10")
+    making.add_argument("--seed", type=int, default=0, help="chooses the clips at random; default 0")
+    making.add_argument("--max-mb", type=float, default=100, help="largest size of the page in MiB; default 100")
+    reading = parser.add_argument_group("reading answers")
+    reading.add_argument("--answers", type=Path, nargs="+", help="the files that listeners sent back")
     reading.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("-o", "--out", type=Path, help="the page (listening.html), or a JSON file of the table")
+    parser.add_argument("-o", "--out", type=Path, help="the page (listening.html); with --answers, a JSON file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 1 when a clip is left out or an answer cannot be counted."""
+    """Make a page or read answers. Returns exit code 1 if a clip is not used or an answer is not counted."""
     return _read(args) if args.answers else _make(args)
 
 
@@ -50,27 +55,27 @@ def _make(args: argparse.Namespace) -> int:
     if args.samples < 1:
         raise DataError("a test needs at least one clip", hint="--samples 10")
     if args.systems[0].suffix == ".json":
-        raise DataError(f"{args.systems[0]} is a key: its answers are missing", hint="give --answers FILE ...")
+        raise DataError(f"{args.systems[0]} is a key, but --answers is missing", hint="give --answers FILE ...")
     systems = {path.resolve().name: audio_files(path) for path in args.systems}
     if len(systems) < len(args.systems):
-        raise DataError("two folders have one name", hint="rename one of them")
+        raise DataError("two folders have the same name", hint="rename one of them")
     references = audio_files(args.ref) if args.ref else None
-    page, key, left = make_page(
+    page, key, unused = make_page(
         out, systems, kind=args.kind, references=references, samples=args.samples, seed=args.seed,
-        room=int(args.max_mb * 2**20),
+        max_bytes=int(args.max_mb * 2**20),
     )  # fmt: skip
-    for line in left:
-        print(f"left out: {line}", file=sys.stderr)
-    print(f"wrote {page}, to send to listeners, and {key}, to keep")
-    return 1 if left else 0
+    for line in unused:
+        print(f"not used: {line}", file=sys.stderr)
+    print(f"wrote {page} for the listeners and {key}, which you keep")
+    return 1 if unused else 0
 
 
 def _read(args: argparse.Namespace) -> int:
     from amphion_core.files import atomic_write
-    from amphion_eval.pages.listening import read_answers
+    from amphion_eval.pages.opinions import read_answers
 
     if len(args.systems) > 1:
-        raise DataError("answers belong to one key", hint="amphion eval listen PAGE.key.json --answers FILE ...")
+        raise DataError("answers can be read with one key only", hint="amphion eval listen KEY.json --answers FILE ...")
     outcome = read_answers(args.systems[0], args.answers)
     for line in outcome.problems:
         print(f"not counted: {line}", file=sys.stderr)
@@ -85,7 +90,7 @@ def _read(args: argparse.Namespace) -> int:
 
 
 def table(outcome: "Outcome") -> str:
-    """The opinions as text: a line a system or pair."""
+    """The opinions as text: a line per system, or per pair of systems."""
     if outcome.kind == "ab":
         lines = [f"{'pair':30} {'first':>6} {'second':>6} {'neither':>7}  share of the first"]
         for row in outcome.rows:

@@ -1,4 +1,4 @@
-"""One shard of an evaluation: every metric of a few items, wherever it runs. Files are read and resampled once."""
+"""Measure one shard of an evaluation: a few items by every metric, in any process. Files are read once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,23 +13,27 @@ from amphion_core.errors import AmphionError, DataError, MissingPackage, Weights
 from amphion_eval.analysis.signals import Array
 from amphion_eval.evaluation.pairing import ROLES, Item
 
-UNEQUAL = 0.05  # difference of lengths from which a row is warned of
+MAX_DIFFERENCE = 0.05  # relative difference of durations above which the row gets a warning
 Parts = tuple[tuple[str, MetricPart], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Items of one system, or reference files on their own, and the metrics (label, part) to measure them by."""
+    """Items of one system, or reference files without partners, and the metrics (label, part) that measure them."""
 
     system: str
     items: tuple[Item, ...]
     parts: Parts
-    lenient: bool = False  # a metric whose package or weights are missing is left out, not an error
+    lenient: bool = False  # skip a metric whose package or weights are missing, instead of raising an error
 
 
 @dataclass(slots=True)
 class Measured:
-    """``rows``: a dict an item, plain data; ``arrays``: (label, row, name) of what sets are compared by."""
+    """The results of one shard.
+
+    ``rows``: one dict of plain data per item. ``arrays``: (label, row number, name) -> array, the descriptions of items
+    that metrics of whole sets compare. ``unavailable``: label -> why a metric was skipped.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[tuple[str, int, str], Array] = field(default_factory=dict)
@@ -37,9 +41,12 @@ class Measured:
 
 
 def measure_shard(shard: Shard) -> Measured:
-    """Raises MissingPackage and WeightsError unless the shard is lenient. What fails for one item is in its row."""
+    """Measure every item of a shard. A failure that concerns one item alone is stored in its row.
+
+    Raises MissingPackage and WeightsError unless the shard is lenient.
+    """
     measured = Measured()
-    metrics = dict(built(shard.parts))
+    metrics = build_metrics(shard.parts)
     for number, item in enumerate(shard.items):
         row, scores = _measure(item, metrics, measured.unavailable, shard.lenient)
         measured.rows.append({"system": shard.system, **row})
@@ -49,36 +56,36 @@ def measure_shard(shard: Shard) -> Measured:
 
 
 @lru_cache(maxsize=4)
-def built(parts: Parts) -> dict[str, Metric]:
-    """The metrics by label; they keep their networks as long as the process lives."""
+def build_metrics(parts: Parts) -> dict[str, Metric]:
+    """The metrics by label. They are kept, so a process loads their networks once."""
     return {label: part.build() for label, part in parts}
 
 
-class _Voices:
-    """The audios of one item, each read once and resampled once a rate. What cannot be read says so when asked for."""
+class _ItemAudio:
+    """The audio files of one item: each is read once, and resampled once per rate."""
 
     def __init__(self, item: Item) -> None:
         self._paths: dict[str, Path | None] = {role: getattr(item, role) for role in ("generated", *ROLES)}
         self._read: dict[str, Audio | str] = {}
-        self._at: dict[tuple[str, int], Audio] = {}
+        self._resampled: dict[tuple[str, int], Audio] = {}
         self.warnings: list[str] = []
 
     def at(self, role: str, rate: int | None) -> Audio:
-        """Mono, at ``rate`` or its own. Raises DataError."""
+        """The audio of a role, mono, at ``rate`` or the rate of the file. Raises DataError if it cannot be read."""
         audio = self._load(role)
         key = role, rate or audio.sample_rate
-        if key not in self._at:
-            self._at[key] = audio.resample(key[1])
-        return self._at[key]
+        if key not in self._resampled:
+            self._resampled[key] = audio.resample(key[1])
+        return self._resampled[key]
 
     def read(self) -> dict[str, Audio]:
-        """What was read, by role."""
+        """The audios that were read, by role."""
         return {role: audio for role, audio in self._read.items() if isinstance(audio, Audio)}
 
     def _load(self, role: str) -> Audio:
         path = self._paths[role]
         if path is None:
-            raise DataError(f"no {role}")
+            raise DataError(f"the item has no {role}")
         if role not in self._read:
             try:
                 audio = Audio.load(path)
@@ -96,7 +103,7 @@ class _Voices:
 def _measure(
     item: Item, metrics: Mapping[str, Metric], unavailable: dict[str, str], lenient: bool
 ) -> tuple[dict[str, Any], dict[str, Score]]:
-    audios = _Voices(item)
+    audios = _ItemAudio(item)
     scores: dict[str, Score] = {}
     problems: dict[str, str] = {}
     for label, metric in metrics.items():
@@ -105,7 +112,7 @@ def _measure(
         try:
             score = _score(metric, item, audios)
             if np.isnan(score.value) and not metric.of_sets:
-                raise DataError("the metric is not defined for it")
+                raise DataError("the metric is not defined for this item")
             scores[label] = score
         except (MissingPackage, WeightsError) as error:
             if not lenient:
@@ -113,28 +120,28 @@ def _measure(
             unavailable[label] = "; ".join(filter(None, (error.message, error.hint)))
         except AmphionError as error:
             problems[label] = error.message
-        except Exception as error:  # one bad file costs one score, not the run
+        except Exception as error:  # one bad file must cost one score, not the whole run
             problems[label] = f"unexpected {type(error).__name__}: {error}"
     return _row(item, audios, scores, problems), scores
 
 
-def _score(metric: Metric, item: Item, audios: _Voices) -> Score:
+def _score(metric: Metric, item: Item, audios: _ItemAudio) -> Score:
     role = next(iter(metric.needs - {"text"}), None)
     if "text" in metric.needs and item.text is None:
-        raise DataError("no text")
+        raise DataError("the item has no text")
     generated = audios.at("generated", metric.sample_rate)
     other = audios.at(role, generated.sample_rate) if role and not metric.of_sets else None
     return metric.measure(generated, other, text=item.text)
 
 
-def _row(item: Item, audios: _Voices, scores: Mapping[str, Score], problems: dict[str, str]) -> dict[str, Any]:
+def _row(item: Item, audios: _ItemAudio, scores: Mapping[str, Score], problems: dict[str, str]) -> dict[str, Any]:
     read = audios.read()
     durations = {role: round(audio.duration, 6) for role, audio in read.items()}
     warnings = list(audios.warnings)
     if {"generated", "reference"} <= durations.keys():
-        made, wanted = durations["generated"], durations["reference"]
-        if abs(made - wanted) > UNEQUAL * wanted:
-            warnings.append(f"{made:.2f} s generated for a reference of {wanted:.2f} s")
+        generated, reference = durations["generated"], durations["reference"]
+        if abs(generated - reference) > MAX_DIFFERENCE * reference:
+            warnings.append(f"the generated audio lasts {generated:.2f} s, its reference {reference:.2f} s")
     notes = {key: text for score in scores.values() for key, text in score.notes.items()}
     return {
         "id": item.id,

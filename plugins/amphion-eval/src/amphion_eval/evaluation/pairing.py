@@ -1,4 +1,4 @@
-"""Which files are compared with which: by name in folders, or by the lines of a table. Nothing is dropped silently."""
+"""Find the files that belong together: by name in folders, or by the lines of a table. Missing files are reported."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Paired = tuple[list["Item"], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One generated file, and what it is compared with."""
+    """One generated file, with the files and the text that it is compared with."""
 
     id: str
     generated: Path
@@ -33,28 +33,30 @@ def pair_folders(
     *,
     as_sets: bool = False,
 ) -> Paired:
-    """Files of folders (or single files) by their relative path without suffix, and a line for each missing partner.
+    """Pair the files of folders (or two single files) that have the same relative path without suffix.
 
-    ``compared`` gives a folder for each of ROLES that there is; ``as_sets``, none of its files needs a partner.
+    ``compared`` maps roles (see ROLES) to folders, ``texts`` maps names to texts. With ``as_sets`` the folders are
+    compared as wholes, so no file needs a partner. Returns the items, and a line for each missing partner.
 
-    Raises DataError: no such folder, no audio in it, two files of one name, nothing in common.
+    Raises DataError for a missing folder, a folder without audio, two files with one name, folders without a common
+    name.
     """
     made = audio_files(generated)
     missing: list[str] = []
     partners: dict[str, dict[str, Path]] = {}
-    for role, place in (compared or {}).items():
-        if place is None:
+    for role, folder in (compared or {}).items():
+        if folder is None:
             continue
-        found = audio_files(place)
-        if generated.is_file() and place.is_file():
-            found = dict.fromkeys(made, place)
+        found = audio_files(folder)
+        if generated.is_file() and folder.is_file():
+            found = dict.fromkeys(made, folder)
         if as_sets:
             partners[role] = found
             continue
         if not made.keys() & found.keys():
             raise DataError(
-                f"no file of {generated} has a partner in {place}",
-                hint="partners share their name without suffix; --pairs FILE.csv names them one by one",
+                f"no file of {generated} has a partner in {folder}",
+                hint="partners have the same name without suffix; or list the pairs in a table: --pairs FILE.csv",
             )
         missing += [f"{name}: no {role}" for name in made if name not in found]
         missing += [f"{name}: {role} without a generated file" for name in found if name not in made]
@@ -70,62 +72,71 @@ def pair_folders(
 
 
 def read_pairs(path: Path) -> dict[str, Paired]:
-    """A csv or tsv with a column ``generated``, and any of id, system, text, reference, prompt, resynthesis.
+    """Read pairs from a csv or tsv file, and return for each system its items and a line for each missing file.
 
-    Paths are relative to the table. -> system -> its items, and lines for partners that are named but do not exist.
-    Raises DataError with the line.
+    The column ``generated`` is needed; id, system, text, reference, prompt and resynthesis are optional. Paths are
+    relative to the table. Raises DataError with the number of the wrong line.
     """
     systems: dict[str, Paired] = {}
     seen: set[tuple[str, str]] = set()
     for number, row in enumerate(_rows(path, {"generated"}), 2):
         if not row["generated"]:
-            raise DataError(f"{path} line {number} names no generated file", hint="each line needs one")
+            raise DataError(f"{path} line {number} names no generated file", hint="fill in the column generated")
         system = row.get("system") or "generated"
         id = row.get("id") or str(Path(row["generated"]).with_suffix(""))
         if (system, id) in seen:
-            raise DataError(f"{path} line {number}: {id!r} stands there twice", hint="give each line an id of its own")
+            raise DataError(f"{path} line {number}: {id!r} occurs twice", hint="give each line a different id")
         seen.add((system, id))
         items, missing = systems.setdefault(system, ([], []))
         named = {role: path.parent / row[role] for role in ROLES if row.get(role)}
         missing += [f"{id}: there is no {role} {file}" for role, file in named.items() if not file.is_file()]
-        there = {role: file for role, file in named.items() if file.is_file()}
-        items.append(Item(id, path.parent / row["generated"], text=row.get("text") or None, **there))
+        found = {role: file for role, file in named.items() if file.is_file()}
+        items.append(Item(id, path.parent / row["generated"], text=row.get("text") or None, **found))
     if not systems:
-        raise DataError(f"{path} has no line but its header")
+        raise DataError(f"{path} has a header but no lines", hint="add a line for each generated file")
     return systems
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """id -> text of a file of ``id|text`` lines, or a csv or tsv with a header. Raises DataError with the line."""
+    """Read texts by id, from lines ``id|text`` or from a csv or tsv file with the columns id and text.
+
+    Of a line with several ``|`` the last part is the text. Raises DataError with the number of the wrong line.
+    """
     lines = _text(path).splitlines()
     if path.suffix in (".csv", ".tsv") and lines and "|" not in lines[0]:
         return {row["id"]: row["text"] for row in _rows(path, {"id", "text"})}
     texts: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
-        name, bar, text = line.partition("|")
-        if line.strip() and not bar:
-            raise DataError(f"{path} line {number} has no |", hint="each line is id|text")
+        name, separator, text = line.partition("|")
+        if line.strip() and not separator:
+            raise DataError(f"{path} line {number} has no |", hint="write each line as id|text")
         if line.strip():
             texts[name.strip()] = text.rpartition("|")[2].strip()
     return texts
 
 
-def audio_files(place: Path) -> dict[str, Path]:
-    """The audio files of a folder by relative path without suffix; a single file by its stem. Raises DataError."""
-    if place.is_file():
-        return {place.stem: place}
-    if not place.is_dir():
-        raise DataError(f"there is no file or folder {place}", hint="give a folder of audio files")
+def audio_files(folder: Path) -> dict[str, Path]:
+    """The audio files in ``folder`` by relative path without suffix; for a path of one file, that file by its stem.
+
+    Raises DataError for a missing folder, a folder without audio, and two files with one name.
+    """
+    if folder.is_file():
+        return {folder.stem: folder}
+    if not folder.is_dir():
+        raise DataError(f"there is no file or folder {folder}", hint="give a folder of audio files")
     found: dict[str, Path] = {}
-    for path in sorted(place.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in AUDIO or not path.is_file():
             continue
-        name = path.relative_to(place).with_suffix("").as_posix()
+        name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            raise DataError(f"{found[name]} and {path} have one name", hint="remove one of them: suffixes do not count")
+            raise DataError(
+                f"{found[name]} and {path} have the same name",
+                hint="rename one of them",
+            )
         found[name] = path
     if not found:
-        raise DataError(f"{place} holds no audio file", hint=f"known suffixes: {', '.join(sorted(AUDIO))}")
+        raise DataError(f"{folder} contains no audio file", hint=f"known suffixes: {', '.join(sorted(AUDIO))}")
     return found
 
 
@@ -134,7 +145,7 @@ def _rows(path: Path, columns: set[str]) -> Sequence[dict[str, str]]:
     if not columns <= set(rows.fieldnames or ()):
         raise DataError(
             f"{path} has no column{'s' * (len(columns) > 1)} {' and '.join(sorted(columns))}",
-            hint="its first line is the header",
+            hint="write the names of the columns into the first line",
         )
     return [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
 

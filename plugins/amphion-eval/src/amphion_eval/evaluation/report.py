@@ -1,4 +1,4 @@
-"""What an evaluation found: plain data, written as JSON lines and a summary, and read back."""
+"""The results of an evaluation as plain data, with its files scores.jsonl and summary.json."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,21 +8,22 @@ from typing import Any
 from amphion_core.errors import DataError
 from amphion_core.files import atomic_write
 
-FEW = 3  # metrics that a line names; more are counted
+FEW = 3  # a line names so many metrics; a larger number is counted
 
 
 @dataclass(slots=True)
 class Report:
-    """Everything a page or a table shows.
+    """Everything that the report page and the tables show.
 
     * ``metrics``: label -> name, variant, unit, higher_is_better, definition, library, sample_rate, config;
-    * ``rows``: a dict a system and item: system, id, paths, text, heard, durations (seconds), rates (Hz), scores,
+    * ``rows``: one dict per system and item: system, id, paths, text, heard, durations (seconds), rates (Hz), scores,
       details, problems (label -> reason), warnings;
-    * ``summary``: system -> label -> value, interval_95, mean, median, std, n, failed, infinite, details; without value
-      where nothing could be scored;
+    * ``summary``: system -> label -> value, interval_95, mean, median, std, n, failed, infinite, details; there
+      is no value where nothing could be scored;
     * ``comparisons``: metric, a, b, difference (a - b), interval_95, p, p_corrected, n;
-    * ``missing``: system -> a line for each partner that is not there;
-    * ``unavailable``: label -> what has to be installed before it can be measured.
+    * ``missing``: system -> a line for each missing partner;
+    * ``unavailable``: label -> what has to be installed to measure it;
+    * ``about``: date, versions, and how intervals and comparisons are computed.
     """
 
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """One line a missing partner, and a reason why scores of a file could not be computed."""
+        """A line for each missing partner, and for each reason why scores of a file could not be computed."""
         lines = [f"{system}: {line}" for system, found in self.missing.items() for line in found]
         for row in self.rows:
             reasons: dict[str, list[str]] = {}
@@ -49,7 +50,7 @@ class Report:
         return lines
 
     def write(self, folder: Path) -> None:
-        """``scores.jsonl``, a line a row, and ``summary.json``, all the rest. Infinite scores are written as text."""
+        """Write ``scores.jsonl``, one row per line, and ``summary.json``, all other fields. Infinity becomes text."""
         with atomic_write(folder / "scores.jsonl") as path, path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(finite(row)) + "\n" for row in self.rows)
         whole = {name: getattr(self, name) for name in self.__slots__ if name != "rows"}
@@ -58,20 +59,22 @@ class Report:
 
     @classmethod
     def read(cls, folder: Path) -> "Report":
-        """What ``write`` wrote. Raises DataError when the folder holds no evaluation."""
+        """Read what ``write`` has written. Raises DataError when the folder contains no evaluation."""
         try:
             whole = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
             report = cls(rows=rows, **whole)
         except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{folder} holds no evaluation: {error}", hint="amphion eval GEN -o FOLDER") from error
+            raise DataError(
+                f"{folder} contains no evaluation: {error}", hint="amphion eval FOLDER -o SCORES"
+            ) from error
         for row in report.rows:
             row["scores"] = {label: float(value) for label, value in row["scores"].items()}
         return report
 
 
 def finite(data: Any) -> Any:
-    """The same with infinities as text, which JSON has no number for."""
+    """The same data with infinities and NaN as text, because JSON has no such numbers."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list):

@@ -1,9 +1,10 @@
-"""What a set of scores says: intervals, and which system is better than which.
+"""Statistics of scores: intervals, and comparisons of two systems.
 
-Items are resampled, not frames. Intervals are percentiles of 2000 bootstrap draws of items with replacement (Efron);
-of metrics that only a whole set has, whose value depends on repeated items, +- 1.96 standard errors of a jackknife over
-20 blocks. Two systems are compared on the items that both have: the systems of an item change places at random in 10000
-draws, and p is the share of draws whose difference is as large. Holm's correction counts all comparisons of a report.
+Items are resampled, not frames. An interval holds the middle 95 % of 2000 bootstrap samples of the items (Efron).
+Metrics of whole sets cannot be bootstrapped, because repeated items change their value; their interval is +- 1.96
+standard errors of a jackknife over 20 blocks. Two systems are compared on the items that both have, by a permutation
+test: in each of 10000 draws, the two scores of each item are swapped at random, and p is the share of draws in which
+the difference is at least as large as the measured one. Holm's correction counts all comparisons of a report.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +16,14 @@ from amphion_core.errors import DataError
 from amphion_eval.analysis.signals import Array
 
 DRAWS, FLIPS, BLOCKS = 2000, 10000, 20
-CHUNK = 1 << 21  # numbers drawn at a time, which bounds the memory
+CHUNK = 1 << 21  # random numbers drawn at a time; it limits the memory
 
 
 def interval(metric: Metric, scores: Sequence[Score], references: Sequence[Score] = ()) -> list[float] | None:
-    """95 % interval of the set's value, [low, high]; None for a single item, or where parts have no value.
+    """95 % interval [low, high] of the value of a set.
 
-    The same scores give the same interval.
+    None for a single item, and where a part of the set is too small to have a value. Draws are repeatable: the same
+    scores always give the same interval.
     """
     if len(scores) < 2:
         return None
@@ -37,17 +39,17 @@ def interval(metric: Metric, scores: Sequence[Score], references: Sequence[Score
 
 
 def compare(metric: Metric, a: Sequence[Score], b: Sequence[Score]) -> tuple[float, list[float], float]:
-    """Scores of the same items by two systems -> difference a - b of the set's values, its 95 % interval, p.
+    """Compare two systems by scores of the same items: difference a - b of their values, its 95 % interval, and p.
 
     Raises DataError for fewer than 2 items.
     """
     count = np.asarray(len(a))
     if count < 2:
-        raise DataError("two systems are compared on at least 2 items that both have")
+        raise DataError("two systems need at least 2 common items to be compared")
     first, second = _columns(a), _columns(b)
 
     def difference(weigh_a: Array, weigh_b: Array) -> Array:
-        """Of the sets in which item i counts ``weigh`` (..., n) times, on either side."""
+        """The difference of resampled sets: ``weigh`` (..., n) says how often each item occurs."""
         return metric.combine({key: weigh_a @ column for key, column in first.items()}, count) - metric.combine(
             {key: weigh_b @ column for key, column in second.items()}, count
         )
@@ -56,7 +58,7 @@ def compare(metric: Metric, a: Sequence[Score], b: Sequence[Score]) -> tuple[flo
     found = float(difference(everything, everything))
     draws = np.concatenate([difference(counts, counts) for counts in _draws(DRAWS, len(a), _with_replacement)])
     flips = np.concatenate(
-        [_flipped(metric, first, second, swap, count) for swap in _draws(FLIPS, len(a), _heads_or_tails)]
+        [_flipped(metric, first, second, swap, count) for swap in _draws(FLIPS, len(a), _coin_flips)]
     )
     extreme = int((np.abs(flips) >= abs(found) * (1 - 1e-9)).sum())
     low, high = np.percentile(draws, [2.5, 97.5])
@@ -64,7 +66,7 @@ def compare(metric: Metric, a: Sequence[Score], b: Sequence[Score]) -> tuple[flo
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Corrected p values in the same order (Holm, 1979).
+    """The p values with Holm's correction (1979), in the same order.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -80,7 +82,7 @@ def holm(p: Sequence[float]) -> list[float]:
 def _flipped(
     metric: Metric, first: Mapping[str, Array], second: Mapping[str, Array], swap: Array, count: Array
 ) -> Array:
-    """Differences of sets in which the items with ``swap`` (draws, n) changed places."""
+    """Differences (draws,) after swapping the two scores of the items where ``swap`` (draws, n) is 1."""
     sums = [
         {key: one[key].sum() + swap @ (other[key] - one[key]) for key in first}
         for one, other in ((first, second), (second, first))
@@ -97,7 +99,7 @@ def _jackknife(metric: Metric, scores: Sequence[Score], references: Sequence[Sco
             for block in blocks
         ]
         value = metric.aggregate(scores, references).value
-    except DataError:  # what is left is too little for this metric
+    except DataError:  # too few items remain for this metric
         return None
     error = np.sqrt((len(blocks) - 1) * np.var(left_out))
     return [value - 1.96 * float(error), value + 1.96 * float(error)]
@@ -112,12 +114,12 @@ def _with_replacement(random: np.random.Generator, draws: int, count: int) -> Ar
     return random.multinomial(count, np.full(count, 1 / count), draws)
 
 
-def _heads_or_tails(random: np.random.Generator, draws: int, count: int) -> Array:
+def _coin_flips(random: np.random.Generator, draws: int, count: int) -> Array:
     return random.integers(2, size=(draws, count))
 
 
 def _draws(draws: int, count: int, draw: Callable[[np.random.Generator, int, int], Array]) -> Iterator[Array]:
-    """``draws`` rows of ``count`` numbers in all, always the same, in blocks."""
+    """``draws`` rows of ``count`` random numbers, in blocks of rows; always the same numbers."""
     random = np.random.default_rng(0)
     step = max(1, CHUNK // count)
     for start in range(0, draws, step):

@@ -1,8 +1,8 @@
-"""Scores on disk, ours and VERSA's, as rows of a report; and ours written as VERSA's JSON lines.
+"""Read scores from files, ours and those of VERSA, and write our scores in the format of VERSA.
 
-VERSA (Shi et al., arXiv:2412.17667) writes an object a line, with a ``key`` and a number for each metric. Its names are
-used where the definitions are the same; other scores of ours get the prefix ``amphion_``, and other scores of VERSA's
-come in as ``versa_...``, so that no two definitions share a name.
+VERSA (Shi et al., arXiv:2412.17667) writes one JSON object per line, with a ``key`` and a number for each metric. Where
+VERSA has the same definition, its name is used. Our other scores get the prefix ``amphion_``, and VERSA's other scores
+get the prefix ``versa_``, so two definitions never share a name.
 """
 
 import json
@@ -16,15 +16,16 @@ from amphion_core.files import atomic_write
 NAMES = {
     "pesq_wb": "pesq", "stoi": "stoi", "estoi": "estoi", "si_snr": "si_snr", "dnsmos": "dns_overall", "utmos": "utmos",
 }  # fmt: skip
-"""Our metric -> VERSA's name of the same definition."""
+"""Our name of a metric -> VERSA's name of the same definition."""
 EDITS = {"insertions": "insert", "deletions": "delete", "substitutions": "replace"}
 OURS = {theirs: ours for ours, theirs in NAMES.items()}
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Rows of a report from a scores.jsonl of ours, or from VERSA's result; the system is the file's stem.
+    """Read the rows of a report from our scores.jsonl or from a result of VERSA.
 
-    Raises DataError with the line that is neither.
+    The rows of VERSA name no system: they get the stem of the file. Raises DataError with the number of a line that has
+    neither format.
     """
     rows: list[dict[str, Any]] = []
     try:
@@ -39,16 +40,16 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
             rows.append(_ours(found) if "scores" in found else _versa(found, path.stem))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path} line {number} is no score of ours and none of VERSA's",
-                hint='each line is an object with "key" and numbers, or a line of scores.jsonl',
+                f"{path} line {number} is neither a score of amphion eval nor one of VERSA",
+                hint='each line is a JSON object: a line of scores.jsonl, or "key" with numbers',
             ) from error
     if not rows:
-        raise DataError(f"{path} holds no scores")
+        raise DataError(f"{path} contains no scores", hint="amphion eval FOLDER -o SCORES writes scores.jsonl")
     return rows
 
 
 def write_versa(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """The rows of one system as VERSA's JSON lines. Edits of words heard are counts, as VERSA's are."""
+    """Write the rows of one system in VERSA's format. Word errors are written as counts of edits, as VERSA does."""
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             line: dict[str, Any] = {"key": row["id"]}

@@ -1,4 +1,4 @@
-"""The report as one page: tables, distributions, the worst utterances to hear and see. It needs no network."""
+"""The report as one HTML page: tables, distributions, and the worst utterances with sound. It works offline."""
 
 import base64
 import io
@@ -15,21 +15,21 @@ from amphion_core.files import atomic_write
 from amphion_eval.analysis.pitch import FMAX, FMIN, track
 from amphion_eval.analysis.signals import Array, Samples
 from amphion_eval.evaluation.report import Report
-from amphion_eval.pages.export import arrow, digits, winners
+from amphion_eval.pages.tables import arrow, digits, winners
 
 LONGEST = 20.0  # seconds of a clip inside the page
-ROOM = 48 << 20  # bytes of sound inside the page
+MAX_SOUND = 48 << 20  # bytes of sound inside the page
 RATE, BANDS = 22050, 80
-RANGE = 80.0  # dB below the loudest that a picture shows
-POINTS, ROWS = 500, 1000  # of a system in a chart, and files in the table: more would stop a browser
-WIDTH, HEIGHT, LINE = 640, 26, 30  # of a strip chart: its axis, a system's points, a system's line
+RANGE = 80.0  # dB between the darkest and the lightest colour of a picture
+POINTS, ROWS = 500, 1000  # points of a system in a chart, files in the table: more make a browser too slow
+WIDTH, HEIGHT, LINE = 640, 26, 30  # pixels of a chart: length of the axis, height of the points, of a line
 
 
 def write_page(path: Path, report: Report, *, worst: int = 3) -> Path:
-    """One HTML file with the ``worst`` utterances of each metric and system.
+    """Write one HTML file, with the ``worst`` utterances of each metric and system.
 
-    Sounds are cut at 20 seconds, and left out beyond 48 MiB in all; of more than 1000 files the table has the first
-    1000, and a chart 500 of a system, evenly by rank. The page says so. Raises AmphionError when the place cannot be
+    Limits: 20 seconds per sound, 48 MiB of sound in all, 1000 files in the table, and 500 points per system in a chart,
+    spread evenly over the ranks. The page states every limit that it reached. Raises AmphionError if the file cannot be
     written.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
@@ -48,21 +48,21 @@ def write_page(path: Path, report: Report, *, worst: int = 3) -> Path:
 
 
 class _Clips:
-    """Sounds and pictures of files, each inside the page once, however many sections show it."""
+    """Sounds and pictures of files. Each is stored in the page once, even if several sections show it."""
 
     def __init__(self) -> None:
         self.sounds: dict[str, str] = {}
         self.pictures: dict[str, dict[str, Any]] = {}
-        self.room = ROOM
+        self.free = MAX_SOUND
         self.full = False
 
     @property
     def images(self) -> dict[str, str]:
-        """PNGs by the names of their clips."""
+        """Pictures as PNG, by the names of their clips."""
         return {clip["name"]: clip["png"] for clip in self.pictures.values()}
 
     def add(self, path: str | None) -> str | None:
-        """The name of a file's sound and picture; None for a file that is not there or cannot be read."""
+        """Add the sound and the picture of a file. Returns its path, or None for a file that cannot be read."""
         if path is None:
             return None
         if path not in self.pictures:
@@ -73,8 +73,8 @@ class _Clips:
             audio = Audio(audio.samples[: int(LONGEST * audio.sample_rate)], audio.sample_rate)
             self.pictures[path] = {"name": f"c{len(self.pictures)}", **picture(audio)}
             data = _flac(audio)
-            if len(data) <= self.room:
-                self.room -= len(data)
+            if len(data) <= self.free:
+                self.free -= len(data)
                 self.sounds[self.pictures[path]["name"]] = base64.b64encode(data).decode()
             else:
                 self.full = True
@@ -116,18 +116,18 @@ def _span(scores: Mapping[str, Mapping[str, float]]) -> tuple[float, float] | No
 
 
 def _chart(scores: Mapping[str, Mapping[str, float]]) -> Iterator[dict[str, Any]]:
-    """A line a system: its points, quartiles and median on the shared axis, in pixels."""
+    """For each system: its points, quartiles and median on the common axis, in pixels."""
     span = _span(scores)
-    for place, (system, found) in enumerate(scores.items()):
+    for line, (system, found) in enumerate(scores.items()):
         finite = {id: value for id, value in found.items() if np.isfinite(value)}
         if span is None or not finite:
             continue
         low, high = span
         shown = sorted(finite, key=finite.__getitem__)
-        if len(shown) > POINTS:  # evenly by rank, the ends among them, so that the distribution looks the same
-            shown = [shown[place] for place in np.linspace(0, len(shown) - 1, POINTS).astype(int)]
+        if len(shown) > POINTS:  # evenly over the ranks and with both ends, so the distribution looks the same
+            shown = [shown[rank] for rank in np.linspace(0, len(shown) - 1, POINTS).astype(int)]
         jitter = np.random.default_rng(0).uniform(-0.32, 0.32, len(shown))
-        middle = place * LINE + LINE / 2
+        middle = line * LINE + LINE / 2
         points = [
             {
                 "x": round((finite[id] - low) / (high - low) * WIDTH, 1),
@@ -142,7 +142,7 @@ def _chart(scores: Mapping[str, Mapping[str, float]]) -> Iterator[dict[str, Any]
 
 
 def _axis(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Round numbers of the shared axis and where they stand, in pixels."""
+    """Round numbers on the common axis, with their positions in pixels."""
     span = _span(scores)
     if span is None:
         return []
@@ -154,7 +154,7 @@ def _axis(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
 
 
 def picture(audio: Audio) -> dict[str, Any]:
-    """Mel spectrogram of one audio as a PNG in base64, its F0 as points of a path, its length in seconds."""
+    """One audio for the page: mel spectrogram as PNG in base64, F0 as an SVG path, length in seconds."""
     import torch
     from PIL import Image
 
@@ -179,19 +179,19 @@ def picture(audio: Audio) -> dict[str, Any]:
 
 
 def _path(audio: Audio) -> str:
-    """F0 as an SVG path in a box of 100 by 100: a stroke for each stretch of voice, 50 to 1100 Hz on a log axis."""
+    """F0 as an SVG path in a box of 100 by 100, a stroke per voiced stretch; a log axis from 50 to 1100 Hz."""
     f0: Samples = track(audio, "dio")
     height = 100 - 100 * np.log(np.clip(f0, FMIN, FMAX) / FMIN) / np.log(FMAX / FMIN)
     strokes, before = [], False
-    for place, (voiced, y) in enumerate(zip(f0 > 0, height)):
+    for frame, (voiced, y) in enumerate(zip(f0 > 0, height)):
         if voiced:
-            strokes.append(f"{'L' if before else 'M'}{100 * place / max(1, len(f0) - 1):.2f} {y:.1f}")
+            strokes.append(f"{'L' if before else 'M'}{100 * frame / max(1, len(f0) - 1):.2f} {y:.1f}")
         before = bool(voiced)
     return "".join(strokes)
 
 
 def _band(hertz: Array) -> Array:
-    """Hz -> height in percent on the mel axis of the picture (Slaney's scale, 0 to 8 kHz)."""
+    """Hz -> height in percent on the picture's mel axis (Slaney's scale, 0 to 8 kHz)."""
     mels = np.where(hertz < 1000, hertz * 3 / 200, 15 + 27 * np.log(np.maximum(hertz, 1000) / 1000) / np.log(6.4))
     return 100 * mels / (15 + 27 * np.log(8) / np.log(6.4))
 

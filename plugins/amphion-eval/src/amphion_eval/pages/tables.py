@@ -1,4 +1,4 @@
-"""The table of a report for a paper or a readme: Markdown and LaTeX, three significant digits, the best in bold."""
+"""Tables of a report for papers and readmes, in Markdown and LaTeX: three significant digits, the best in bold."""
 
 import re
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from typing import Any
 
 from amphion_eval.evaluation.report import Report
 
-SIGNIFICANT = 0.05  # corrected p below which a difference is not taken for chance
+SIGNIFICANT = 0.05  # a difference with a corrected p below this is not regarded as chance
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _TEX_ARROWS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "": ""}
 _TEX |= {char: "\\" + char for char in "&%$#_{}"}
 
 
 def markdown(report: Report) -> str:
-    """A line a system, a column a metric, the half width of the 95 % interval beside each value."""
+    """A table with a line per system and a column per metric; each value has half the width of its 95 % interval."""
     heads = [" ".join(filter(None, [label, arrow(about), _unit(about)])) for label, about in report.metrics.items()]
     lines = ["| system | " + " | ".join(map(_cell, heads)) + " |", "| --- |" + " ---: |" * len(heads)]
     for row in _rows(report, "**{}**".format, " ± "):
@@ -22,7 +22,7 @@ def markdown(report: Report) -> str:
 
 
 def latex(report: Report) -> str:
-    """The same as a ``tabular`` with the rules of booktabs."""
+    """The same table as a ``tabular`` with the rules of the package booktabs."""
     heads = [
         " ".join(filter(None, [tex(label), _TEX_ARROWS[arrow(about)], tex(_unit(about))]))
         for label, about in report.metrics.items()
@@ -35,7 +35,7 @@ def latex(report: Report) -> str:
 
 
 def winners(report: Report, label: str) -> set[str]:
-    """The best system, if it differs from the next by more than chance, with the systems that equal it; else none."""
+    """The best system of a metric, if it differs significantly from every other one; otherwise the empty set."""
     direction = report.metrics[label]["higher_is_better"]
     values = {system: found[label]["value"] for system, found in report.summary.items() if "value" in found[label]}
     if direction is None or len(values) < 2:
@@ -50,12 +50,12 @@ def winners(report: Report, label: str) -> set[str]:
 
 
 def arrow(about: dict[str, Any]) -> str:
-    """Which direction is better."""
+    """↑ if higher values of a metric are better, ↓ if lower ones are, otherwise nothing."""
     return {True: "↑", False: "↓", None: ""}[about["higher_is_better"]]
 
 
 def digits(value: float) -> str:
-    """Three significant digits.
+    """A number with three significant digits.
 
     >>> [digits(value) for value in (0.01234, 4.6439, 123.4, -0.0, 98765.0)]
     ['0.0123', '4.64', '123', '0', '98800']
@@ -70,7 +70,7 @@ def digits(value: float) -> str:
 
 
 def tex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Text with all characters escaped that LaTeX would interpret."""
     return "".join(_TEX.get(char, char) for char in text)
 
 
