@@ -104,10 +104,10 @@ def test_sets_need_no_partners_and_lost_references_are_told(tagger, data_pack, t
 
 def test_weights_that_are_missing_or_wrong_are_named(tagger, tmp_path):
     second = Audio(np.ones(32000, np.float32), 32000)
-    with pytest.raises(WeightsError, match="efficientat needs the file") as caught:
+    with pytest.raises(WeightsError, match="efficientat needs a file") as caught:
         embedding("efficientat").embed(second)
     assert "mn04_as_mAP_432.pt" in caught.value.hint
-    with pytest.raises(WeightsError, match="there is no file"):
+    with pytest.raises(WeightsError, match="does not exist"):
         embedding("efficientat", weights=str(tmp_path / "no.pt")).embed(second)
     state = torch.load(tagger["weights"], weights_only=True)
     state.pop("classifier.5.bias")
@@ -121,7 +121,7 @@ def test_metrics_without_weights_are_left_out_or_an_error(tmp_path):
     systems = {"a": [Item("a", path, path)]}
     report = evaluate(systems, plan(["fad", "snr"]), lenient=True)
     assert "vggish-10086976.pth" in report.unavailable["fad"] and list(report.metrics) == ["snr"]
-    with pytest.raises(WeightsError, match="vggish needs the file"):
+    with pytest.raises(WeightsError, match="vggish needs a file"):
         evaluate(systems, plan(["fad", "snr"]))
 
 

@@ -143,7 +143,7 @@ def test_the_same_voice_repeated_is_the_same_and_another_sound_is_not(embedding)
 
 def test_a_file_that_is_missing_or_incomplete_is_named(state, tmp_path):
     sound = Audio(recording(48000), 16000)
-    with pytest.raises(WeightsError, match="rawnet3 needs the file") as caught:
+    with pytest.raises(WeightsError, match="rawnet3 needs a file") as caught:
         RawNet3(RawNet3.Config()).embed(sound)
     assert "model.pt of huggingface.co/jungjee/RawNet3" in caught.value.hint
     less = {name: value for name, value in state.items() if name != "layer2.afms.alpha"}

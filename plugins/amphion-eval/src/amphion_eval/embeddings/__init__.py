@@ -1,1 +1,1 @@
-"""Audio to vectors: one embedding a module, resolved by name (kind ``embeddings``)."""
+"""Embeddings of audio as vectors: one module each, found by name (kind ``embeddings``)."""

@@ -1,7 +1,7 @@
-"""CLAP: 512 dimensions that sound and its description share; of `transformers`.
+"""CLAP: 512 dimensions in which a sound and its description lie near each other; by `transformers`.
 
 Wu et al.: "Large-Scale Contrastive Language-Audio Pretraining with Feature Fusion and Keyword-to-Caption Augmentation",
-arXiv:2211.06687. The vector is the projected one of the audio branch, of unit length.
+arXiv:2211.06687. The vector is the projection of the audio branch, with unit length.
 """
 
 from functools import cached_property
@@ -12,23 +12,24 @@ import torch
 from pydantic import Field
 
 from amphion_core.api import Audio, AudioEmbedding, BaseConfig, Device, Embedded
-from amphion_core.errors import MissingPackage
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
 
 
 class CLAP(AudioEmbedding):
-    """Mono audio at 48 kHz -> one vector (1, D), whatever its length; the model hears up to 10 seconds of it."""
+    """Mono audio at 48 kHz -> one vector (N, D) per window of 10 seconds, the longest that the model can process."""
 
     class Config(BaseConfig):
-        """Model and device."""
+        """The model, its window and its device."""
 
         model: str = Field(
             default="laion/clap-htsat-unfused",
             description="folder of a transformers ClapModel, or a hub name",
         )
-        window: float = Field(default=10.0, gt=0.1, description="seconds a vector stands for; the last is what is left")
-        device: Device = Field(default="cpu", description="where the network runs")
+        window: float = Field(
+            default=10.0, gt=0.1, description="seconds of audio for each vector; the last window may be shorter"
+        )
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -38,17 +39,17 @@ class CLAP(AudioEmbedding):
 
     @property
     def dim(self) -> int:  # type: ignore[override]
-        """The model's: known when it is loaded."""
+        """Number of dimensions; reading it loads the model."""
         return int(self._loaded[0].config.projection_dim)
 
     @property
     def variant(self) -> str:
-        """The model's name."""
+        """The name of the model."""
         return Path(self.config.model).name
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises MissingPackage, and WeightsError without the model."""
+        """Vectors (N, D) of N windows. Raises MissingPackage, and WeightsError without the model."""
         model, extractor = self._loaded
         found = []
         for piece in windows(audio.samples, self.sample_rate, self.config.window):
@@ -59,8 +60,4 @@ class CLAP(AudioEmbedding):
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        try:
-            from transformers import ClapFeatureExtractor, ClapModel
-        except ImportError as error:
-            raise MissingPackage("CLAP needs transformers", hint='pip install "amphion-eval[transformers]"') from error
-        return pretrained(self.config.model, self.config.device, ClapModel, ClapFeatureExtractor)
+        return pretrained(self.config.model, self.config.device, model="ClapModel", processor="ClapFeatureExtractor")

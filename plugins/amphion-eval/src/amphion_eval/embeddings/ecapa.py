@@ -1,11 +1,11 @@
-"""ECAPA-TDNN: a speaker embedding on log-mels, 192 dimensions; the one that most systems are compared with.
+"""ECAPA-TDNN: a speaker embedding from log-mels with 192 dimensions, the most widely used one.
 
 Desplanques, Thienpondt, Demuynck: "ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation in TDNN Based
 Speaker Verification", arXiv:2005.07143, figures 1 and 2, with 1024 channels. Layout: SpeechBrain's
 (``embedding_model.ckpt`` of huggingface.co/speechbrain/spkrec-ecapa-voxceleb, Apache-2.0), 20,767,552 parameters, with
-its front end: 80 triangles over power spectra, in dB, at most 80 below the loudest, less their mean over the recording.
-Deviations from the paper are SpeechBrain's: no batch norm after the last layer, one before the attention's tanh, wider
-pooling, each block fed by the one before alone.
+its front end: 80 triangular filters on power spectra, in dB, limited to 80 dB below the maximum, minus the mean of each
+band over the recording. Deviations from the paper, all as in SpeechBrain: no batch norm after the last layer; a batch
+norm before the tanh of the attention; wider pooling; the input of each block is the output of the previous one only.
 """
 
 import math
@@ -23,17 +23,17 @@ from amphion_eval.embeddings.checkpoint import load_into
 RATE, FFT, HOP, BANDS = 16000, 400, 160, 80  # Hz, samples, bands
 RANGE = 80.0  # dB
 CHANNELS, SCALE, SQUEEZED, ATTENTION, DIM = 1024, 8, 128, 128, 192
-SHORTEST = 0.04  # seconds: five frames, of which the widest kernel mirrors four
+SHORTEST = 0.04  # seconds, five frames: the widest kernel mirrors four of them
 
 
 class ECAPA(AudioEmbedding):
-    """Mono audio at 16 kHz -> one vector (1, 192), whatever its length; not of unit length."""
+    """Mono audio at 16 kHz, of any length -> one vector (1, 192), which is not normalised."""
 
     class Config(BaseConfig):
-        """Weights and device."""
+        """The weights and the device."""
 
-        weights: str | None = Field(default=None, description="SpeechBrain's embedding_model.ckpt")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of SpeechBrain's embedding_model.ckpt")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -43,7 +43,7 @@ class ECAPA(AudioEmbedding):
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises DataError below 0.04 seconds, WeightsError without weights."""
+        """One vector (1, 192). Raises DataError below 0.04 seconds, WeightsError without weights."""
         if audio.duration < SHORTEST:
             raise DataError(f"ECAPA needs {SHORTEST} seconds of audio")
         mel = log_mel(torch.from_numpy(audio.samples.copy()))
@@ -68,7 +68,7 @@ class Network(nn.Module):
         self.fc = _Conv(6 * CHANNELS, DIM)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """What the three blocks found is seen together (multi-layer feature aggregation), then pooled over time."""
+        """Joins the outputs of the three blocks (multi-layer feature aggregation) and pools them over time."""
         found = [self.blocks[0](mel)]
         for block in self.blocks[1:]:
             found.append(block(found[-1]))  # (B, 1024, N)
@@ -77,15 +77,15 @@ class Network(nn.Module):
 
 
 class _Conv(nn.Module):
-    """A convolution that keeps N; what lies beyond the ends is their mirror image."""
+    """A convolution that keeps the number of frames; the input is mirrored at both ends."""
 
     def __init__(self, channels: int, out: int, *, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.beyond = dilation * (kernel - 1) // 2
+        self.padding = dilation * (kernel - 1) // 2
         self.conv = nn.Conv1d(channels, out, kernel, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (self.beyond, self.beyond), "reflect") if self.beyond else x)
+        return self.conv(F.pad(x, (self.padding, self.padding), "reflect") if self.padding else x)
 
 
 class _Norm(nn.Module):
@@ -122,7 +122,7 @@ class _Block(nn.Module):
 
 
 class _Res2Net(nn.Module):
-    """Channels in eight parts: the first stays, each other is filtered together with what came of the one before."""
+    """Eight groups of channels: the first is kept; each other is added to the previous output and filtered."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class _Res2Net(nn.Module):
 
 
 class _SqueezeExcitation(nn.Module):
-    """Each channel weighed by what all their means ask for, equations 1 and 2."""
+    """Scales each channel by a factor that depends on the means of all channels, equations 1 and 2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,9 +149,9 @@ class _SqueezeExcitation(nn.Module):
 
 
 class _AttentivePooling(nn.Module):
-    """(B, C, N) -> mean and deviation over time, weighted by channel and frame, (B, 2 C, 1); equations 3 to 6.
+    """(B, C, N) -> mean and standard deviation over time (B, 2 C, 1), weighted by channel and frame; equations 3-6.
 
-    The attention also sees the mean and deviation that all frames alike would give (section 3.1).
+    The attention also receives the unweighted mean and standard deviation (section 3.1).
     """
 
     def __init__(self, channels: int) -> None:
@@ -159,20 +159,20 @@ class _AttentivePooling(nn.Module):
         self.tdnn, self.conv = _Layer(3 * channels, ATTENTION), _Conv(ATTENTION, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        alike = torch.full_like(x, 1 / x.shape[2])
-        context = torch.cat([x, *(part.expand_as(x) for part in _statistics(x, alike))], 1)
+        equal = torch.full_like(x, 1 / x.shape[2])
+        context = torch.cat([x, *(part.expand_as(x) for part in _statistics(x, equal))], 1)
         weights = torch.softmax(self.conv(torch.tanh(self.tdnn(context))), 2)
         return torch.cat(_statistics(x, weights), 1)
 
 
 def _statistics(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, C, N), weights of sum 1 over N -> mean, standard deviation, (B, C, 1)."""
+    """Weighted mean and standard deviation: (B, C, N), weights with sum 1 over N -> (B, C, 1) each."""
     mean = (weights * x).sum(2, keepdim=True)
     return mean, (weights * (x - mean).square()).sum(2, keepdim=True).clamp_min(1e-12).sqrt()
 
 
 def log_mel(wave: Tensor) -> Tensor:
-    """(T,) -> (80, N), N = 1 + T // 160, dB less the mean of each band; zeros beyond the ends."""
+    """(T,) -> log-mels (80, N) in dB without the mean of each band, N = 1 + T // 160; zeros are added at the ends."""
     window = torch.hamming_window(FFT)
     spectrum = torch.stft(wave, FFT, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
     power = filters() @ (spectrum.real.square() + spectrum.imag.square())
@@ -182,9 +182,10 @@ def log_mel(wave: Tensor) -> Tensor:
 
 
 def filters() -> Tensor:
-    """Triangles, even in mel = 2595 log10(1 + f / 700), (80, 201). Both sides fall as the lower band's width says.
+    """Triangular filters, evenly spaced on the scale mel = 2595 log10(1 + f / 700), (80, 201).
 
-    In float32, as SpeechBrain computes them: from float64, log-mels of speech differ by up to 0.0006 dB.
+    Both sides of a triangle have the slope of its lower side. Computed in float32, as in SpeechBrain: with float64 the
+    log-mels of speech differ by up to 0.0006 dB.
     """
     top = 2595 * math.log10(1 + RATE / 2 / 700)
     edges = 700 * (10 ** (torch.linspace(0, top, BANDS + 2) / 2595) - 1)  # Hz

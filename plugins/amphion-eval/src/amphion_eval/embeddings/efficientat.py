@@ -1,7 +1,7 @@
-"""EfficientAT: a small audio tagger, 527 classes of AudioSet; embeds into 384 dimensions, fast on a CPU.
+"""EfficientAT: a small audio tagger, fast on a CPU: 384 dimensions and 527 classes of AudioSet.
 
 Schmid, Koutini, Widmer: "Efficient Large-Scale Audio Tagging via Transformer-to-CNN Knowledge Distillation",
-arXiv:2211.04772: a MobileNetV3-Large (Howard et al., arXiv:1905.02244, table 1) on log-mels, here of width 0.4
+arXiv:2211.04772: a MobileNetV3-Large (Howard et al., arXiv:1905.02244, table 1) on log-mels, here with width 0.4
 (``mn04_as``, release v0.0.1, MIT licence). The vector is the mean over time and frequency before the classifier.
 """
 
@@ -28,14 +28,16 @@ BLOCKS = (
 
 
 class EfficientAT(AudioEmbedding):
-    """Mono audio at 32 kHz -> one vector (1, 384) and one row of logits (1, 527) for each window, 10 s unless told."""
+    """Mono audio at 32 kHz -> for each of N windows of 10 s a vector and logits, (N, 384) and (N, 527)."""
 
     class Config(BaseConfig):
-        """Weights, windows and device."""
+        """The weights, the windows and the device."""
 
-        weights: str | None = Field(default=None, description="the published mn04_as_mAP_432.pt")
-        window: float = Field(default=10.0, gt=0.1, description="seconds a vector stands for; the last is what is left")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of the published mn04_as_mAP_432.pt")
+        window: float = Field(
+            default=10.0, gt=0.1, description="seconds of audio for each vector; the last window may be shorter"
+        )
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -45,12 +47,12 @@ class EfficientAT(AudioEmbedding):
 
     @property
     def variant(self) -> str:
-        """The width."""
+        """The name of the weights, which contains their width."""
         return "mn04_as"
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises WeightsError without weights."""
+        """Vectors and logits of all windows. Raises WeightsError without weights."""
         found = []
         for piece in windows(audio.samples, RATE, self.config.window):
             wave = F.pad(torch.from_numpy(piece.copy()), (0, max(0, FFT - len(piece))))
@@ -82,7 +84,7 @@ class MobileNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Before the sigmoid."""
+        """Vectors, and logits before the sigmoid."""
         vectors = self.classifier[:2](self.features(mel))
         return vectors, self.classifier[2:](vectors)
 
@@ -96,7 +98,7 @@ class _Conv(nn.Sequential):
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand, filter each channel, weigh the channels, project."""
+    """Inverted residual: expand the channels, filter each one, scale them, project them."""
 
     def __init__(
         self, channels: int, kernel: int, expanded: int, out: int, *, squeezed: bool, hard: bool, stride: int
@@ -119,7 +121,7 @@ class _Block(nn.Module):
 
 
 class _Excitations(nn.Module):
-    """The published network holds a list of one excitation, over channels."""
+    """A list with one squeeze-and-excitation over channels, as the published weights have it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -142,7 +144,7 @@ class _Excitation(nn.Module):
 
 
 def log_mel(wave: Tensor) -> Tensor:
-    """(T,) -> (128, N): pre-emphasis, power spectra, Kaldi's mel filters, logarithm, scaled as in training."""
+    """(T,) -> log-mels (128, N): pre-emphasis, power spectra, Kaldi's filters, logarithm; scaled as in training."""
     wave = wave[1:] - 0.97 * wave[:-1]
     window = torch.hann_window(WINDOW, periodic=False)
     spectrum = torch.stft(wave, FFT, HOP, WINDOW, window, center=True, pad_mode="reflect", return_complex=True)
@@ -150,7 +152,10 @@ def log_mel(wave: Tensor) -> Tensor:
 
 
 def filters() -> Tensor:
-    """Triangles between 0 and 15 kHz, evenly spaced in mel = 1127 ln(1 + f / 700), (128, 513). Kaldi has no Nyquist."""
+    """Triangular filters from 0 to 15 kHz, evenly spaced on the scale mel = 1127 ln(1 + f / 700), (128, 513).
+
+    As in Kaldi, the bin at half the sample rate is in no filter.
+    """
     bins = 1127 * torch.log1p(torch.arange(FFT // 2, dtype=torch.float64) * RATE / FFT / 700)
     edges = torch.linspace(0, 1, BANDS + 2, dtype=torch.float64) * 1127 * torch.log1p(torch.tensor(TOP / 700))
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]

@@ -1,8 +1,8 @@
-"""PANNs Cnn14: 2048 dimensions and 527 classes of AudioSet; what text-to-audio reports FD, IS and KL with.
+"""PANNs Cnn14: 2048 dimensions and 527 classes of AudioSet; text-to-audio papers report FD, IS and KL with it.
 
 Kong et al.: "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern Recognition", arXiv:1912.10211,
-table 2. Layout: the authors' release (``Cnn14_mAP=0.431.pth`` at 32 kHz, ``Cnn14_16k_mAP=0.438.pth``); its constants of
-the spectrogram are computed here instead. The vector is what follows the first linear layer and its ReLU.
+table 2. Layout: the authors' release (``Cnn14_mAP=0.431.pth`` at 32 kHz, ``Cnn14_16k_mAP=0.438.pth``); the
+constants of the spectrogram are computed here. The vector is the output of the first linear layer after its ReLU.
 """
 
 from functools import cached_property
@@ -21,18 +21,18 @@ from amphion_eval.embeddings.checkpoint import load_into
 
 CLASSES, BANDS, FLOOR = 527, 64, 1e-10
 SETTINGS = {16000: (512, 160, 8000.0), 32000: (1024, 320, 14000.0)}  # FFT, hop in samples, highest band in Hz
-SHORTEST = 0.32  # seconds; below, nothing is left after five poolings
+SHORTEST = 0.32  # seconds; of shorter audio no frame remains after five poolings
 
 
 class PANNsCNN14(AudioEmbedding):
-    """Mono audio -> one vector (1, 2048) and one row of logits (1, 527), whatever its length."""
+    """Mono audio of any length -> one vector (1, 2048) and one row of logits (1, 527)."""
 
     class Config(BaseConfig):
-        """Weights, their rate and device."""
+        """The weights, their sample rate and the device."""
 
-        weights: str | None = Field(default=None, description="the published checkpoint")
-        rate: Literal[16000, 32000] = Field(default=16000, description="rate the weights were trained at, Hz")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of the published checkpoint")
+        rate: Literal[16000, 32000] = Field(default=16000, description="sample rate of the weights, Hz")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -42,12 +42,12 @@ class PANNsCNN14(AudioEmbedding):
 
     @property
     def variant(self) -> str:
-        """The rate."""
+        """The sample rate of the weights."""
         return f"{self.config.rate // 1000} kHz"
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises DataError below 0.32 seconds, WeightsError without weights."""
+        """One vector and its logits. Raises DataError below 0.32 seconds, WeightsError without weights."""
         if audio.duration < SHORTEST:
             raise DataError(f"PANNs needs {SHORTEST} seconds of audio")
         wave = torch.from_numpy(audio.samples.copy()).to(self.config.device)
@@ -74,25 +74,25 @@ class CNN14(nn.Module):
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
         self.bn0 = nn.BatchNorm2d(BANDS)
         sizes = (1, 64, 128, 256, 512, 1024, 2048)
-        for place, (channels, out) in enumerate(pairwise(sizes), 1):
-            setattr(self, f"conv_block{place}", _Block(channels, out))
+        for number, (channels, out) in enumerate(pairwise(sizes), 1):
+            setattr(self, f"conv_block{number}", _Block(channels, out))
         self.fc1, self.fc_audioset = nn.Linear(2048, 2048), nn.Linear(2048, CLASSES)
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits are those before the sigmoid."""
+        """Vectors, and logits before the sigmoid."""
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=self.window, pad_mode="reflect", return_complex=True)
         decibels = 10 * (spectrum.abs().square().mT @ self.logmel_extractor.melW).clamp_min(FLOOR).log10()  # (B, N, F)
         x = self.bn0(decibels[:, None].transpose(1, 3)).transpose(1, 3)
-        for place in range(1, 7):
-            x = getattr(self, f"conv_block{place}")(x)
-            x = F.avg_pool2d(x, 2) if place < 6 else x
+        for number in range(1, 7):
+            x = getattr(self, f"conv_block{number}")(x)
+            x = F.avg_pool2d(x, 2) if number < 6 else x
         x = x.mean(3)  # over bands
         vectors = F.relu(self.fc1(x.amax(2) + x.mean(2)))
         return vectors, self.fc_audioset(vectors)
 
 
 class _Mel(nn.Module):
-    """The filters (bins, 64), part of the published state."""
+    """The mel filters (bins, 64); they are part of the published weights."""
 
     def __init__(self, rate: int, n_fft: int, top: float) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""RawNet3: a speaker embedding from the raw waveform, 256 dimensions; one of those that Amphion v0.1 offers.
+"""RawNet3: a speaker embedding from the waveform with 256 dimensions; Amphion v0.1 offers it too.
 
 Jung, Kim, Heo, Lee, Chung: "Pushing the Limits of Raw Waveform Speaker Recognition", arXiv:2203.08488: learned
-band-pass filters, three Res2Net blocks, attentive statistics, one linear layer; the vector is the mean over 10 segments
-of 3 s, as the authors' inference takes them and Amphion averages them. Layout: the authors' release (``model.pt`` of
-huggingface.co/jungjee/RawNet3, MIT licence): 234 tensors under the key "model", 16,280,322 parameters, and no
-classifier of the training. All are read, with the constants of filters and pre-emphasis and two batch norms that the
-release computes nothing with, ``bn1`` and ``bn6``. Deviations: none; equal segments are computed once.
+band-pass filters, three Res2Net blocks, attentive statistics, one linear layer. The vector is the mean over 10 segments
+of 3 s: the authors' inference cuts such segments, and Amphion v0.1 averages them. Layout: the authors' release
+(``model.pt`` of huggingface.co/jungjee/RawNet3, MIT licence): 234 tensors under the key "model", 16,280,322 parameters,
+without the classifier used in training. All tensors are read, also the constants of filters and pre-emphasis, and the
+batch norms ``bn1`` and ``bn6``, which the release does not use. Deviations: none; equal segments are computed once.
 """
 
 import math
@@ -22,22 +22,22 @@ from amphion_core.errors import DataError
 from amphion_eval.embeddings.checkpoint import load_into
 
 RATE, SEGMENT, SEGMENTS = 16000, 48000, 10  # Hz, samples of a segment, segments of a recording
-FILTERS, TAPS, HOP = 256, 251, 10  # filters, and samples of one and between two of its outputs
-LOWEST, NARROWEST = 50.0, 50.0  # Hz, of a filter's lower edge and of its band
-CHANNELS, SCALE = 1024, 8  # of a block, and the parts they are split into
-WIDTH, ATTENTION = 1536, 128  # channels that are pooled, and within the attention
+FILTERS, TAPS, HOP = 256, 251, 10  # number of filters, samples of one filter, samples between two outputs
+LOWEST, NARROWEST = 50.0, 50.0  # Hz, the least lower edge and the least width of a filter's band
+CHANNELS, SCALE = 1024, 8  # channels of a block, and the groups that they are split into
+WIDTH, ATTENTION = 1536, 128  # channels before pooling, and inside the attention
 DIM = 256
-LEAST, MOST = 1e-4, 1e4  # of a variance
+LEAST, MOST = 1e-4, 1e4  # limits of a variance
 
 
 class RawNet3(AudioEmbedding):
-    """Mono audio at 16 kHz -> one vector (1, 256), whatever its length; not of unit length."""
+    """Mono audio at 16 kHz, of any length -> one vector (1, 256), which is not normalised."""
 
     class Config(BaseConfig):
-        """Weights and device."""
+        """The weights and the device."""
 
-        weights: str | None = Field(default=None, description="the published model.pt")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of the published model.pt")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -47,10 +47,10 @@ class RawNet3(AudioEmbedding):
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises DataError without a sample, WeightsError without weights."""
+        """One vector (1, 256). Raises DataError for empty audio, WeightsError without weights."""
         network, (pieces, counts) = self._network, segments(audio.samples)
         waves = torch.from_numpy(pieces).to(self.config.device)
-        found = torch.cat([network(wave[None]) for wave in waves])  # one at a time: 3 s fill a core and little memory
+        found = torch.cat([network(wave[None]) for wave in waves])  # one by one, which needs little memory
         return Embedded(np.average(found.cpu().numpy(), 0, counts)[None].astype(np.float32))
 
     @cached_property
@@ -62,10 +62,11 @@ class RawNet3(AudioEmbedding):
 def segments(
     samples: "np.ndarray[tuple[int], np.dtype[np.float32]]",
 ) -> "tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], np.ndarray[tuple[int], np.dtype[np.intp]]]":
-    """(T,) -> the segments (S, 48000), S <= 10, and how often each one counts (S,), 10 together.
+    """Cut audio into segments: (T,) -> segments (S, 48000), S <= 10, and how often each one counts (S,), 10 in total.
 
-    Their starts are even from the first to the last possible one, rounded down. Short audio is repeated, up to one
-    sample more than a segment as in the release: its last segment starts one later. Raises DataError without a sample.
+    The 10 starts are spaced evenly over the recording and rounded down; equal starts give one segment. Audio shorter
+    than a segment is repeated to the length of a segment plus one sample, as in the release. Raises DataError for empty
+    audio.
     """
     if not len(samples):
         raise DataError("RawNet3 needs audio that is not empty")
@@ -94,10 +95,10 @@ class Network(nn.Module):
         )  # fmt: skip
         self.bn5 = nn.BatchNorm1d(2 * WIDTH)
         self.fc6 = nn.Linear(2 * WIDTH, DIM)
-        self.bn1, self.bn6 = nn.BatchNorm1d(FILTERS), nn.BatchNorm1d(DIM)  # in the file only
+        self.bn1, self.bn6 = nn.BatchNorm1d(FILTERS), nn.BatchNorm1d(DIM)  # unused, but part of the published weights
 
     def forward(self, wave: Tensor) -> Tensor:
-        """What each block found is pooled to one frame rate, and seen by the last layers."""
+        """The outputs of all blocks are brought to one frame rate, joined and pooled over time."""
         x1 = self.layer1(self.features(wave))  # (B, 1024, N / 5)
         x2 = self.layer2(x1)  # (B, 1024, N / 15)
         x1 = F.max_pool1d(x1, 3)
@@ -106,25 +107,25 @@ class Network(nn.Module):
         return self.fc6(self.bn5(self.statistics(frames)))
 
     def features(self, wave: Tensor) -> Tensor:
-        """(B, T) -> logarithms of the filters' outputs, their mean over time taken off, (B, 256, N), 1600 a second."""
+        """(B, T) -> logarithms of the filters' outputs minus the mean over time, (B, 256, N), 1600 frames a second."""
         x = torch.log(self.conv1(self.preprocess(wave)).abs() + 1e-6)
         return x - x.mean(2, keepdim=True)
 
     def statistics(self, frames: Tensor) -> Tensor:
-        """(B, C, N) -> mean and deviation over time (B, 2 C), weighted by channel and frame.
+        """(B, C, N) -> mean and standard deviation over time (B, 2 C), with weights per channel and frame.
 
-        The attention also sees the mean and deviation that all frames alike would give.
+        The attention also receives the unweighted mean and standard deviation.
         """
         mean, deviation = frames.mean(2, keepdim=True), frames.var(2, keepdim=True).clamp(LEAST, MOST).sqrt()
         context = torch.cat([frames, mean.expand_as(frames), deviation.expand_as(frames)], 1)
-        weights = self.attention(context)  # (B, C, N), sum 1 over N
+        weights = self.attention(context)  # (B, C, N), their sum over N is 1
         mean = (weights * frames).sum(2)
         variance = (weights * frames.square()).sum(2) - mean.square()
         return torch.cat([mean, variance.clamp(LEAST, MOST).sqrt()], 1)
 
 
 class _PreEmphasis(nn.Module):
-    """(B, T) -> (B, 1, T): x[t] - 0.97 x[t - 1], where x[-1] is x[1]."""
+    """(B, T) -> (B, 1, T): x[t] - 0.97 x[t - 1]; x[1] serves as x[-1]."""
 
     flipped_filter: Tensor
 
@@ -137,11 +138,11 @@ class _PreEmphasis(nn.Module):
 
 
 class _Filterbank(nn.Module):
-    """Waves (B, 1, T) -> (B, 256, N): 128 bands with learned edges, an even and an odd filter each.
+    """Waves (B, 1, T) -> (B, 256, N): 128 bands with learned edges, and for each band an even and an odd filter.
 
     Ravanelli and Bengio, "SincNet", arXiv:1808.00158; the odd half: Pariente et al., arXiv:1910.10400. A band from f to
     g Hz is the real and the imaginary part of i w(t) (exp(2 pi i f t) - exp(2 pi i g t)) / (2 pi t (g - f)), t in
-    seconds, w Hamming's window; 1 at t = 0. Both are outputs of their own, not joined to a modulus.
+    seconds, w the Hamming window; 1 at t = 0. Both parts are separate outputs; their modulus is not computed.
     """
 
     window_: Tensor
@@ -152,14 +153,14 @@ class _Filterbank(nn.Module):
         half = TAPS // 2
         self.low_hz_, self.band_hz_ = (nn.Parameter(torch.zeros(FILTERS // 2, 1)) for _ in range(2))
         window = torch.hamming_window(TAPS, periodic=False, dtype=torch.float64)
-        self.register_buffer("window_", window[:half].float())  # of the taps before t = 0
+        self.register_buffer("window_", window[:half].float())  # only the taps before t = 0
         self.register_buffer("n_", 2 * math.pi * (torch.arange(-half, 0.0)[None] / RATE))  # 2 pi t
 
     def forward(self, wave: Tensor) -> Tensor:
         return F.conv1d(wave, self.filters(), stride=HOP)
 
     def filters(self) -> Tensor:
-        """(256, 1, 251): the taps before t = 0, there, and after."""
+        """All filters, (256, 1, 251): the taps before t = 0, at 0, and after."""
         low = LOWEST + self.low_hz_.abs()
         high = (low + NARROWEST + self.band_hz_.abs()).clamp(max=RATE / 2)
         lower, upper, size = low * self.n_, high * self.n_, self.window_ / (self.n_ * (high - low))
@@ -172,8 +173,8 @@ class _Filterbank(nn.Module):
 class _Block(nn.Module):
     """(B, C, N) -> (B, 1024, N / pool): Res2Net (Gao et al., arXiv:1904.01169), pooling, scaling of channels.
 
-    After the first layer the channels are eight parts: each but the last is filtered together with what came of the
-    one before. ReLU is before the batch norms.
+    After the first layer the channels form eight groups: the last is kept, each other is added to the previous output
+    and filtered. ReLU comes before the batch norms.
     """
 
     def __init__(self, channels: int, *, dilation: int, pool: int) -> None:
@@ -201,9 +202,9 @@ class _Block(nn.Module):
 
 
 class _FeatureMapScaling(nn.Module):
-    """(B, C, N) -> (B, C, N): each channel shifted by alpha, then scaled by what its means ask for.
+    """(B, C, N) -> (B, C, N): shifts each channel by alpha, then scales it by a factor computed from the means.
 
-    Jung et al., "Improved RawNet with Feature Map Scaling", arXiv:2004.00526; alpha is RawNet3's.
+    Jung et al., "Improved RawNet with Feature Map Scaling", arXiv:2004.00526; RawNet3 adds alpha.
     """
 
     def __init__(self) -> None:

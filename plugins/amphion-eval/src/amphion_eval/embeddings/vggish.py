@@ -1,8 +1,8 @@
-"""VGGish: 128 dimensions for each 0.96 s; what Frechet audio distance was defined with.
+"""VGGish: 128 dimensions for each 0.96 s; the Frechet audio distance was defined with it.
 
 Hershey et al.: "CNN Architectures for Large-Scale Audio Classification", arXiv:1609.09430. Layout: the public PyTorch
-conversion of the authors' weights (``vggish-10086976.pth`` of harritaylor/torchvggish). As in Amphion's FAD there is no
-ReLU after the last layer, and no PCA; Google's own values differ.
+conversion of the authors' weights (``vggish-10086976.pth`` of harritaylor/torchvggish). As in the FAD of Amphion
+v0.1, there is no ReLU after the last layer and no PCA; the values of Google's release therefore differ.
 """
 
 from functools import cached_property
@@ -17,18 +17,18 @@ from amphion_core.errors import DataError
 from amphion_eval.embeddings.checkpoint import load_into
 
 RATE, FFT, WINDOW, HOP, BANDS, LOW, TOP = 16000, 512, 400, 160, 64, 125.0, 7500.0  # Hz, samples, bands, Hz
-FRAMES = 96  # of a patch
+FRAMES = 96  # frames of a patch
 BATCH = 64  # patches computed at a time
 
 
 class VGGish(AudioEmbedding):
-    """Mono audio at 16 kHz -> vectors (N, 128), one for each whole 0.96 s."""
+    """Mono audio at 16 kHz -> vectors (N, 128), one for each complete 0.96 s."""
 
     class Config(BaseConfig):
-        """Weights and device."""
+        """The weights and the device."""
 
-        weights: str | None = Field(default=None, description="the published vggish-10086976.pth")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of the published vggish-10086976.pth")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -38,7 +38,7 @@ class VGGish(AudioEmbedding):
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises DataError below 0.975 seconds, WeightsError without weights."""
+        """Vectors of all patches. Raises DataError below 0.975 seconds, WeightsError without weights."""
         mel = torch.from_numpy(log_mel(audio.samples))
         count = len(mel) // FRAMES
         if not count:
@@ -71,14 +71,14 @@ class VGG(nn.Module):
         )
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Channels come last before the linear layers, as in the authors' TensorFlow network."""
+        """Before the linear layers the channels become the last dimension, as in the authors' TensorFlow network."""
         return self.embeddings(self.features(patches).permute(0, 2, 3, 1).flatten(1))
 
 
 def log_mel(
     samples: "np.ndarray[tuple[int], np.dtype[np.float32]]",
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
-    """(T,) -> (N, 64): magnitudes of whole windows, HTK's mel scale, ln(x + 0.01)."""
+    """(T,) -> (N, 64): mel spectrogram of complete windows, from magnitudes, on HTK's scale, as ln(x + 0.01)."""
     if len(samples) < WINDOW:
         return np.zeros((0, BANDS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), WINDOW)[::HOP]
@@ -88,7 +88,7 @@ def log_mel(
 
 
 def filters() -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """Triangles in mel = 1127 ln(1 + f / 700), (64, 257); the bin at 0 Hz counts nowhere."""
+    """Triangular filters on the scale mel = 1127 ln(1 + f / 700), (64, 257); the bin at 0 Hz is in no filter."""
     bins = 1127 * np.log1p(np.arange(FFT // 2 + 1) * RATE / FFT / 700)
     edges = np.linspace(1127 * np.log1p(LOW / 700), 1127 * np.log1p(TOP / 700), BANDS + 2)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]

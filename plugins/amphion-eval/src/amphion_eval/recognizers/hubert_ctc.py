@@ -1,7 +1,7 @@
-"""HuBERT with CTC by transformers: hears letters without a language model; what the paper's table 5 was measured with.
+"""HuBERT with CTC by transformers: recognises letters without a language model; used for table 5 of the Amphion paper.
 
 Hsu et al.: "HuBERT: Self-Supervised Speech Representation Learning by Masked Prediction of Hidden Units",
-arXiv:2106.07447. The likeliest letter of each frame, repeats and blanks taken out.
+arXiv:2106.07447. The text is the most probable letter of each frame, without repeats and blanks.
 """
 
 from functools import cached_property
@@ -12,25 +12,25 @@ import torch
 from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Device, SpeechRecognizer
-from amphion_core.errors import DataError, MissingPackage
+from amphion_core.errors import DataError
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
 
-WINDOW = 60.0  # seconds heard at once, which bounds the memory
+WINDOW = 60.0  # seconds recognised at once, which limits the memory
 SHORTEST = 0.1  # seconds
 
 
 class HubertCTC(SpeechRecognizer):
-    """Mono audio at 16 kHz -> text in capitals, of any length; the default model knows English."""
+    """Mono audio at 16 kHz, of any length -> text in capitals; the default model knows English."""
 
     class Config(BaseConfig):
-        """Model, its language and device."""
+        """The model, its language and its device."""
 
         model: str = Field(
             default="facebook/hubert-large-ls960-ft", description="folder of a transformers HubertForCTC, or a hub name"
         )
-        language: str = Field(default="en", description="the one language it was trained for")
-        device: Device = Field(default="cpu", description="where the network runs")
+        language: str = Field(default="en", description="code of the only language that the model knows")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -40,15 +40,15 @@ class HubertCTC(SpeechRecognizer):
 
     @property
     def variant(self) -> str:
-        """The model's name."""
+        """The name of the model."""
         return Path(self.config.model).name
 
     @torch.inference_mode()
     def transcribe(self, audio: Audio, language: str) -> str:
-        """Raises DataError for another language, MissingPackage, and WeightsError without the model."""
+        """The spoken text. Raises DataError for another language, MissingPackage, WeightsError without the model."""
         if language != self.config.language:
             raise DataError(
-                f"{self.variant} knows {self.config.language!r} alone, not {language!r}",
+                f"{self.variant} knows only {self.config.language!r}, not {language!r}",
                 hint="--recognizer faster_whisper",
             )
         model, processor = self._loaded
@@ -63,10 +63,4 @@ class HubertCTC(SpeechRecognizer):
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        try:
-            from transformers import HubertForCTC, Wav2Vec2Processor
-        except ImportError as error:
-            raise MissingPackage(
-                "this recogniser needs transformers", hint='pip install "amphion-eval[transformers]"'
-            ) from error
-        return pretrained(self.config.model, self.config.device, HubertForCTC, Wav2Vec2Processor)
+        return pretrained(self.config.model, self.config.device, model="HubertForCTC", processor="Wav2Vec2Processor")

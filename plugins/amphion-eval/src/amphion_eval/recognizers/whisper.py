@@ -1,7 +1,7 @@
-"""Whisper by transformers, from a folder or a hub; runs on a GPU too.
+"""Whisper by transformers, from a folder or a hub; also for a GPU.
 
-Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Each 30 seconds are
-decoded on their own, by a beam of 5, without sampling and without timestamps.
+Radford et al.: "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv:2212.04356. Pieces of 30
+seconds are decoded separately, with a beam of 5, without sampling and without timestamps.
 """
 
 from functools import cached_property
@@ -12,24 +12,24 @@ import torch
 from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Device, SpeechRecognizer
-from amphion_core.errors import DataError, MissingPackage
+from amphion_core.errors import DataError
 from amphion_eval.analysis.windows import windows
 from amphion_eval.pretrained import pretrained
 
-WINDOW = 30.0  # seconds, what the model hears at once
+WINDOW = 30.0  # seconds, the length that the model processes at once
 
 
 class Whisper(SpeechRecognizer):
-    """Mono audio at 16 kHz -> text, of any length."""
+    """Mono audio at 16 kHz, of any length -> text."""
 
     class Config(BaseConfig):
-        """Model, beam and device."""
+        """The model, its beam and its device."""
 
         model: str = Field(
             default="openai/whisper-large-v3", description="folder of a transformers Whisper model, or a hub name"
         )
-        beam: int = Field(default=5, gt=0, description="hypotheses kept")
-        device: Device = Field(default="cpu", description="where the network runs")
+        beam: int = Field(default=5, gt=0, description="number of hypotheses kept while decoding")
+        device: Device = Field(default="cpu", description="device of the network, such as cpu or cuda:0")
 
     config: Config
 
@@ -39,12 +39,15 @@ class Whisper(SpeechRecognizer):
 
     @property
     def variant(self) -> str:
-        """The model's name."""
+        """The name of the model."""
         return Path(self.config.model).name
 
     @torch.inference_mode()
     def transcribe(self, audio: Audio, language: str) -> str:
-        """Raises DataError for a language the model lacks, MissingPackage, and WeightsError without the model."""
+        """The spoken text.
+
+        Raises DataError for a language that the model does not know, MissingPackage, WeightsError without the model.
+        """
         model, processor = self._loaded
         options: dict[str, Any] = {"num_beams": self.config.beam, "do_sample": False}
         if getattr(model.generation_config, "is_multilingual", False):
@@ -54,7 +57,7 @@ class Whisper(SpeechRecognizer):
                 raise DataError(f"{self.variant} does not know the language {language!r}", hint=f"it knows {some}, ...")
             options |= {"language": language, "task": "transcribe"}
         elif language != "en":
-            raise DataError(f"{self.variant} knows English alone, not {language!r}", hint="take a multilingual model")
+            raise DataError(f"{self.variant} knows only English, not {language!r}", hint="--recognizer faster_whisper")
         found = []
         for piece in windows(audio.samples, self.sample_rate, WINDOW):
             inputs = processor(piece, sampling_rate=self.sample_rate, return_tensors="pt", return_attention_mask=True)
@@ -64,10 +67,6 @@ class Whisper(SpeechRecognizer):
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        try:
-            from transformers import WhisperForConditionalGeneration, WhisperProcessor
-        except ImportError as error:
-            raise MissingPackage(
-                "this recogniser needs transformers", hint='pip install "amphion-eval[transformers]"'
-            ) from error
-        return pretrained(self.config.model, self.config.device, WhisperForConditionalGeneration, WhisperProcessor)
+        return pretrained(
+            self.config.model, self.config.device, model="WhisperForConditionalGeneration", processor="WhisperProcessor"
+        )
