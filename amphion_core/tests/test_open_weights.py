@@ -140,6 +140,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     damage(run / "checkpoints/step-3/networks.safetensors")
     with pytest.raises(WeightsError, match=r"networks\.safetensors is damaged"):
         open_weights(run / "checkpoints/step-3")
+    (run / "checkpoints/step-3/SHA256SUMS").unlink()
+    with pytest.raises(WeightsError, match="it has no SHA256SUMS"):
+        open_weights(run / "checkpoints/step-3")
 
 
 def test_a_checkpoint_outside_of_its_run_says_what_is_missing(tmp_path):

@@ -124,7 +124,7 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     ``place``, or it is damaged.
     """
     folder = Path(place).expanduser()
-    if (folder / "SHA256SUMS").is_file():
+    if (folder / "SHA256SUMS").is_file() or (folder / "state.json").is_file():
         return _from_checkpoint(folder)
     if (folder / "config.yaml").is_file():
         about = yaml.read(folder / "config.yaml")
@@ -135,7 +135,7 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     if folder.exists() and name not in {card.name for card in cards.cards()}:
         raise WeightsError(
             f"{place} is neither a weights folder nor a run or a checkpoint of one",
-            hint="bring a published checkpoint in with amphion convert; of a run name its folder or checkpoints/step-N",
+            hint="convert a published checkpoint first: amphion convert; for a run, its folder or checkpoints/step-N",
         )
     if isinstance(place, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise WeightsError(f"there is no folder {place}", hint="check the path; amphion list --pretrained shows cards")
