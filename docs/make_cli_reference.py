@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md from the command line's own parser, so that the page cannot differ from the program.
+"""Write docs/reference/cli.md from the command line's own parser, so that the page always agrees with the program.
 
 Run: python docs/make_cli_reference.py
 """
@@ -15,14 +15,15 @@ from amphion_core.cli.main import make_parser
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """# Command line
 
-Every subcommand that the four distributions of this repository bring, with its arguments. The page is made from the
-program itself. `amphion COMMAND --help` prints the same; `--debug` before or after a command shows the traceback of an
-error. Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.
+Every subcommand of the four distributions of this repository, with its arguments. This page is generated from the
+program. `amphion COMMAND --help` prints the same; `--debug` before or after a command shows the traceback of an
+error. Options and other words may stand in any order. Exit codes: 0 done, 1 something failed, 2 bad input, 130
+interrupted.
 """
 
 
 def reference() -> str:
-    """The page: a section a subcommand, a table of its arguments in each."""
+    """The page: one section for each subcommand, with a table of its arguments."""
     sources = {ref.name.replace("/", " "): ref.dist for ref in registry.refs("commands")}
     parts = [HEAD]
     for name, parser, about in subcommands(make_parser(None, every=True)):
@@ -31,7 +32,7 @@ def reference() -> str:
 
 
 def section(name: str, parser: argparse.ArgumentParser, about: str, *, depth: int) -> Iterator[str]:
-    """The lines of one subcommand, and of its own subcommands one level below."""
+    """The lines of one subcommand, and of the subcommands that it has."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", parser.format_usage())  # newer Pythons colour it on a terminal
     usage = " ".join(plain.removeprefix("usage:").split())
     yield f"{'#' * depth} amphion {name}\n"
@@ -63,7 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
-    """The parsers one level below: name, parser, what it does."""
+    """The subcommands of ``parser``: name, parser, summary."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             about = {choice.dest: choice.help or "" for choice in action._choices_actions}
@@ -72,13 +73,13 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse
 
 
 def sentence(text: str) -> str:
-    """With a capital letter and a full stop, per cent signs as they are."""
+    """``text`` with a capital letter and a full stop; doubled per cent signs become single."""
     text = text.replace("%%", "%").rstrip(".")
     return cell(f"{text[:1].upper()}{text[1:]}.")
 
 
 def cell(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
+    """``text`` with the characters escaped that have a meaning in a Markdown table."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 

@@ -51,7 +51,7 @@ def test_text_from_standard_input_and_audio_to_standard_output(tmp_path):
 
 @needs_voice
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["tts", ""], "the text is empty"),
         (["tts", "🎉"], "nothing to say"),
@@ -65,11 +65,11 @@ def test_text_from_standard_input_and_audio_to_standard_output(tmp_path):
         (["convert", "vocoder/hifigan", "nothing.pt", "--layout", "jik876", "-o", "out"], "nothing.pt"),
     ],
 )
-def test_bad_input_is_one_clear_sentence_and_leaves_nothing_behind(tmp_path, words, told):
+def test_bad_input_is_one_clear_sentence_and_leaves_nothing_behind(tmp_path, words, message):
     done = amphion(*words, cwd=tmp_path)
     errors = done.stderr.decode()
     assert done.returncode == 2, errors
-    assert told in errors and "Traceback" not in errors
+    assert message in errors and "Traceback" not in errors
     assert "hint:" in errors or "usage:" in errors
     assert not list(tmp_path.iterdir())
 

@@ -55,7 +55,7 @@ def test_every_command_has_help(name, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told", "hint"),
+    ("words", "message", "hint"),
     [
         (["lst"], "no command named 'lst' is installed", "did you mean list?"),
         (["info", "vocoder/hifgan"], "no model named", "did you mean vocoder/hifigan?"),
@@ -64,10 +64,10 @@ def test_every_command_has_help(name, capsys):
         (["plugin", "check", "amphion-nobody"], "no distribution 'amphion-nobody'", "pip install"),
     ],
 )
-def test_an_error_is_a_sentence_and_a_hint(words, told, hint, capsys):
+def test_an_error_is_a_sentence_and_a_hint(words, message, hint, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert told in error and f"hint: {hint}" in error and "Traceback" not in error
+    assert message in error and f"hint: {hint}" in error and "Traceback" not in error
 
 
 def test_a_command_of_two_distributions_is_listed_once_and_refuses_when_typed(capsys, monkeypatch):
@@ -81,7 +81,7 @@ def test_a_command_of_two_distributions_is_listed_once_and_refuses_when_typed(ca
     assert "'tts' is claimed by amphion-tts" in capsys.readouterr().err
 
 
-def test_an_unexpected_error_hides_its_traceback_until_asked(capsys, monkeypatch):
+def test_an_unexpected_error_shows_its_traceback_only_with_debug(capsys, monkeypatch):
     monkeypatch.setattr("amphion_core.cli.list_command.run", lambda args: 1 / 0)
     assert main(["list"]) == 1
     error = capsys.readouterr().err

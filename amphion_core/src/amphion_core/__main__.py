@@ -1,4 +1,4 @@
-"""``python -m amphion_core`` is ``amphion``: what torchrun and accelerate launch start."""
+"""``python -m amphion_core`` does the same as ``amphion``; torchrun and accelerate launch start it."""
 
 import sys
 

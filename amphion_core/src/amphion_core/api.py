@@ -1,4 +1,4 @@
-"""What plugins import. Names are loaded when first used, so that a Dataset plugin does not load torch."""
+"""The names that plugins import. Each is loaded at first use, so that a Dataset plugin does not load torch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

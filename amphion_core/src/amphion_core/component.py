@@ -1,4 +1,4 @@
-"""The interfaces: what a plugin subclasses, each with one or two abstract methods. Networks are in ``families.py``.
+"""The interfaces that a plugin subclasses, each with one or two abstract methods. Networks are in ``families.py``.
 
 Letters in every docstring: B batch, C channels, T samples, F mel bands, N frames, L tokens, K codebooks.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Component(ABC):
-    """Anything with a name in the registry: built from its nested ``Config`` and keyword-only runtime objects."""
+    """Anything with a name in the registry. It is built from its nested ``Config`` and keyword-only runtime objects."""
 
     Config: ClassVar[type[BaseConfig]]
     config: Any
@@ -49,9 +49,9 @@ class Utterance:
 
 
 class Dataset(Component):
-    """A corpus on disk. ``problems`` are (where, why) of what could not be read, filled by ``utterances``."""
+    """A corpus on disk. ``utterances`` fills ``problems`` with (where, why) for everything that it could not read."""
 
-    leakage: ClassVar[Literal["utterance", "recording", "speaker"]] = "recording"  # what no split may cut through
+    leakage: ClassVar[Literal["utterance", "recording", "speaker"]] = "recording"  # what stays in one split
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
@@ -59,7 +59,7 @@ class Dataset(Component):
 
     @abstractmethod
     def utterances(self) -> Iterable[Utterance]:
-        """Every item of the corpus, ids unique. Raises DataError when the folder is not such a corpus."""
+        """Every item of the corpus, all with different ids. Raises DataError for a folder of another kind."""
 
 
 class FeatureExtractor(Component):
@@ -71,11 +71,11 @@ class FeatureExtractor(Component):
 
     @property
     def variant(self) -> str:
-        """Which weights it uses, such as their checksum; part of the cache's identity. Empty without weights."""
+        """Identifies the weights it uses, such as by their checksum, for the cache. Empty without weights."""
         return ""
 
     def to(self, device: "torch.device | str") -> Self:
-        """Move what the extractor holds to ``device``. Those without weights follow the wave and need nothing.
+        """Move the network inside to ``device``. An extractor without weights computes where the wave is.
 
         Cached features are computed on a GPU only by extractors that override this method.
         """
@@ -97,7 +97,8 @@ class FeatureExtractor(Component):
     def extract(self, wave: "Tensor", lengths: "Tensor | None" = None) -> "Tensor":
         """(B, T) -> (B, dim, N), or (B, dim) where ``frame_shift`` is None.
 
-        ``lengths`` (B) are the valid samples; an item's frames equal those it has alone, frames beyond its own are 0.
+        ``lengths`` (B) are the valid samples of each item. An item's frames are the same as without a batch, and the
+        frames after them are 0.
         """
 
 
@@ -105,17 +106,17 @@ class Augmentation(Component):
     """A random change of a recording, so that a model trained on few hears many."""
 
     Config: ClassVar[type[AugmentationConfig]]
-    keeps_length: ClassVar[bool]  # False: text and sound stay in step only if they are aligned anew
+    keeps_length: ClassVar[bool]  # False: the times of labels no longer fit
 
     @abstractmethod
     def change(self, samples: "Samples", sample_rate: int, random: "Generator") -> "Samples":
-        """Mono samples (T,), T > 0, -> (T',), with every draw from ``random``; the input is left as it is."""
+        """Mono samples (T,), T > 0, -> (T',). Draws from ``random`` only, and does not change its input."""
 
     def apply(self, samples: "Samples", sample_rate: int, random: "Generator") -> "Samples":
-        """Mono samples (T,) -> (T',), float32: changed with the config's probability, else the same.
+        """Mono samples (T,) -> (T',), float32: changed with the config's probability, else the same samples.
 
-        One state of ``random`` gives one result; nothing else is random. T' = T where ``keeps_length``. Samples beyond
-        full scale are left so. Raises AudioError for samples that are not (T,), or none.
+        The same state of ``random`` gives the same result. T' = T where ``keeps_length``. Samples beyond full scale are
+        not clipped. Raises AudioError unless the samples are (T,) with T > 0.
         """
         import numpy as np
 
@@ -128,23 +129,23 @@ class Augmentation(Component):
 
 
 class TextFrontend(Component):
-    """Text to symbols to ids. The symbol table is in its config and nowhere else."""
+    """Turns a text into symbols and symbols into ids. Its config is the only owner of the symbol table."""
 
     Config: ClassVar[type[FrontendConfig]]
 
     @abstractmethod
     def tokens(self, text: str) -> list[str]:
-        """The symbols of a text, without blanks and ends. Raises DataError when there is nothing to say."""
+        """The symbols of a text, without blank, begin and end. Raises DataError when there is nothing to say."""
 
     def ids(self, tokens: Sequence[str]) -> list[int]:
-        """The ids of ``tokens`` with begin, end and blanks put in, as the config says.
+        """The ids of ``tokens``, with the begin, end and blank symbols of the config inserted.
 
-        Raises DataError that names the first symbol the table lacks, and its position.
+        Raises DataError with the first symbol that the table lacks, and its position.
         """
-        table = {symbol: index for index, symbol in enumerate(self.config.symbols)}
-        for place, token in enumerate(tokens):
+        table = {symbol: id_ for id_, symbol in enumerate(self.config.symbols)}
+        for index, token in enumerate(tokens):
             if token not in table:
-                where = f"position {place + 1} of {len(tokens)}"
+                where = f"position {index + 1} of {len(tokens)}"
                 raise DataError(
                     f"symbol {token!r} at {where} is not among the model's {len(table)} symbols",
                     hint=f"rewrite that part of the text; this model speaks {self.config.language}",
@@ -160,7 +161,7 @@ class TextFrontend(Component):
 class TaskFramework(Component):
     """Inference for one task: a request becomes audio.
 
-    ``Request`` describes what can be asked for. Command line, demo page and server are generated from its fields.
+    ``Request`` describes what a user may request. Command line, demo page and server are generated from its fields.
     """
 
     Request: ClassVar[type[BaseConfig]]
@@ -172,16 +173,16 @@ class TaskFramework(Component):
 
     @abstractmethod
     def generate(self, request: Any) -> "Audio":
-        """The audio asked for. Raises AmphionError for a request that cannot be met."""
+        """The requested audio. Raises AmphionError for a request that cannot be fulfilled."""
 
     def stream(self, request: Any) -> "Iterator[Audio]":
-        """The same in pieces, each as soon as it is ready; one piece unless the task can do better."""
+        """The requested audio in pieces, each as soon as it is ready. One piece, unless a task overrides this."""
         yield self.generate(request)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one metric says of one item or one set: its value, the numbers and arrays it was made of, words to show.
+    """Result of one metric for one item or one set: the value, the numbers and arrays behind it, and words to show.
 
     ``value`` is NaN for one item of a metric ``of_sets``, whose ``arrays`` describe the item.
     """
@@ -195,47 +196,47 @@ class Score:
 class Metric(Component):
     """A number for one generated item, and for a whole set of them.
 
-    A metric ``of_sets`` compares two sets of files that need no partners: ``measure`` then describes one file,
+    A metric ``of_sets`` compares two sets of files that need not be paired. Its ``measure`` describes one file,
     generated or reference, and only ``aggregate`` gives a value.
     """
 
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool | None]
-    library: ClassVar[str] = ""  # whose numbers it gives, such as "pystoi 0.4"
-    needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # of NEEDS; one audio at most, and the text
-    sample_rate: int | None = None  # Hz; None: the generated file's own
+    library: ClassVar[str] = ""  # the library that computes it, such as "pystoi 0.4"
+    needs: ClassVar[frozenset[str]] = frozenset({"reference"})  # from NEEDS: at most one audio, and the text
+    sample_rate: int | None = None  # Hz; None: the rate of the generated file
     of_sets: ClassVar[bool] = False
 
     NEEDS: ClassVar[frozenset[str]] = frozenset({"reference", "prompt", "resynthesis", "text"})
-    """What an item may be compared with; ``resynthesis`` is a prompt that went through a codec."""
+    """What an item may be compared with. ``resynthesis`` is a prompt that was coded and decoded by a codec."""
 
     @property
     def variant(self) -> str:
-        """What tells two values of this metric apart: the tracker, the network, the alignment."""
+        """The choices that change the values of this metric: tracker, network, alignment."""
         return ""
 
     @abstractmethod
     def measure(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> Score:
-        """One item. ``reference`` is the audio named in ``needs``; both come mono and at ``sample_rate``.
+        """Measures one item. ``reference`` is the audio named in ``needs``; both are mono and at ``sample_rate``.
 
-        Raises DataError where the metric is not defined.
+        Raises DataError for an item for which the metric is not defined.
         """
 
     def score(self, generated: "Audio", reference: "Audio | None" = None, *, text: str | None = None) -> float:
-        """The value of one item alone."""
+        """The value of one item."""
         return self.measure(generated, reference, text=text).value
 
     def combine(self, sums: "Mapping[str, Array]", count: "Array") -> "Array":
-        """Values of sets, (...), from the sums of ``value`` and of every detail over ``count`` items, (...) each.
+        """Values of sets, given the sums of ``value`` and of each detail over ``count`` items; every shape is (...).
 
-        The mean, unless the definition is one of the corpus.
+        The mean of the items, unless the metric defines the value of a corpus in another way.
         """
         return sums["value"] / count
 
     def aggregate(self, scores: Sequence[Score], references: Sequence[Score] = ()) -> Score:
-        """The value of a set. ``references`` describe the other set, for metrics ``of_sets``.
+        """The value of a set of items. ``references`` are the scores of the other set, for metrics ``of_sets``.
 
-        Raises DataError if there is no item, or the metric is not defined for the set.
+        Raises DataError without items, and for a set for which the metric is not defined.
         """
         import numpy as np
 
@@ -249,41 +250,41 @@ class Metric(Component):
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What an embedding makes of one audio: vectors (N, D) of N windows, and of classifiers logits (N, classes)."""
+    """Embedding of one audio: vectors (N, D) for N windows, and logits (N, classes) where it is a classifier."""
 
     vectors: "Array"
     logits: "Array | None" = None
 
 
 class AudioEmbedding(Component):
-    """Audio to vectors that lie near one another where the audio sounds alike, or where one person speaks."""
+    """Audio to vectors. Similar sounds, or recordings of one speaker, have similar vectors."""
 
     sample_rate: int  # Hz expected
     dim: int
 
     @property
     def variant(self) -> str:
-        """What tells two configurations apart in a report: the size, the weights' name."""
+        """Shows in a report which configuration was used: the size, the name of the weights."""
         return ""
 
     @abstractmethod
     def embed(self, audio: "Audio") -> Embedded:
-        """Mono audio at ``sample_rate`` -> at least one window. Raises DataError where it is too short."""
+        """Mono audio at ``sample_rate`` -> at least one window. Raises DataError for audio that is too short."""
 
 
 class SpeechRecognizer(Component):
-    """Audio to the words heard in it."""
+    """Audio to the words that are spoken in it."""
 
     sample_rate: int  # Hz expected
 
     @property
     def variant(self) -> str:
-        """What tells two configurations apart in a report: the model's name."""
+        """Shows in a report which configuration was used: the name of the model."""
         return ""
 
     @abstractmethod
     def transcribe(self, audio: "Audio", language: str) -> str:
-        """The words in mono audio at ``sample_rate``, "" for none.
+        """The words in mono audio at ``sample_rate``; "" when nobody speaks.
 
-        ``language`` is a code such as ``en``. Raises DataError for a language it lacks.
+        ``language`` is a code such as ``en``. Raises DataError for a language that the recogniser does not know.
         """

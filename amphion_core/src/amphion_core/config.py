@@ -1,4 +1,4 @@
-"""Configurations: frozen, typed, and checked as a whole, with every problem reported at once."""
+"""Configurations: frozen, typed, and checked as a whole. All problems are reported together."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -14,9 +14,9 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class BaseConfig(BaseModel):
-    """What a component is built from: frozen, unknown keys refused, every field described with its unit.
+    """Base of every configuration: frozen, without unknown keys, each field described with its unit.
 
-    ``replace(**changes)`` gives a checked copy. Sequences are tuples, because ``frozen`` does not freeze lists.
+    ``replace(**changes)`` returns a checked copy. Sequences are tuples, because ``frozen`` does not freeze lists.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
@@ -27,41 +27,41 @@ class BaseConfig(BaseModel):
 
 
 class FrontendConfig(BaseConfig):
-    """The symbol table of a text frontend and the tokens put around the symbols. It stands here and nowhere else."""
+    """The symbol table of a text frontend, and the symbols inserted around a text. Nothing else states the table."""
 
     language: str = Field(default="en", description="language of the text, as the frontend names it")
-    symbols: tuple[str, ...] = Field(default=(), description="every symbol the model knows; the id is the position")
-    blank: str | None = Field(default=None, description="symbol put between all others; null: none")
+    symbols: tuple[str, ...] = Field(default=(), description="every symbol the model knows; the id is the index")
+    blank: str | None = Field(default=None, description="symbol inserted between all others; null: none")
     blank_ends: bool = Field(
-        default=True, description="the blank also stands before the first and after the last symbol"
+        default=True, description="insert the blank also before the first and after the last symbol"
     )
     begin: str | None = Field(default=None, description="symbol before the text; null: none")
     end: str | None = Field(default=None, description="symbol after the text; null: none")
 
 
 class AugmentationConfig(BaseConfig):
-    """What every augmentation has. An augmentation's own ``Config`` is a subclass."""
+    """The field that every augmentation has. The ``Config`` of an augmentation is a subclass."""
 
     probability: float = Field(default=1.0, ge=0, le=1, description="share of recordings that are changed")
 
 
 class Holder(ABC):
-    """A field's value that holds a component's config; its errors then name the component's own fields."""
+    """Base of values that hold the config of a component, so that errors name the fields of that component."""
 
     @classmethod
     @abstractmethod
     def schema(cls, values: Mapping[str, Any]) -> type[BaseModel]:
-        """The config class that ``values`` are read by."""
+        """The config class that checks ``values``."""
 
 
 def validate(
     schema: type[Schema], values: Mapping[str, Any], *, where: str = "", hint: str | None = None, context: Any = None
 ) -> Schema:
-    """``values`` as a checked ``schema``; ``where`` is the heading of the error, by default the schema's owner.
+    """``values`` as a checked ``schema``. ``where`` is the heading of the error, by default the schema's owner.
 
-    ``context`` is ``{"audio": MelConfig}`` where parts without a ``mel`` of their own take that one.
+    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one.
 
-    Raises RecipeError that lists every problem with its dotted path, the value given and the nearest valid key.
+    Raises RecipeError that lists every problem with its dotted path, the given value and the nearest valid key.
     """
     try:
         return schema.model_validate(values, context=context)

@@ -1,4 +1,4 @@
-"""Every error Amphion raises on purpose, with the next command as its hint.
+"""The errors that Amphion raises on purpose. Each has a hint, which is the next command.
 
 ::
 
@@ -22,9 +22,9 @@ from collections.abc import Iterable
 
 
 class AmphionError(Exception):
-    """An error with a one-line message and, where there is one, the next thing to do.
+    """An error with a message and a hint.
 
-    ``message`` says what is wrong and where; ``hint`` is a command or an action.
+    ``message`` says what is wrong and where. ``hint`` is the next command or action, or None.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -43,7 +43,7 @@ class RegistryError(AmphionError):
 class UnknownComponent(RegistryError, LookupError):
     """No installed distribution provides the name."""
 
-    __str__ = AmphionError.__str__  # LookupError's own would come first otherwise
+    __str__ = AmphionError.__str__  # otherwise the method of LookupError is used
 
 
 class NameConflict(RegistryError):
@@ -61,7 +61,7 @@ class PluginImportError(RegistryError, ImportError):
 
 
 class InvalidComponent(RegistryError, TypeError):
-    """The object behind the name is not a component of that kind."""
+    """The object with this name is not a component of that kind."""
 
 
 class RecipeError(AmphionError, ValueError):

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from amphion_core.parts import FeaturePart
 
 Precision = Literal["float32", "bf16"]
-"""What inference computes in: bf16 is used where the device gains from it."""
+"""The number format of inference: bf16 is used where the device computes faster with it."""
 
 
 class ModelArchitecture(Component, nn.Module):
-    """A network with a name: built from its config, loadable from its publisher's checkpoints."""
+    """A network with a registry name. It is built from its config and reads the checkpoints of its publishers."""
 
     class Controls(BaseConfig):
-        """What a request may change in generation: steps, scales. Models with controls nest their own class."""
+        """What a request may change, such as steps or scales. A model with controls nests its own class."""
 
     layouts: ClassVar[tuple[str, ...]] = ()  # the publishers' layouts that import_state_dict reads
     layouts_with_config: ClassVar[tuple[str, ...]] = ()  # those that need the publisher's config
@@ -62,10 +62,10 @@ class ModelArchitecture(Component, nn.Module):
 
     @classmethod
     def config_for(cls, config: Any, facts: "CorpusFacts") -> Any:
-        """``config`` with what depends on the corpus filled in: speaker names, symbols, statistics.
+        """``config`` completed with what depends on the corpus: speaker names, symbols, statistics.
 
-        Called once before the network is built for training; what the config states already stays. The result is
-        stored in the run's recipe and in the exported weights.
+        Called once, before the network is built for training. Values that the config states are kept. The result is
+        stored in the run's recipe and in the exported weights. Raises DataError when config and corpus do not agree.
         """
         return config
 
@@ -77,7 +77,7 @@ class ModelArchitecture(Component, nn.Module):
     def for_inference(self, precision: Precision = "float32") -> Self:
         """This network ready to generate: eval mode, no gradients, weight norms folded into plain weights.
 
-        ``precision="bf16"`` computes in bfloat16 where the device gains from it; elsewhere it warns and stays float32.
+        ``precision="bf16"`` computes in bfloat16 where that is faster; elsewhere it warns and stays in float32.
         """
         from amphion_core.precision import resolve_precision
 
@@ -92,7 +92,7 @@ class ModelArchitecture(Component, nn.Module):
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which inference computes: bfloat16 autocast after ``for_inference("bf16")``, else nothing."""
+        """Context of inference: bfloat16 autocast after ``for_inference("bf16")``, else a context without effect."""
         if self.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
@@ -100,7 +100,7 @@ class ModelArchitecture(Component, nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """What acoustic and end-to-end models return: ``mel`` (B, F, N) or ``wave`` (B, T), and what led to it.
+    """Result of generation: ``mel`` (B, F, N) or ``wave`` (B, T), and what the model predicted on the way.
 
     ``lengths`` (B) are valid frames of the mel, or valid samples of the wave. ``durations`` (B, L) are in frames,
     ``f0`` (B, N) in Hz with 0 where unvoiced, for vocoders that need it.
@@ -117,7 +117,7 @@ class Synthesis:
 class Prompt:
     """A recording that zero-shot synthesis imitates: ``wave`` (B, T) at the model's rate, ``lengths`` (B) in samples.
 
-    ``ids`` (B, L) and ``id_lengths`` (B) are the symbols of what is said in it, where the model wants its text.
+    ``ids`` (B, L) and ``id_lengths`` (B) are the symbols of its text, for models that need them.
     """
 
     wave: Tensor
@@ -128,9 +128,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class TextCondition:
-    """What a text encoder makes of captions: ``states`` (B, L, C), ``mask`` (B, L) True where valid.
+    """Encoded captions: ``states`` (B, L, C), and ``mask`` (B, L), True where valid.
 
-    ``pooled`` (B, G) is one vector for each caption, where the encoder gives one.
+    ``pooled`` (B, G) is one vector for each caption, from encoders that have one.
     """
 
     states: Tensor
@@ -140,7 +140,7 @@ class TextCondition:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What a codec writes: ``indices`` (K, B, N), and further streams where the codec has them."""
+    """Output of a codec: ``indices`` (K, B, N), and further streams where the codec has them."""
 
     indices: Tensor
     extra: dict[str, Tensor] | None = None
@@ -150,7 +150,7 @@ class Vocoder(ModelArchitecture):
     """Mel to wave. ``forward(mel (B, F, N), f0 (B, N) = None) -> (B, 1, T)`` where the model is feed-forward."""
 
     needs_f0: ClassVar[bool] = False
-    needs_weights: ClassVar[bool] = True  # False: works without training, with any mel convention
+    needs_weights: ClassVar[bool] = True  # False: needs no training and takes any mel convention
 
     @abstractmethod
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
@@ -161,11 +161,11 @@ class Vocoder(ModelArchitecture):
 
 
 class Discriminator(ModelArchitecture):
-    """Real or generated, judged by several sub-discriminators."""
+    """Several sub-discriminators that each decide whether a wave is real or generated."""
 
     @abstractmethod
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores and feature maps, one entry for each sub-discriminator."""
+        """(B, 1, T) -> scores and feature maps, with one entry for each sub-discriminator."""
 
 
 class Codec(ModelArchitecture):
@@ -173,9 +173,9 @@ class Codec(ModelArchitecture):
 
     sample_rate: int  # Hz
     hop_length: int  # samples for each frame of codes
-    n_codebooks: int  # K, the most that ``encode`` gives
-    codebook_size: int  # entries of each codebook; indices are below it
-    causal: ClassVar[bool] = False  # True: no output depends on later input, so ``stream`` works
+    n_codebooks: int  # K, the largest number of codebooks that ``encode`` uses
+    codebook_size: int  # entries of each codebook; every index is smaller
+    causal: ClassVar[bool] = False  # True: ``stream`` works, because no output depends on later input
 
     @property
     def frame_rate(self) -> float:
@@ -188,7 +188,7 @@ class Codec(ModelArchitecture):
 
     @abstractmethod
     def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
-        """(B, 1, T) -> Codes with indices (K, B, N), the first ``n_codebooks`` or all. No gradients."""
+        """(B, 1, T) -> Codes with indices (K, B, N) of the first ``n_codebooks`` or all codebooks. No gradients."""
 
     @abstractmethod
     def decode(self, codes: Codes) -> Tensor:
@@ -199,12 +199,12 @@ class Codec(ModelArchitecture):
         """Codes -> (B, C, N): the continuous vectors that the decoder reads. No gradients."""
 
     def stream(self) -> "CodecStream":
-        """A new coder of one long signal, piece by piece. Raises DataError unless ``causal``."""
+        """A coder that processes one long signal piece by piece. Raises DataError unless ``causal``."""
         raise DataError(f"{type(self).__name__} is not causal, so it cannot work piece by piece")
 
 
 class CodecStream(ABC):
-    """A causal codec on one long signal: pieces give together what the whole gives."""
+    """A causal codec on one long signal. The results of all pieces together equal the result of the whole signal."""
 
     @abstractmethod
     def encode(self, wave: Tensor) -> Codes:
@@ -221,8 +221,8 @@ class TextToSpeech(ModelArchitecture):
     A model of several speakers has their names in its config, as ``speakers``.
     """
 
-    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
-    takes_prompt: ClassVar[bool] = False  # True: a recording says whose voice it is
+    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
+    takes_prompt: ClassVar[bool] = False  # True: imitates the voice of a recording
 
     @abstractmethod
     def synthesize(
@@ -237,23 +237,23 @@ class TextToSpeech(ModelArchitecture):
     ) -> Synthesis:
         """ids (B, L), lengths (B), speaker (B) -> Synthesis. No gradients.
 
-        ``speaker`` are positions in the config's ``speakers``. ``controls`` is an instance of ``Controls``; None and
-        fields that are None mean the model's own values. Item b draws from ``seed + b``.
+        ``speaker`` are indices in the config's ``speakers``. ``controls`` is an instance of ``Controls``; None, and
+        fields that are None, mean the model's default values. Item b draws from ``seed + b``.
         """
 
 
 class VoiceConverter(ModelArchitecture):
-    """One voice's audio in another voice; ``forward`` is the training pass. Its config has ``mel``.
+    """Audio of one voice to audio of another voice; ``forward`` is the training pass. Its config has ``mel``.
 
     A model of several speakers has their names in its config, as ``speakers``.
     """
 
-    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
+    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
 
     @property
     @abstractmethod
     def features(self) -> "dict[str, FeaturePart]":
-        """What is computed from the source recording for ``convert``, by name; each has a rate of its own."""
+        """The features of the source recording that ``convert`` needs, by name. Each may have another frame rate."""
 
     @abstractmethod
     def convert(
@@ -266,17 +266,17 @@ class VoiceConverter(ModelArchitecture):
         seed: int | None = None,
         controls: Any = None,
     ) -> Synthesis:
-        """The features of the source, by name (B, dim, N) each at its own rate -> Synthesis. No gradients.
+        """Features of the source by name, each (B, dim, N) at its own frame rate -> Synthesis. No gradients.
 
-        ``lengths`` (B) are the mel frames to make, which span the same time as the features. ``speaker`` is (B),
-        positions in the config's ``speakers``, or (B, G), vectors of any voice. ``f0`` (B, N) in Hz at the mel's rate.
+        ``lengths`` (B) are the mel frames to generate, which span the same time as the features. ``speaker`` is (B),
+        indices in the config's ``speakers``, or (B, G), vectors of any voice. ``f0`` (B, N) is in Hz at the mel's rate.
         """
 
 
 class TextToAudio(ModelArchitecture):
-    """A caption's sound; ``forward`` is the training pass. Its config has ``mel`` where the output is a mel."""
+    """Captions to sounds; ``forward`` is the training pass. Its config has ``mel`` where the output is a mel."""
 
-    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": a vocoder of the same mel convention must follow
+    output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
 
     @abstractmethod
     def sample(
@@ -290,15 +290,15 @@ class TextToAudio(ModelArchitecture):
     ) -> Synthesis:
         """Encoded captions (B) -> Synthesis of ``duration`` seconds. No gradients.
 
-        ``negative`` (B) says what the sound should not be, where the model is guided. Item b draws from ``seed + b``.
+        ``negative`` (B) describes what to avoid, for guided models. Item b draws from ``seed + b``.
         """
 
 
 class TextEncoder(ModelArchitecture):
-    """Captions to vectors that condition generation: T5, CLAP, sentence encoders."""
+    """Captions to vectors that condition generation, such as T5, CLAP and sentence encoders."""
 
     dim: int  # C of the states
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> TextCondition:
-        """B captions -> TextCondition. No gradients. An empty caption is valid: it means no condition."""
+        """B captions -> TextCondition. No gradients. An empty caption is valid and means no condition."""

@@ -1,4 +1,4 @@
-"""Observer hooks of plugins (pluggy). They watch and may return notes; they change nothing and register nothing."""
+"""Hooks through which plugins observe the core (pluggy). They may return notes; they change and register nothing."""
 
 import warnings
 from functools import cache
@@ -11,21 +11,21 @@ hookimpl = pluggy.HookimplMarker("amphion")
 
 
 class HookSpecs:
-    """What a plugin may listen to. Each hook is an interface for years, so they are few."""
+    """The hooks that a plugin may implement. They are few, because each must stay stable for years."""
 
     @hookspec
     def amphion_doctor(self) -> list[str]:
-        """Lines for ``amphion doctor``: what this plugin found of its own packages and data."""
+        """Lines for ``amphion doctor``, such as the state of the packages and data that the plugin needs."""
         return []
 
     @hookspec
     def amphion_model_loaded(self, name: str, net: Any) -> None:
-        """A network was loaded with its weights and is about to be handed out."""
+        """Called after a network was loaded with its weights, before ``load`` returns it."""
 
 
 @cache
 def manager() -> pluggy.PluginManager:
-    """The hook caller, with every readable plugin registered; loaded once, a broken plugin costs one warning."""
+    """Calls the hooks of all plugins; made once. A plugin whose hooks cannot be loaded gives one warning."""
     from amphion_core import registry
 
     hooks = pluggy.PluginManager("amphion")
@@ -36,7 +36,7 @@ def manager() -> pluggy.PluginManager:
             hooks.register(module, name=ref.dist)
             hooks.check_pending()
         except Exception as error:
-            if hooks.has_plugin(ref.dist):  # half registered: an unknown hook is found after registration
+            if hooks.has_plugin(ref.dist):  # an unknown hook is found only after the registration
                 hooks.unregister(name=ref.dist)
             warnings.warn(f"hooks of {ref.dist} {ref.version} are off: {error}", RuntimeWarning, stacklevel=2)
     return hooks

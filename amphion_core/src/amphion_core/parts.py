@@ -14,8 +14,8 @@ from amphion_core.errors import RecipeError, RegistryError
 class Part(Holder):
     """A component held in another component's config: a registry name and the config to build it from.
 
-    On disk it is flat, ``{name: vocoder/hifigan, channels: 256}``, or the bare name when nothing differs from the
-    defaults. Only the named component's module is imported. Subclasses fix the registry kind.
+    On disk it is flat, ``{name: vocoder/hifigan, channels: 256}``, or only the name when all fields have their
+    defaults. Only the module of the named component is imported. Each subclass stands for one registry kind.
     """
 
     kind: ClassVar[str]
@@ -39,13 +39,13 @@ class Part(Holder):
         return found
 
     def build(self, **runtime: Any) -> Any:
-        """The component itself; ``runtime`` are the keyword-only objects its constructor takes."""
+        """The component. ``runtime`` are the keyword-only objects that its constructor takes."""
         return registry.get(self.kind, self.name)(self.config, **runtime)
 
     def flat(self, context: Any = None) -> str | dict[str, Any]:
-        """What is written to disk: the bare name, or name and fields. ``context`` is that of the serialisation.
+        """What is written to disk: only the name, or name and fields. ``context`` is the context of serialisation.
 
-        With ``{"audio": MelConfig}`` as context, a ``mel`` equal to it is left out, because the recipe states it once.
+        With the context ``{"audio": MelConfig}``, an equal ``mel`` is left out, because the recipe states it once.
         """
         fields = self.config.model_dump(mode="json", context=context, exclude_defaults=context is None)
         if context and context["audio"] is not None and getattr(self.config, "mel", None) == context["audio"]:
@@ -81,10 +81,10 @@ class Part(Holder):
         fields = {key: field for key, field in value.items() if key != "name"}
         try:
             return cls._resolve(value["name"], fields, info.context)
-        except RegistryError as error:  # pydantic gathers ValueErrors only, and the other problems must be told too
+        except RegistryError as error:  # pydantic collects only ValueErrors into its list of all problems
             raise ValueError("; ".join(filter(None, (error.message, error.hint)))) from error
         except RecipeError as error:
-            if isinstance(error.__cause__, ValidationError):  # keeps the inner paths
+            if isinstance(error.__cause__, ValidationError):  # keeps the paths of the inner fields
                 raise error.__cause__ from None
             raise
 

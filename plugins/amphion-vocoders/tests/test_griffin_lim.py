@@ -18,7 +18,7 @@ def speech(data_pack):
 
 
 def convergence(net, wave, mel):
-    """Distance of the mel magnitudes from those asked for, relative; 0 is perfect."""
+    """Distance of the mel magnitudes from the given ones, relative; 0 is perfect."""
     target, found = mel.exp(), mel_spectrogram(net.vocode(mel, seed=0), net.config.mel)[..., : mel.shape[2]].exp()
     return float((found - target[..., : found.shape[2]]).norm() / target.norm())
 
@@ -133,7 +133,7 @@ def test_chunks_of_griffin_lim_join_without_a_click(monkeypatch):
     assert len(joints) == 2 and steps[joints].max() <= steps[5000:15000].max()
 
 
-def test_too_short_audio_and_a_missing_file_are_told(tmp_path, capsys):
+def test_too_short_audio_and_a_missing_file_are_errors(tmp_path, capsys):
     with pytest.raises(AudioError, match="too short"):
         amphion.task("vocoder").generate(Audio(np.zeros(100, np.float32), 22050))
     assert main(["vocode", str(tmp_path / "no.wav"), "-o", str(tmp_path / "out.wav")]) == 2

@@ -10,7 +10,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print shell code: ``eval "$(amphion completion bash)"``."""
+    """Print shell code, to be used as ``eval "$(amphion completion bash)"``."""
     from argcomplete.shell_integration import shellcode
 
     print(shellcode(["amphion"], shell=args.shell))

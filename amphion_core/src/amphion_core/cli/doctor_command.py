@@ -19,7 +19,7 @@ OPTIONAL = {
     "espeakng_loader": 'pip install "amphion-tts[espeak]"',
     "faster_whisper": 'pip install "amphion-eval[asr]"',
 }
-"""Packages that are optional, and the command that brings each."""
+"""Optional packages, each with the command that installs it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line a finding; exit code 1 when something installed does not work."""
+    """Print one line for each finding. The exit code is 1 when something installed does not work."""
     for line in _machine():
         print(f"  {line}")
     problems = [*_plugins(), *cards.notes()]
@@ -49,23 +49,31 @@ def run(args: argparse.Namespace) -> int:
 def _machine() -> Iterator[str]:
     import torch
 
+    from amphion_core.devices import available_devices
     from amphion_core.precision import bf16_is_fast
 
     yield f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    devices = ", ".join(_device_line(name) for name in available_devices()[1:]) or "no GPU"
     fast = "faster than float32" if bf16_is_fast(torch.device("cpu")) else "not faster than float32"
-    yield f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}; bfloat16 on this CPU: {fast}"
+    yield f"torch {torch.__version__}, {torch.get_num_threads()} threads, {devices}; bfloat16 on this CPU: {fast}"
     for package in ("numpy", "pydantic", "soundfile", "transformers", "torchaudio"):
         try:
             yield f"{package} {version(package)}"
         except PackageNotFoundError:
             yield f"{package}: not installed"
     offline = os.environ.get("HF_HUB_OFFLINE")
-    yield f"model hub: {'offline (HF_HUB_OFFLINE)' if offline else 'asked only when you name hub weights'}"
+    yield f"model hub: {'offline (HF_HUB_OFFLINE)' if offline else 'used only when you name weights on a hub'}"
+
+
+def _device_line(name: str) -> str:
+    """A GPU with the name of its maker, where torch knows it: ``cuda:0 (NVIDIA H100)``."""
+    import torch
+
+    return f"{name} ({torch.cuda.get_device_name(name)})" if name.startswith("cuda") else name
 
 
 def _plugins() -> Iterator[str]:
-    """What is wrong with installed plugins, told without importing any; a line for each healthy one is printed."""
+    """The problems of installed plugins, found without importing any. Prints one line for each distribution."""
     seen: dict[str, int] = {}
     for kind in registry.BASES:
         for ref in registry.refs(kind):

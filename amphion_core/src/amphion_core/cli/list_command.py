@@ -11,7 +11,7 @@ from amphion_core.errors import AmphionError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion list``."""
-    parser.add_argument("kind", nargs="?", help=f"one of {', '.join(registry.BASES)}; all if left out")
+    parser.add_argument("kind", nargs="?", help=f"one of {', '.join(registry.BASES)}; by default all")
     parser.add_argument("pattern", nargs="?", default="*", help="names to show, such as 'vocoder/*'")
     parser.add_argument("--pretrained", action="store_true", help="show cards: named configurations and weights")
     parser.add_argument("--json", action="store_true", help="print JSON for another program")
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Into a pipe: tab-separated whole names."""
+    """Print a table on a terminal, and tab-separated lines with whole names into a pipe."""
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     if args.pretrained:
