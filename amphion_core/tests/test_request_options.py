@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from pydantic import Field
 
+import amphion_core as amphion
+from amphion_core import registry
 from amphion_core.api import Audio, AudioInput, BaseConfig, TaskFramework
+from amphion_core.cli.main import main
 from amphion_core.cli.parsing import parse
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.config import limits
 from amphion_core.errors import AudioError, RecipeError
+from amphion_core.registry import ComponentRef
 
 
 class Colour(Enum):
@@ -36,12 +40,31 @@ class Request(BaseConfig):
 
 
 class Task(TaskFramework):
-    """A task that only has a request."""
+    """A task that makes silence."""
+
+    class Config(BaseConfig):
+        """Nothing to choose."""
 
     Request = Request
 
+    def __init__(self, config, *, precision="float32", device="cpu"):
+        super().__init__(config)
+
     def generate(self, request):
         return Audio(np.zeros(int(request.duration)), 10)
+
+
+def configure(parser):
+    parser.add_argument("caption")
+    add_request_options(parser, Request, skip=("caption",))
+    add_device_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    request = read_request(args, Task, caption=args.caption)
+    made = amphion.task("paint", precision=args.precision, device=args.device).generate(request)
+    print(request.caption, made.duration, "s", request.controls)
 
 
 @pytest.fixture
@@ -107,6 +130,17 @@ def test_the_request_has_a_schema_for_pages_and_servers():
     fields = Request.model_json_schema()["properties"]
     assert fields["duration"]["maximum"] == 30 and fields["duration"]["description"] == "length, seconds"
     assert {"type": "string", "format": "audio-file"} in fields["voice"]["anyOf"]
+
+
+def test_a_third_party_command_with_a_task_needs_three_lines(capsys):
+    def ref(kind, name, target):
+        return ComponentRef(kind, name, f"{__name__}:{target}", "amphion-mine", "1", api="amphion_core.api:v1")
+
+    with registry.temporary(ref("commands", "paint", "configure"), ref("tasks", "paint", "Task")):
+        assert main(["paint", "--duration", "20", "rain", "--control", "steps=4"]) == 0
+        assert capsys.readouterr().out == "rain 2.0 s {'steps': 4.0}\n"
+        assert main(["paint", "rain", "--duration", "40"]) == 2
+        assert "duration: input should be less than or equal to 30" in capsys.readouterr().err
 
 
 def test_limits_in_words():

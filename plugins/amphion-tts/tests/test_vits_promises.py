@@ -23,7 +23,7 @@ def tiny():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = VITS(VITS.example_config())
-        for parameter in net.parameters():  # the couplings begin as the identity: nothing would pass through them
+        for parameter in net.parameters():  # the coupling layers are the identity at first, and would hide errors
             torch.nn.init.normal_(parameter, std=0.2)
     return net
 
@@ -33,7 +33,7 @@ def test_a_real_voice_says_the_same_alone_and_in_a_padded_batch():
     net = amphion.load("tts/vits@piper-en-us-joe")
     generator = torch.Generator().manual_seed(0)
     lengths = torch.tensor([9, 30, 1])
-    ids = torch.randint(3, 140, (3, 30), generator=generator)  # what stands beyond a length is no padding id: any id
+    ids = torch.randint(3, 140, (3, 30), generator=generator)  # the ids after a length are arbitrary, not padding
     batch = net.synthesize(ids, lengths, seed=4)
     for item, length in enumerate(lengths.tolist()):
         alone = net.synthesize(ids[item : item + 1, :length], lengths[item : item + 1], seed=4 + item)
@@ -41,11 +41,11 @@ def test_a_real_voice_says_the_same_alone_and_in_a_padded_batch():
         assert count == int(batch.lengths[item])
         assert torch.equal(alone.durations[0], batch.durations[item, :length])
         assert not batch.durations[item, length:].any() and not batch.wave[item, count:].any()
-        # rounding of sums in another order, through 20 layers; the wave's peak is about 0.5
+        # 20 layers sum in another order; the peak of the wave is about 0.5
         assert float((alone.wave[0] - batch.wave[item, :count]).abs().max()) < 1e-4
 
 
-def test_a_seed_decides_all_and_the_global_generator_is_left_alone(tiny):
+def test_the_seed_decides_the_result_and_the_global_generator_is_not_used(tiny):
     tiny.for_inference()
     ids, lengths, speaker = torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.tensor([0])
     before = torch.get_rng_state()
@@ -67,13 +67,13 @@ def test_every_parameter_gets_a_gradient_that_is_not_zero(tiny):
     )  # fmt: skip
     kl = kl_loss(out.z_p, out.logs_q, out.m_p, out.logs_p, out.frame_mask)
     (out.wave.square().sum() + kl + out.duration_loss.sum()).backward()
-    still = {"enc_p.encoder.attn_layers.0.conv_k.bias"}  # a shift of all scores alike, which softmax forgets
+    still = {"enc_p.encoder.attn_layers.0.conv_k.bias"}  # shifts all scores equally, which softmax ignores
     for name, parameter in tiny.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert name in still or bool(parameter.grad.any()), name
 
 
-def test_a_training_item_does_not_hear_its_neighbours_padding(tiny):
+def test_the_padding_of_a_batch_does_not_change_a_training_item(tiny):
     tiny.eval()
     inputs = tiny.example_inputs()
     generator = torch.Generator().manual_seed(0)
@@ -122,7 +122,7 @@ def test_after_the_fast_layout_other_weights_can_still_be_loaded(tiny):
 
 def test_an_alignment_tie_stays_on_the_token():
     path = monotonic_alignment(torch.zeros(2, 6, 3), torch.tensor([3, 2]), torch.tensor([6, 5]))
-    # seen from the end each token is kept while it can be: the first ones take a frame, the last all the others
+    # the search from the end keeps a token as long as it can: the last token gets all frames that the others spare
     assert path.sum(1).tolist() == [[1, 1, 4], [1, 4, 0]]
 
 

@@ -4,7 +4,7 @@ Kim, Kong, Son: "Conditional Variational Autoencoder with Adversarial Learning f
 arXiv:2106.06103. Equation numbers refer to it. The decoder is HiFi-GAN's generator.
 Layouts read: "jaywalnut310" (authors), "amphion", "piper" (checkpoint, or ONNX voice with its JSON), "transformers"
 (VitsModel, MMS), "coqui".
-Deviations: a batch is decoded item by item when lengths differ, so that no item hears its neighbours' padding.
+Deviations: items of different lengths are decoded one by one, so that padding does not change their ends.
 """
 
 import math
@@ -37,12 +37,12 @@ from amphion_tts.models.stochastic_duration import DurationPredictor, Stochastic
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
 from amphion_vocoders import HiFiGANGenerator
 
-LONGEST_TOKEN = 5.0  # seconds; bounds what a wrong network or text can ask for
+LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
 
 
 @dataclass(frozen=True, slots=True)
 class VITSOutput:
-    """What the training pass computes. ``wave`` (B, 1, S * hop) begins at frame ``starts`` (B) of each item."""
+    """Result of the training pass. ``wave`` (B, 1, S * hop) begins at frame ``starts`` (B) of each item."""
 
     wave: Tensor
     starts: Tensor
@@ -125,7 +125,7 @@ class VITS(TextToSpeech):
             return self
 
     class Controls(BaseConfig):
-        """What a request may change; a value that is left out is the checkpoint's own."""
+        """What a request may change. A control that is not given has the value of the config."""
 
         length_scale: float | None = Field(
             default=None, gt=0, le=10, description="factor on all durations; 2 is half the speed"
@@ -150,16 +150,9 @@ class VITS(TextToSpeech):
             )
         g = c.speaker_channels if c.n_speakers > 1 else 0
         self.enc_p = TextEncoder(
-            c.vocabulary_size,
-            c.latent_channels,
-            hidden,
-            c.filter_channels,
-            c.n_heads,
-            c.n_layers,
-            c.kernel,
-            c.window,
+            c.vocabulary_size, c.latent_channels, hidden, c.filter_channels, c.n_heads, c.n_layers, c.kernel, c.window,
             c.dropout,
-        )
+        )  # fmt: skip
         self.dec = HiFiGANGenerator(c.latent_channels, c, condition_channels=g, post_bias=False, norm_ends=False)
         self.flow = Flow(c.latent_channels, hidden, g)
         if c.posterior:
@@ -280,15 +273,9 @@ class VITS(TextToSpeech):
 
     @torch.inference_mode()
     def convert(
-        self,
-        spec: Tensor,
-        lengths: Tensor,
-        source: Tensor,
-        target: Tensor,
-        *,
-        seed: int | None = None,
+        self, spec: Tensor, lengths: Tensor, source: Tensor, target: Tensor, *, seed: int | None = None,
         noise: Tensor | None = None,
-    ) -> Synthesis:
+    ) -> Synthesis:  # fmt: skip
         """Voice conversion, section 4.4: spec (B, n_fft / 2 + 1, N) of ``source`` (B) said by ``target`` (B).
 
         ``noise`` (B, C, N) is drawn from ``seed`` unless given. Raises DataError for a speaker that the network does
@@ -305,7 +292,7 @@ class VITS(TextToSpeech):
         return Synthesis(lengths * self.config.mel.hop_length, wave=self._decode(z * mask, lengths, g))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """As every model, and laid out for the CPU; the decoder alone computes in bfloat16."""
+        """As for every model; the weights are also laid out for the CPU. Only the decoder computes in bfloat16."""
         super().for_inference(precision)
         for part in (self.enc_p, self.dp, self.flow) if self.device.type == "cpu" else ():
             pack_convolutions(part)
@@ -344,7 +331,7 @@ class VITS(TextToSpeech):
     def _need_posterior(self, purpose: str) -> None:
         if not self.config.posterior:
             raise WeightsError(
-                f"this VITS cannot {purpose}: it has no posterior encoder, as every exported voice",
+                f"this VITS cannot {purpose}: it has no posterior encoder, like every exported voice",
                 hint="import the voice's training checkpoint instead, or build a network with posterior=True",
             )
 
@@ -373,9 +360,9 @@ class VITS(TextToSpeech):
 
 
 def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
-    """log N(z_p; m_p, exp(logs_p)) of every frame under every token: (B, C, N), (B, C, L) -> (B, N, L); equation 5.
+    """log N(z_p; m_p, exp(logs_p)) of every frame given every token: (B, C, N), (B, C, L) -> (B, N, L); equation 5.
 
-    In four terms, so that nothing of size N x L x C is made.
+    Computed in four terms, which need no tensor of size N x L x C.
     """
     precision = torch.exp(-2 * logs_p)
     constant = (-0.5 * math.log(2 * math.pi) - logs_p - 0.5 * m_p.square() * precision).sum(1, keepdim=True)
@@ -383,9 +370,9 @@ def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
 
 
 def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tensor) -> Tensor:
-    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4. A contribution:
+    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4.
 
-    divide by the frames of the step. It may be negative, because z_p is a sample.
+    Divide it by the number of frames in the step. It may be negative, because z_p is a sample.
     """
     kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
     return (kl * mask).sum()
@@ -401,7 +388,7 @@ def _generator(seed: int | None, item: int, device: torch.device) -> torch.Gener
 
 
 def _noise(draws: list[torch.Generator], channels: int, lengths: Tensor, size: int) -> Tensor:
-    """Standard normal (B, channels, size), 0 beyond each length; an item's noise depends on its own length only."""
+    """Standard normal (B, channels, size), 0 beyond each length; an item's noise does not depend on other items."""
     noise = torch.zeros(len(draws), channels, size, device=lengths.device)
     for item, (draw, length) in enumerate(zip(draws, lengths.tolist(), strict=True)):
         noise[item, :, :length] = torch.randn(channels, length, generator=draw, device=lengths.device)
