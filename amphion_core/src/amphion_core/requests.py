@@ -19,7 +19,8 @@ def _read(value: Any) -> Audio:
 AudioInput = Annotated[Audio, PlainValidator(_read), WithJsonSchema({"type": "string", "format": "audio-file"})]
 """Annotation of a request's field that holds a recording: accepts the path of an audio file, or an ``Audio``.
 
-Reading a file raises AudioError.
+Reading a file raises AudioError. A server must turn what a client sends into an ``Audio`` first: a text from a client
+would be the path of any file of the server.
 """
 
 ControlValues = dict[str, Any]

@@ -62,9 +62,11 @@ def speakers_for(stated: Sequence[str], facts: "CorpusFacts") -> tuple[str, ...]
     missing = [name for name in found if name not in stated]
     if not missing:
         return tuple(stated)
-    if not stated or (tuple(stated) == number_names(len(stated)) and len(stated) == len(found)):
+    only_numbers = tuple(stated) == number_names(len(stated))
+    if not stated or (only_numbers and len(stated) == len(found)):
         return tuple(found)
+    remedy = f"model.n_speakers={len(found)}" if only_numbers else "leave speakers and n_speakers out of the config"
     raise DataError(
         f"the config states {len(stated)} speakers without {missing[0]!r}; the corpus has {len(found)} speakers",
-        hint="leave speakers and n_speakers out, and the corpus's own are taken",
+        hint=f"{remedy}, and the speakers of the corpus are used",
     )

@@ -45,8 +45,9 @@ def test_speakers_that_the_config_states_keep_their_order_and_others_are_refused
     assert VITS.config_for(stated, corpus).speakers == ("cleo", "ben", "ann")
     with pytest.raises(DataError, match="without 'ann'; the corpus has 2 speakers"):
         VITS.config_for(TINY.replace(speakers=("ben", "cleo")), corpus)
-    with pytest.raises(DataError, match="states 109 speakers without 'ann'"):
+    with pytest.raises(DataError, match="states 109 speakers without 'ann'") as caught:
         VITS.config_for(TINY.replace(n_speakers=109), corpus)
+    assert "model.n_speakers=2" in caught.value.hint
 
 
 def test_an_empty_symbol_table_is_filled_from_the_texts(facts):

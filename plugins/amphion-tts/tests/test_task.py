@@ -101,6 +101,12 @@ def test_speakers_are_chosen_by_name(two_speakers):
     assert caught.value.hint == "did you mean ann?"
 
 
+@pytest.mark.parametrize("name", ["tts", "vocoder"])
+def test_every_field_of_a_request_is_described_for_pages_and_servers(name):
+    fields = get("tasks", name).Request.model_json_schema()["properties"]
+    assert fields and all(field["description"] for field in fields.values())
+
+
 def test_every_wrong_field_is_reported_at_once():
     with pytest.raises(RecipeError, match="2 problems") as caught:
         TTSTask.request(text="a", pause=-1, sed=3)
