@@ -2,16 +2,19 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, yaml
+from amphion_core.data.batch_plan import plan_epoch
 from amphion_core.data.prepare import prepare
 from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
+from amphion_core.parts import ModelPart
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
 
@@ -148,3 +151,22 @@ def test_every_recipe_is_valid_and_its_first_line_says_what_it_trains(path):
     assert recipe.name == path
     assert recipe.trainer.name == "gan_vocoder"
     assert recipes.check(yaml.parse(recipe.resolved())) == recipe
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2", "v3"])
+@pytest.mark.parametrize("preset", ["hifigan_22k_80", "amphion_24k_100"])
+def test_one_recipe_for_each_variant_trains_at_22_and_at_24_khz_on_sixteen_crops(variant, preset):
+    recipe = recipes.read(f"hifigan_{variant}", ["data.root=prepared/any", f"audio={preset}"])
+    assert recipe.model.config.mel == MelConfig.preset(preset)
+    assert recipe.model == ModelPart.named(f"vocoder/hifigan@{variant}", mel=preset)
+    crop = recipe.data.crop / recipe.model.config.mel.sample_rate
+    plan = plan_epoch(
+        [np.full(100, 9.0)], budget=recipe.data.budget, micro_batches=recipe.engine.micro_batches, seed=0, epoch=0,
+        weights=None, crop=crop, jitter=recipe.data.jitter,
+    )  # fmt: skip
+    assert [len(items) for items in plan.steps[0]] == [8, 8]
+
+
+def test_there_is_one_recipe_for_each_variant_of_hifigan():
+    names = [path.stem for path, dist, _ in recipes.recipes() if dist == "amphion-vocoders"]
+    assert names == ["hifigan_quickstart", "hifigan_v1", "hifigan_v2", "hifigan_v3"]
