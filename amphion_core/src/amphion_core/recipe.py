@@ -18,6 +18,8 @@ from amphion_core.mel import Mel, MelConfig
 from amphion_core.parts import ModelPart, TrainerPart
 from amphion_core.training.config import EngineConfig, OptimConfig
 
+INIT_FROM = "engine.init_from."
+
 
 class Recipe(BaseConfig):
     """A whole experiment: data, model, trainer and how long to run it."""
@@ -120,13 +122,18 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
 
 def _into(node: Any, step: str, path: str) -> Any:
-    """The dict or list at ``step``, made if absent; a bare component name becomes ``{name: ...}``."""
-    place: Any = _index(node, step, path) if isinstance(node, list) else step
-    below = node[place] if isinstance(node, list) else node.setdefault(place, {})
-    if isinstance(below, str):
-        node[place] = below = {"name": below}
+    """The dict or list at ``step``, made if absent. A bare component name becomes ``{name: ...}``.
+
+    A bare place in ``engine.init_from`` becomes ``{source: ...}``.
+    """
+    index: Any = _index(node, step, path) if isinstance(node, list) else step
+    below = node[index] if isinstance(node, list) else node.setdefault(index, {})
+    if below is None:  # as a resolved recipe writes a field without a value
+        node[index] = below = {}
+    elif isinstance(below, str):
+        node[index] = below = {"source" if path.startswith(INIT_FROM) else "name": below}
     if not isinstance(below, dict | list):
-        raise RecipeError(f"{path} is {below!r}, and has no keys of its own")
+        raise RecipeError(f"{path} is {below!r}, and has no fields")
     return below
 
 
