@@ -10,6 +10,7 @@ Names are ``[family/]ident``, with ``@tag`` where a card is meant. Nothing regis
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -163,10 +164,17 @@ def get(kind: str, name: str) -> Any:
 
 
 def name_of(component: type, kind: str = "models") -> str:
-    """The registry name under which a class is installed. Raises UnknownComponent."""
+    """The registry name under which a class is installed, also where the entry point names a re-export of it.
+
+    Raises UnknownComponent.
+    """
     target = f"{component.__module__}:{component.__qualname__}"
-    for ref in refs(kind):
+    known = refs(kind)
+    for ref in known:
         if ref.target == target:
+            return ref.name
+    for ref in known:
+        if _re_exports(ref.target, component):
             return ref.name
     what = f"{component.__qualname__} is not installed among the {kind}"
     raise UnknownComponent(what, hint="declare it in pyproject.toml")
@@ -304,6 +312,17 @@ def _import(ref: ComponentRef) -> Any:
             raise PluginImportError(text, hint=f"stale install? pip install --force-reinstall {ref.dist}")
         found = getattr(found, step)
     return found
+
+
+def _re_exports(target: str, component: type) -> bool:
+    """Whether the name ``module:attribute`` leads to a class that is defined in another module. Imports no other."""
+    module, _, attribute = target.partition(":")
+    found: Any = sys.modules.get(module)  # a class that exists was imported through it, or is not offered by it
+    if found is None:
+        return False
+    if attribute == component.__name__:  # the package may import the class when it is first asked for
+        return getattr(found, attribute, None) is component
+    return vars(found).get(attribute) is component
 
 
 def _attribute(target: str) -> Any:
