@@ -133,7 +133,7 @@ def _into(node: Any, step: str, path: str) -> Any:
     elif isinstance(below, str):
         node[index] = below = {"source" if path.startswith(INIT_FROM) else "name": below}
     if not isinstance(below, dict | list):
-        raise RecipeError(f"{path} is {below!r}, and has no fields")
+        raise RecipeError(f"{path} is {below!r}, and has no keys")
     return below
 
 
