@@ -72,7 +72,7 @@ def peaks(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(home), prepend=os.pathsep)
     registry.refresh()
     log = tmp_path / "log"
-    yield lambda **fields: FeaturePart.of("peaks", log=str(log), **fields), lambda: log.read_text().split()
+    yield lambda **fields: FeaturePart.named("peaks", log=str(log), **fields), lambda: log.read_text().split()
     feature_cache.release_extractors()
     monkeypatch.undo()
     registry.refresh()
@@ -117,7 +117,7 @@ def test_the_command_computes_features_of_a_corpus_and_says_where(data_pack, tmp
     assert lines[-1] == f"features: {out / 'features'}   ({names})"
     assert lines[-2].startswith(f"manifests: {out}")
     for split in ("train", "dev", "test"):
-        for part in (FeaturePart.of("mel", mel="vits_22k_80"), FeaturePart.of("energy", mel="tacotron2_22k_80")):
+        for part in (FeaturePart.named("mel", mel="vits_22k_80"), FeaturePart.named("energy", mel="tacotron2_22k_80")):
             assert not FeatureCache(Manifest(out, split), part).missing()
     assert Manifest(out)[0].utterance.language == "de"
 
@@ -129,13 +129,13 @@ def test_a_prepared_folder_gets_features_with_the_mel_of_a_recipe_and_only_once(
     assert found == {
         "folder": str(tmp_path / "cache"), "names": ["mel", "energy"], "computed": 82, "utterances": 41
     }  # fmt: skip
-    assert not FeatureCache(Manifest(folder), FeaturePart.of("mel", mel="tta_16k_80"), tmp_path / "cache").missing()
+    assert not FeatureCache(Manifest(folder), FeaturePart.named("mel", mel="tta_16k_80"), tmp_path / "cache").missing()
     assert main([*words, "--cache", str(tmp_path / "cache")]) == 0
     assert "41 utterances, 0 computed now" in capsys.readouterr().out
 
 
 def test_interrupted_features_continue_with_the_same_command(folder, capsys, monkeypatch):
-    part = FeaturePart.of("mel", mel="tta_16k_80")
+    part = FeaturePart.named("mel", mel="tta_16k_80")
     steps = complete_features([FeatureCache(Manifest(folder), part)], processes=1)
     assert [next(steps).done, next(steps).done] == [0, 16]
     steps.close()

@@ -1,4 +1,4 @@
-"""Audio: samples with their rate. Loads and saves wav, flac, ogg, mp3; resamples; measures loudness."""
+"""Audio: samples with their rate. Reads and writes wav, flac, ogg and mp3, resamples, and measures loudness."""
 
 import io
 import warnings
@@ -13,18 +13,18 @@ from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
-_PIECE = 1 << 16  # frames written at a time: given minutes at once, libsndfile's Vorbis encoder overflows the stack
+_PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """Float samples (T,) or (C, T), full scale at 1, and their rate in Hz."""
+    """Float samples (T,) or (C, T) with their rate in Hz. Full scale is 1."""
 
     samples: Samples
     sample_rate: int
 
     def __post_init__(self) -> None:
-        """Raises AudioError: not one or two axes, or no positive rate."""
+        """Raises AudioError for samples without one or two axes, and for a rate that is not positive."""
         samples = np.asarray(self.samples, np.float32)
         if samples.ndim not in (1, 2):
             raise AudioError(f"audio of shape {samples.shape}: samples are (T,) or (C, T)")
@@ -34,9 +34,9 @@ class Audio:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a file; more than one channel gives (C, T).
+        """Read a file: (T,) for one channel, (C, T) for more.
 
-        Raises AudioError: missing, not audio, empty, or with samples that are not finite.
+        Raises AudioError for a file that is missing, not audio, empty, or has samples that are not finite.
         """
         import soundfile
 
@@ -55,10 +55,10 @@ class Audio:
         return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), int(rate))
 
     def save(self, path: str | Path) -> Path:
-        """Write a file whose suffix says the format, whole or not at all; 16-bit where the format has the choice.
+        """Write a file completely or not at all. The suffix decides the format; the samples have 16 bits if possible.
 
-        Samples beyond full scale are clipped, with a warning. Raises AudioError: unknown suffix, nothing to write, not
-        finite; AmphionError when the place cannot be written.
+        Samples beyond full scale are clipped, with a warning. Raises AudioError for an unknown suffix and for audio
+        that is empty or not finite, AmphionError when the path cannot be written.
         """
         from amphion_core.files import atomic_write
 
@@ -75,14 +75,14 @@ class Audio:
             at = f"at {self.sample_rate} Hz"
             raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
         with atomic_write(path) as temporary:
-            temporary.write_bytes(data)  # by Python, which tells a full disk from other errors; libsndfile does not
+            temporary.write_bytes(data)  # not by libsndfile, which does not report that the disk is full
         return path
 
     @staticmethod
     def check_target(path: str | Path) -> Path:
-        """The path, if an audio file could be written there: ask before long work whose result goes there.
+        """Check that an audio file can be written at ``path``; for use before long work. Returns the path.
 
-        Raises AudioError for an unknown suffix, AmphionError for a place that cannot be written.
+        Raises AudioError for an unknown suffix, AmphionError for a path that cannot be written.
         """
         from amphion_core.files import check_writable
 
@@ -94,27 +94,27 @@ class Audio:
 
     @classmethod
     def concatenate(cls, pieces: Sequence["Audio"]) -> "Audio":
-        """One audio after the other. Raises AudioError for none, or different rates or channels."""
+        """The pieces one after the other. Raises AudioError for none, or for different rates or numbers of channels."""
         if not pieces or len({(piece.sample_rate, piece.samples.shape[:-1]) for piece in pieces}) != 1:
-            raise AudioError("only audios of one rate and one channel count can be joined")
+            raise AudioError("only audio of one rate and one number of channels can be joined")
         return Audio(np.concatenate([piece.samples for piece in pieces], axis=-1), pieces[0].sample_rate)
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """The length in seconds."""
         return float(self.samples.shape[-1] / self.sample_rate)
 
     @property
     def peak(self) -> float:
-        """Largest magnitude; 1 is full scale."""
+        """The largest magnitude of a sample; 1 is full scale."""
         return float(np.abs(self.samples).max(initial=0.0))
 
     def mono(self) -> "Audio":
-        """The mean of the channels, (T,)."""
+        """The mean of all channels, (T,)."""
         return self if self.samples.ndim == 1 else Audio(self.samples.mean(0), self.sample_rate)
 
     def resample(self, sample_rate: int) -> "Audio":
-        """At another rate in Hz, by soxr's high quality."""
+        """The audio at another rate in Hz, resampled by soxr with its high quality."""
         if sample_rate == self.sample_rate:
             return self
         import soxr
@@ -122,9 +122,9 @@ class Audio:
         return Audio(soxr.resample(self.samples.T, self.sample_rate, sample_rate, "HQ").T, sample_rate)
 
     def loudness(self) -> float:
-        """Integrated loudness in LUFS, ITU-R BS.1770-4, at its own rate of 48 kHz; -inf for silence.
+        """Integrated loudness in LUFS by ITU-R BS.1770-4, measured at 48 kHz; -inf for silence.
 
-        Every channel weighs 1. Raises AudioError below 0.4 seconds.
+        Every channel has the weight 1. Raises AudioError for audio shorter than 0.4 seconds.
         """
         if self.duration < 0.4:
             raise AudioError(f"loudness needs 0.4 seconds, this audio has {self.duration:.2f}")
@@ -139,18 +139,18 @@ class Audio:
         return float(-0.691 + 10 * np.log10(loud.mean())) if loud.size else float("-inf")
 
     def normalize(self, loudness: float = -23.0) -> "Audio":
-        """At another loudness in LUFS, or as loud as it can be with no sample beyond full scale.
+        """The audio at another loudness in LUFS, but never so loud that a sample goes beyond full scale.
 
         Raises AudioError for silence.
         """
         now = self.loudness()
         if now == float("-inf"):
-            raise AudioError("silence has no loudness to change")
+            raise AudioError("the audio is silent, so its loudness cannot be changed")
         gain = min(10 ** ((loudness - now) / 20), 1 / self.peak)
         return Audio((self.samples * np.float32(gain)).clip(-1, 1), self.sample_rate)
 
     def _encoded(self, form: str) -> bytes:
-        """The file's content, clipped to full scale, 16-bit where the format has the choice."""
+        """The content of an audio file, clipped to full scale, with 16 bits if the format allows it."""
         import soundfile
 
         buffer, data = io.BytesIO(), np.clip(self.samples.T, -1, 1)
@@ -161,23 +161,27 @@ class Audio:
         return buffer.getvalue()
 
     def _repr_html_(self) -> str:
-        """A player for notebooks; the audio is inside the page."""
+        """A player for notebooks; the page contains the audio."""
         import base64
 
         data = base64.b64encode(self._encoded("WAV")).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
 
 
-# BS.1770-4, annex 1, tables 1 and 2, for 48 kHz: a high shelf for the head, then a high pass; above and below.
+# BS.1770-4, annex 1, tables 1 and 2, for 48 kHz: a shelf that models the head, then a high pass. Each is the numerator
+# and the denominator of its transfer function.
 _SHELF = (1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)
 _HIGH_PASS = (1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)
 
 
 def _k_weighted(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """(C, T) at 48 kHz through both filters: one product of spectra, and a second of silence for their response."""
+    """Samples (C, T) at 48 kHz after both filters, (C, T).
+
+    The filters are applied in the frequency domain; a second of silence makes room for their response.
+    """
     size = samples.shape[-1] + 48000
     z = np.exp(-2j * np.pi * np.fft.rfftfreq(size))
     response = np.ones_like(z)
-    for above, below in (_SHELF, _HIGH_PASS):
-        response *= (above[0] + above[1] * z + above[2] * z * z) / (below[0] + below[1] * z + below[2] * z * z)
+    for numerator, denominator in (_SHELF, _HIGH_PASS):
+        response *= np.polyval(numerator[::-1], z) / np.polyval(denominator[::-1], z)
     return np.fft.irfft(np.fft.rfft(samples, size) * response, size)[..., : samples.shape[-1]]

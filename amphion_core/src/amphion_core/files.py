@@ -1,4 +1,4 @@
-"""Write files so that a crash, a full disk or Ctrl-C leaves the old file or the new one, never a half."""
+"""Writes files completely or not at all: a crash, a full disk or Ctrl-C leaves the old file unchanged."""
 
 import errno
 import os
@@ -18,13 +18,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary file beside ``path``; when the block ends well it takes the place of ``path``.
+    """Yield an empty temporary file beside ``path``; when the block ends without an error, it replaces ``path``.
 
-    The temporary name keeps the suffix. The data reach the disk before the name changes. When the block raises, the
-    temporary file is removed and ``path`` is as before. A symbolic link is followed.
+    The temporary name keeps the suffix. The data are on the disk before the file is renamed. When the block raises, the
+    temporary file is removed and ``path`` does not change. A symbolic link is followed.
 
-    Raises AmphionError when the folder is missing or cannot be written, when ``path`` is a folder or a device, and when
-    the disk is full.
+    Raises AmphionError when the folder is missing or not writable, when ``path`` is a folder or a device, and when the
+    disk is full.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "note.txt"
@@ -36,7 +36,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = _checked(path)
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        temporary.open("xb").close()  # not tempfile: its files are readable by their owner only
+        temporary.open("xb").close()  # tempfile is not used, because only the owner can read its files
         mode = temporary.stat().st_mode
     except OSError as error:
         raise _explained(error, path) from error
@@ -51,8 +51,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             raise _explained(error, path) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)  # gone already when all went well
-    with suppress(OSError):  # the name, too, must survive a power cut; some file systems cannot sync a folder
+        temporary.unlink(missing_ok=True)  # after success it has been renamed already
+    with suppress(OSError):  # the new name must survive a power cut too; some file systems cannot sync a folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -74,9 +74,9 @@ def write_safetensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Nothing when a file could be written at ``path``: ask before long work whose result goes there.
+    """Check that a file can be written at ``path``; for use before long work whose result is written there.
 
-    Raises AmphionError as `atomic_write` would.
+    Raises the AmphionError that `atomic_write` would raise.
     """
     folder = _checked(path).parent
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -84,7 +84,7 @@ def check_writable(path: str | Path) -> None:
 
 
 def _checked(path: str | Path) -> Path:
-    """``path`` with links followed, if a file can stand there. Raises AmphionError."""
+    """``path`` with links followed. Raises AmphionError when no file can be written there."""
     given, path = path, Path(path).expanduser().resolve()
     if path.is_dir():
         raise AmphionError(f"{given} is a folder, not a file", hint=f"name a file in it, such as {path / 'out.wav'}")

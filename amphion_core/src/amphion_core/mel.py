@@ -1,7 +1,7 @@
-"""MelConfig: the whole convention of a mel spectrogram, with the presets of published models. No torch here.
+"""MelConfig: the whole convention of a mel spectrogram, with the presets of published models. Does not import torch.
 
-A vocoder turns a mel of another convention into noise, so everything that changes a value is a field, and two
-conventions are the same only if all fields are. `amphion_core.features.mel` computes them.
+A vocoder turns a mel of another convention into noise. So everything that changes a value is a field, and two
+conventions are the same only if all their fields are. `amphion_core.features.mel` computes the spectrograms.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class MelConfig(BaseConfig):
     unit_db   clip((20/p log10(max(M, floor)) - reference_db - min_db) / -min_db, 0, 1)
     ========= ===========================================================================
 
-    Statistics of a training set (a mean for each band) are no part of a convention: they belong to a model's config.
+    Statistics of a training set (a mean for each band) are not part of a convention. They belong to a model's config.
     """
 
     sample_rate: int = Field(default=22050, gt=0, description="rate of the audio, Hz")
@@ -52,16 +52,16 @@ class MelConfig(BaseConfig):
     epsilon: float = Field(default=1e-9, ge=0, description="added to the squared magnitude of the STFT")
     padding: Literal["same", "center"] = Field(
         default="same",
-        description="samples put around the audio: same: (n_fft - hop) / 2 a side, N = T // hop; "
-        "center: n_fft / 2 a side, N = T // hop + 1",
+        description="samples added around the audio. same: (n_fft - hop) / 2 on each side, N = T // hop; "
+        "center: n_fft / 2 on each side, N = T // hop + 1",
     )
     pad_mode: Literal["reflect", "constant"] = Field(
-        default="reflect", description="what the padding is: mirrored audio, or 0"
+        default="reflect", description="content of the padding: mirrored audio, or 0"
     )
 
     @field_validator("fmax")
     @classmethod
-    def _half_the_rate_has_one_spelling(cls, fmax: float | None, info: ValidationInfo) -> float | None:
+    def _store_half_the_rate_as_none(cls, fmax: float | None, info: ValidationInfo) -> float | None:
         return None if fmax is not None and fmax == info.data.get("sample_rate", 0) / 2 else fmax
 
     @model_validator(mode="after")
@@ -70,7 +70,7 @@ class MelConfig(BaseConfig):
             raise ValueError(f"win_length: {self.win_length} is more than n_fft {self.n_fft}")
         if self.hop_length > self.n_fft:
             raise ValueError(
-                f"hop_length: {self.hop_length} is more than n_fft {self.n_fft}, so audio would be skipped"
+                f"hop_length: {self.hop_length} is more than n_fft {self.n_fft}, so some audio would be in no frame"
             )
         if self.fmax is not None and self.fmax > self.sample_rate / 2:
             raise ValueError(f"fmax: {self.fmax} Hz is above half the rate, {self.sample_rate / 2} Hz")
@@ -83,8 +83,8 @@ class MelConfig(BaseConfig):
         """The published convention called ``name``. Raises ValueError with the nearest name."""
         if name not in _PRESETS:
             close = nearest(name, _PRESETS)
-            told = f"did you mean {close}?" if close else f"presets are {', '.join(_PRESETS)}"
-            raise ValueError(f"there is no mel preset {name!r}; {told}")
+            help = f"did you mean {close}?" if close else f"presets are {', '.join(_PRESETS)}"
+            raise ValueError(f"there is no mel preset {name!r}; {help}")
         return cls(**_PRESETS[name])
 
     @classmethod
@@ -99,7 +99,7 @@ class MelConfig(BaseConfig):
 
     @property
     def pad(self) -> tuple[int, int]:
-        """Samples put before and after the audio."""
+        """The numbers of samples added before and after the audio."""
         if self.padding == "center":
             return self.n_fft // 2, self.n_fft // 2
         around = self.n_fft - self.hop_length
@@ -112,7 +112,7 @@ class MelConfig(BaseConfig):
 
     @property
     def shortest(self) -> int:
-        """Fewest samples that can be mirrored at both ends and make a frame."""
+        """The smallest number of samples that give a frame, and can be mirrored at both ends."""
         return max(
             1 + max(self.pad) if self.pad_mode == "reflect" else 1, self.hop_length if self.padding == "same" else 1
         )
@@ -122,12 +122,12 @@ class MelConfig(BaseConfig):
         return samples // self.hop_length + (self.padding == "center")
 
     def differences(self, other: "MelConfig") -> dict[str, tuple[Any, Any]]:
-        """The fields that differ, each with its value here and its value in ``other``; empty: the same convention."""
+        """The fields that differ, each with its value here and in ``other``; empty for the same convention."""
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in MelConfig.model_fields}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def require_same(self, other: "MelConfig", *, ours: str = "acoustic model", theirs: str = "vocoder") -> None:
-        """Nothing when both conventions are the same. Raises AudioError that lists every field that differs."""
+        """Check that both conventions are the same. Raises AudioError that lists every field that differs."""
         if found := self.differences(other):
             listed = "; ".join(f"{name}: {here} and {there}" for name, (here, there) in found.items())
             raise AudioError(
@@ -137,7 +137,7 @@ class MelConfig(BaseConfig):
 
 
 def read_mel(value: Any) -> Any:
-    """A preset's name, ``{preset: NAME, field: ...}`` or ``{field: ...}`` as what MelConfig is validated from.
+    """Turn a preset's name, ``{preset: NAME, field: ...}`` or ``{field: ...}`` into the fields of a MelConfig.
 
     Raises ValueError for an unknown preset.
     """
@@ -159,10 +159,10 @@ _AMPHION_24K = {"sample_rate": 24000, "n_mels": 100, "fmax": None}
 _LIBROSA = {"epsilon": 0.0, "padding": "center"}
 _TORCHAUDIO = {**_LIBROSA, "scale": "htk", "norm": "none"}
 
-# Rates, sizes, edges and logarithms as in the authors' code or configuration files.
+# Rates, sizes, edges and logarithms are those of the authors' code or configuration files.
 _PRESETS: dict[str, dict[str, Any]] = {
     "hifigan_22k_80": _HIFIGAN,
-    "hifigan_22k_80_full": {"fmax": None},  # what HiFi-GAN's mel loss compares
+    "hifigan_22k_80_full": {"fmax": None},  # the mel of HiFi-GAN's mel loss
     "amphion_24k_100": _AMPHION_24K,
     "bigvgan_24k_100": _AMPHION_24K,
     "bigvgan_22k_80_fmax8k": _HIFIGAN,
@@ -172,8 +172,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "nsf_44k_128": _BIGVGAN_44K
     | {"n_fft": 2048, "win_length": 2048, "hop_length": 512, "fmin": 40.0, "fmax": 16000.0, "epsilon": 0.0},
     "melgan_22k_80": {"fmax": None, "log": "log10", "epsilon": 0.0},
-    "tacotron2_22k_80": _LIBROSA,  # also WaveGlow and FastSpeech 2
-    # The published weights were trained with librosa < 0.10, which mirrored the edges; newer ones pad zeros.
+    "tacotron2_22k_80": _LIBROSA,  # also that of WaveGlow and FastSpeech 2
+    # The published weights were trained with librosa < 0.10, which mirrored the edges; newer versions pad with zeros.
     # The documented reference level of 20 dB is not subtracted from mels.
     "wavernn_22k_80": _LIBROSA
     | {"n_fft": 2048, "win_length": 1100, "hop_length": 275, "fmin": 40.0, "fmax": None, "log": "unit_db"},

@@ -1,8 +1,9 @@
-"""The batch plan: which items make which step, a pure function that every process computes alike.
+"""The batch plan: which items form which step of an epoch. Every process computes the same plan.
 
-Items are sorted by jittered duration and cut so that the longest times the count stays within a budget of seconds; M
-neighbouring micro-batches, of nearly equal work, form a step; steps are shuffled. What is left over, fewer than M, is
-taken from another place of the order in every epoch, so that it is not always the longest items that are lost.
+Items are sorted by duration, with some random jitter, and cut into micro-batches: the longest duration times the number
+of items stays within a budget of seconds. M neighbouring micro-batches, which need nearly equal work, form a step. Then
+the steps are shuffled. If the number of micro-batches is not a multiple of M, the remaining ones are not used; they are
+chosen from another part of the sorted order in every epoch, so that the longest items are not always the ones lost.
 """
 
 from collections.abc import Sequence
@@ -38,11 +39,12 @@ def plan_epoch(
     crop: float | None = None,
     jitter: float = 0.1,
 ) -> BatchPlan:
-    """The steps of an epoch over several corpora; items are numbered through all of them.
+    """The steps of an epoch over several corpora; the items of all corpora are numbered one after the other.
 
-    ``durations`` are seconds, an array a corpus; ``budget`` is seconds a micro-batch, padding counted; ``crop`` is what
-    is taken of every item at most, seconds. ``weights`` are the shares of audio time of the corpora in an epoch, which
-    is as long as all of them together; None: every item once. Raises DataError when no item fits the budget.
+    ``durations`` are seconds, one array for each corpus. ``budget`` is the seconds of a micro-batch, padding included.
+    ``crop`` is the largest number of seconds used of an item. ``weights`` are the shares of the corpora in the audio
+    time of an epoch, which is as long as all corpora together; None: every item once.
+    Raises DataError when no item fits the budget.
     """
     random = np.random.default_rng([seed, epoch, 0x6261746368])
     chosen = _choose(durations, weights, random)
@@ -63,14 +65,14 @@ def plan_epoch(
     spare = len(batches) % micro_batches
     first = int(random.integers(len(batches) - spare + 1))
     del batches[first : first + spare]
-    steps = [batches[at : at + micro_batches] for at in range(0, len(batches), micro_batches)]
-    return BatchPlan([steps[at] for at in random.permutation(len(steps))])
+    steps = [batches[start : start + micro_batches] for start in range(0, len(batches), micro_batches)]
+    return BatchPlan([steps[index] for index in random.permutation(len(steps))])
 
 
 def _choose(
     durations: Sequence[np.ndarray[Any, Any]], weights: Sequence[float] | None, random: np.random.Generator
 ) -> Items:
-    """The item numbers of an epoch: all of them, or as many of each corpus as its share of the time asks for."""
+    """The item numbers of an epoch: all of them, or of each corpus the number that its share of the time allows."""
     starts = np.cumsum([0, *(len(part) for part in durations)])
     if weights is None:
         return np.arange(starts[-1])
@@ -85,8 +87,8 @@ def _choose(
 
 
 def _cut(seconds: np.ndarray[Any, Any], budget: float, largest: int) -> list[int]:
-    """Where to cut items in their (almost sorted) order so that longest times count is within the budget."""
-    ceiling = np.maximum.accumulate(seconds)  # jitter leaves small disorder: count with the longest so far
+    """Indices at which the (almost sorted) items are cut, so that longest times count is within the budget."""
+    ceiling = np.maximum.accumulate(seconds)  # the longest so far, because jitter disturbs the order a little
     cuts, start, size = [0], 0, len(seconds)
     while start < size:
         end = start + 1

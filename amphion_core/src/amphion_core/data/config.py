@@ -1,4 +1,4 @@
-"""The recipe's ``data``: prepared folders, how they are cut and mixed, and what is done to the audio."""
+"""The recipe's ``data``: the prepared folders, how they are mixed, cut into batches, and augmented."""
 
 from typing import Any, Self
 
@@ -16,21 +16,21 @@ class Source(BaseConfig):
 
 
 class DataConfig(BaseConfig):
-    """Which audio a run learns from, and in what portions."""
+    """The audio that a run is trained on, and how it is divided into batches."""
 
     root: tuple[Source, ...] = Field(
         default=(), description="a folder that amphion prepare wrote, or a list of {root, weight}"
     )
-    train: str = Field(default="train", description="split that is learned from")
-    dev: str | None = Field(default="dev", description="split that is validated on; null: no validation")
-    dev_items: int | None = Field(default=16, gt=0, description="how many items are validated on, evenly spread")
-    crop: int | None = Field(default=None, gt=0, description="samples taken of every item, at random; null: all")
-    budget: float = Field(default=6.0, gt=0, description="seconds of audio a micro-batch, padding counted")
-    jitter: float = Field(default=0.1, ge=0, lt=1, description="disorder of the sorting by duration, relative")
-    shortest: float = Field(default=0.0, ge=0, description="items shorter than this are left out, seconds")
-    longest: float | None = Field(default=None, gt=0, description="items longer than this are left out, seconds")
-    resample: bool = Field(default=False, description="bring audio of another rate to the model's; else an error")
-    augment: tuple[AugmentationPart, ...] = Field(default=(), description="what is done to training audio, in order")
+    train: str = Field(default="train", description="split for training")
+    dev: str | None = Field(default="dev", description="split for validation; null: no validation")
+    dev_items: int | None = Field(default=16, gt=0, description="number of validation items, evenly spread; null: all")
+    crop: int | None = Field(default=None, gt=0, description="samples of a random crop of each item; null: no crop")
+    budget: float = Field(default=6.0, gt=0, description="seconds of audio in a micro-batch, padding included")
+    jitter: float = Field(default=0.1, ge=0, lt=1, description="relative disorder of the sorting by duration")
+    shortest: float = Field(default=0.0, ge=0, description="shorter items are not used, seconds")
+    longest: float | None = Field(default=None, gt=0, description="longer items are not used, seconds")
+    resample: bool = Field(default=False, description="resample audio of another rate; false: it is an error")
+    augment: tuple[AugmentationPart, ...] = Field(default=(), description="augmentations of training audio, in order")
     cache: str | None = Field(default=None, description="folder of features; null: features/ in the prepared folder")
     workers: int | None = Field(default=None, ge=0, description="loader processes; null: none on a CPU, 4 on a GPU")
 

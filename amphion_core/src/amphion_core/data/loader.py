@@ -31,11 +31,11 @@ RESERVED = frozenset({"wave", "lengths", "items", "samples"})  # names of a batc
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where training is: the next step, the epoch, and which step of the epoch's plan it takes (``place``)."""
+    """Where training is: the next step, the epoch, and the index of the step within the epoch's plan."""
 
     step: int = 1
     epoch: int = 0
-    place: int = 0
+    epoch_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _exit_without_parent(parent: int, worker: int) -> None:
 
 def steps_from(corpus: Corpus, position: Position, *, micro_batches: int) -> Iterator[tuple[Position, list[Any]]]:
     """Every step from ``position`` on, without end: its position, and the items of each of its micro-batches."""
-    step, epoch, first = position.step, position.epoch, position.place
+    step, epoch, first = position.step, position.epoch, position.epoch_step
     config, durations = corpus.config, corpus.durations()
     weights = [source.weight for source in config.root]
     while True:

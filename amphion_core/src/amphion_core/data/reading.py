@@ -1,4 +1,4 @@
-"""Reading audio for training: spans of files, by seeking, at the rate that is asked for. No torch here."""
+"""Reads parts of audio files for training, at any rate, without reading the whole file. Does not import torch."""
 
 import math
 from collections import OrderedDict
@@ -10,15 +10,15 @@ from amphion_core.component import Utterance
 from amphion_core.errors import DataError
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
-_OPEN_FILES = 32  # crops of long recordings come from the same files again
-_MARGIN = 0.05  # seconds read on both sides of a span that is resampled, so that its edges are right
+_OPEN_FILES = 32  # files kept open, because crops of long recordings come from the same files again
+_MARGIN = 0.05  # seconds read on both sides of a part that is resampled, so that its edges are right
 
 
 class Reader:
-    """Spans of utterances as mono float32, through a few files kept open. One a process.
+    """Reads parts of utterances as mono float32 samples, and keeps a few files open. Each process has its own.
 
-    ``read`` raises DataError for a file that is gone, is not audio, is shorter than its manifest says, or holds samples
-    that are not finite.
+    ``read`` raises DataError for a file that is missing, is not audio, is shorter than its manifest says, or has
+    samples that are not finite.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Reader:
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             raise DataError(
                 f"{utterance.path} of item {utterance.id} cannot be read: {error}",
-                hint="run amphion prepare again: it leaves out what cannot be read",
+                hint="run amphion prepare again: it skips unreadable files",
             ) from error
         if length is not None and len(samples) < length:
             raise DataError(
@@ -48,8 +48,8 @@ class Reader:
             )
         if not np.isfinite(samples).all():
             raise DataError(
-                f"{utterance.path} of item {utterance.id} holds samples that are not finite",
-                hint="run amphion prepare again: it leaves out such files",
+                f"{utterance.path} of item {utterance.id} has samples that are not finite",
+                hint="run amphion prepare again: it skips such files",
             )
         return samples
 
@@ -70,20 +70,23 @@ class Reader:
         return samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32)
 
     def _resampled(self, file: Any, utterance: Utterance, rate: int, start: int, length: int | None) -> Samples:
-        """A span read with a margin at the file's own rate, from a sample that both rates have, then resampled."""
+        """Reads a part with a margin at the file's own rate, then resamples it.
+
+        Reading begins at a time at which both rates have a sample, so that no fraction of a sample is lost.
+        """
         import soxr
 
         length = round(utterance.duration * rate) - start if length is None else length
         common = math.gcd(rate, file.samplerate)
-        old, new = file.samplerate // common, rate // common  # every old samples of the file are new ones of ours
+        old, new = file.samplerate // common, rate // common  # ``old`` samples of the file last as long as ``new``
         wanted = round(utterance.start * rate) + start
-        place = max(0, wanted - round(_MARGIN * rate)) // new
-        first = wanted - place * new
+        period = max(0, wanted - round(_MARGIN * rate)) // new
+        first = wanted - period * new
         count = math.ceil((first + length) / new * old + _MARGIN * file.samplerate)
-        samples = soxr.resample(self._span(file, place * old, count), file.samplerate, rate)
+        samples = soxr.resample(self._span(file, period * old, count), file.samplerate, rate)
         cut: Samples = samples[first : first + length]
-        missing = length - len(cut)  # rounding of the two rates may miss the last sample of a file
+        missing = length - len(cut)  # rounding between the rates can lose the last sample of a file
         return np.pad(cut, (0, missing)) if 0 < missing <= 2 else cut
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_files": OrderedDict()}  # open files stay in their process
+        return {"_files": OrderedDict()}  # open files cannot be pickled

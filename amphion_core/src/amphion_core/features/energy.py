@@ -1,4 +1,4 @@
-"""Energy of each frame: the norm of its magnitude spectrum, what the energy predictor of FastSpeech 2 learns.
+"""Energy of each frame: the norm of its magnitude spectrum, which the energy predictor of FastSpeech 2 learns.
 
 Ren et al.: "FastSpeech 2", arXiv:2006.04558, section 2.3: the L2 norm of the amplitude of each STFT frame.
 """
@@ -16,7 +16,7 @@ class Energy(MelFrameExtractor):
     """L2 norm of magnitude spectra: (B, T) -> (B, 1, N), float32, differentiable. Silence is 0."""
 
     class Config(BaseConfig):
-        """A mel convention, of which bands, edges, power, epsilon and logarithm are not used."""
+        """A mel convention. Its bands, edges, power, epsilon and logarithm are not used."""
 
         mel: Mel = Field(
             default=MelConfig.preset("tacotron2_22k_80"),
@@ -30,7 +30,7 @@ class Energy(MelFrameExtractor):
         self.dim = 1
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """As `energy`."""
+        """The same as `energy`."""
         return energy(wave, self.config.mel, lengths)
 
 

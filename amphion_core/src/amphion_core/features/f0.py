@@ -1,7 +1,7 @@
-"""F0 in the frames of a mel: what its trackers share, from the centre of each frame to gaps without voice.
+"""F0 in the frames of a mel: the base of all trackers, and functions for frames without voice.
 
-A tracker has a grid of times of its own. `F0Extractor` brings it to the centres of the mel's frames, so that F0, mel
-and energy of one audio lie side by side. F0 is in Hz everywhere, 0 where there is no voice.
+Each tracker has its own frame times. `F0Extractor` interpolates its F0 at the centres of the mel's frames, so that F0,
+mel and energy of one audio have the same frames. F0 is in Hz everywhere, and 0 where there is no voice.
 """
 
 import importlib
@@ -22,22 +22,22 @@ from amphion_core.features.spectrum import check_wave
 from amphion_core.mel import Mel, MelConfig
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-SHORTEST = 0.1  # seconds; shorter audio is continued by silence, because trackers need a few periods
-STEP = 0.005  # seconds between a tracker's own frames, where it can be chosen: WORLD's
+SHORTEST = 0.1  # seconds; silence is added to shorter audio, because trackers need a few periods
+STEP = 0.005  # seconds between a tracker's own frames, if it can be chosen; the default of WORLD
 
 
 class F0Extractor(MelFrameExtractor):
     """Base of the trackers: (B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Not differentiable."""
 
     class Config(BaseConfig):
-        """The range to search, and the mel whose frames the result has."""
+        """The range of the search, and the mel that defines the frames."""
 
         mel: Mel = Field(
             default=MelConfig.preset("hifigan_22k_80"),
             description="convention of the audio's mel, for rate, hop and the centres of frames",
         )
-        fmin: float = Field(default=50.0, gt=0, description="lowest F0 looked for, Hz")
-        fmax: float = Field(default=1100.0, gt=0, description="highest F0 looked for, Hz; a soprano's high C is 1047")
+        fmin: float = Field(default=50.0, gt=0, description="lowest F0 of the search, Hz")
+        fmax: float = Field(default=1100.0, gt=0, description="highest F0 of the search, Hz; soprano's high C: 1047")
 
         @model_validator(mode="after")
         def _range_fits(self) -> Self:
@@ -55,19 +55,19 @@ class F0Extractor(MelFrameExtractor):
 
     @abstractmethod
     def track(self, wave: Tensor) -> tuple[Array, Array]:
-        """Audio (T,) at ``sample_rate`` -> the tracker's own times in seconds, ascending, and its F0, both (M,)."""
+        """Audio (T,) at ``sample_rate`` -> times of the tracker's frames in seconds, ascending, and F0; both (M,)."""
 
     @torch.no_grad()
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T) -> (B, 1, N), N = ``mel.frames(T)``, float32 on the wave's device. Items are tracked one by one.
+        """(B, T) -> (B, 1, N), N = ``mel.frames(T)``, float32 on the wave's device. Items are processed one by one.
 
         With ``lengths`` (B), in samples, an item's frames equal those it has alone, and frames beyond its own are 0.
-        Raises AudioError as the mel does, and for samples that are not finite; MissingPackage.
+        Raises AudioError like the mel, AudioError for samples that are not finite, and MissingPackage.
         """
         mel = self.config.mel
         check_wave(wave, mel, lengths)
         if not torch.isfinite(wave).all():
-            raise AudioError("the wave has samples that are not finite", hint="look for NaN in what made it")
+            raise AudioError("the wave has samples that are not finite", hint="check the step that produced the wave")
         result = torch.zeros(len(wave), 1, mel.frames(wave.shape[1]))
         shortest = round(SHORTEST * mel.sample_rate)
         for i, length in enumerate([wave.shape[1]] * len(wave) if lengths is None else lengths.tolist()):
@@ -88,10 +88,11 @@ def frame_times(mel: MelConfig, count: int) -> Array:
 
 
 def align_f0(times: Array, f0: Array, at: Array) -> Array:
-    """F0 (M,) known at ``times`` (M,), in seconds, -> F0 (N,) at the times ``at``.
+    """F0 (M,) at the times ``times`` (M,), in seconds, -> F0 (N,) at the times ``at`` (N,).
 
-    The nearest known frame says whether there is voice. Between two voiced frames the logarithm is interpolated; a
-    border between voice and none is never crossed. Before the first and after the last frame their values hold.
+    The nearest frame decides whether a time is voiced. Between two voiced frames the logarithm of F0 is interpolated;
+    between a voiced and an unvoiced frame nothing is interpolated. Times before the first frame get its value, and
+    times after the last frame get the value of the last.
     """
     if len(times) < 2:
         return np.full(len(at), f0[0] if len(f0) else 0.0)
@@ -105,38 +106,39 @@ def align_f0(times: Array, f0: Array, at: Array) -> Array:
 
 
 def voiced(f0: Tensor) -> Tensor:
-    """F0 in Hz -> True where there is voice, same shape."""
+    """F0 in Hz -> True where there is voice; the shape stays."""
     return f0 > 0
 
 
 def interpolate_f0(f0: Tensor) -> Tensor:
-    """F0 without gaps, (..., N) -> (..., N), Hz: the logarithm is a straight line across frames without voice.
+    """F0 (..., N) in Hz -> F0 without gaps (..., N): unvoiced frames get values on a straight line of the logarithm.
 
-    Before the first voiced frame and after the last their values hold; a row without any voice stays 0.
+    Frames before the first voiced one get its value, and frames after the last voiced one get the value of the last. A
+    row without voiced frames stays 0.
 
     >>> interpolate_f0(torch.tensor([0.0, 100.0, 0.0, 400.0, 0.0])).round()
     tensor([100., 100., 200., 400., 400.])
     """
     count = f0.shape[-1]
-    place = torch.arange(count, device=f0.device).expand(f0.shape)
+    index = torch.arange(count, device=f0.device).expand(f0.shape)
     has = voiced(f0)
-    before = torch.where(has, place, -1).cummax(-1).values  # the last voiced frame up to here; -1: none
-    after = torch.where(has, place, count).flip(-1).cummin(-1).values.flip(-1)  # the next one; count: none
+    before = torch.where(has, index, -1).cummax(-1).values  # the last voiced frame up to here; -1: none
+    after = torch.where(has, index, count).flip(-1).cummin(-1).values.flip(-1)  # the next one; count: none
     left = torch.where(before < 0, after, before).clamp(max=count - 1)
     right = torch.where(after == count, before, after).clamp(min=0)
-    share = (place - left).to(f0.dtype) / (right - left).clamp(min=1)
+    share = (index - left).to(f0.dtype) / (right - left).clamp(min=1)
     low, high = f0.gather(-1, left), f0.gather(-1, right)
     line = low.clamp_min(1e-9).log().lerp(high.clamp_min(1e-9).log(), share).exp()
     return torch.where(has, f0, torch.where(has.any(-1, keepdim=True), line, 0.0))
 
 
 def require_package(module: str, extra: str) -> Any:
-    """The imported ``module`` of an optional package. Raises MissingPackage with the line that installs ``extra``."""
+    """Import ``module`` of an optional package. Raises MissingPackage with the command that installs ``extra``."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # by pyworld 0.3.5
             return importlib.import_module(module)
-    except ImportError as error:  # also of what the package itself needs, such as setuptools below 82 for pyworld
+    except ImportError as error:  # also raised by a missing requirement of the package, such as setuptools for pyworld
         raise MissingPackage(
             f"{module} cannot be used: {error}", hint=f'pip install "amphion-core[{extra}]"'
         ) from error

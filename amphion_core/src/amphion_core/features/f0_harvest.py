@@ -1,7 +1,7 @@
-"""F0 by Harvest: WORLD's tracker with few unvoiced frames, for speech and singing; slower than DIO.
+"""F0 by Harvest: a tracker of WORLD for speech and singing that misses few voiced frames; slower than DIO.
 
-Morise: "Harvest: A high-performance fundamental frequency estimator from speech signals", Interspeech 2017. Computed by
-`pyworld`: amphion-core[f0].
+Morise: "Harvest: A high-performance fundamental frequency estimator from speech signals", Interspeech 2017. The
+package `pyworld` computes it: amphion-core[f0].
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from amphion_core.features.f0 import STEP, Array, F0Extractor, require_package
 
 
 class F0Harvest(F0Extractor):
-    """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Leans towards voiced: breath and noise may get an F0."""
+    """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. It misses few voiced frames, but may give breath and noise an F0."""
 
     def track(self, wave: Tensor) -> tuple[Array, Array]:
-        """WORLD's frames of 5 ms. Raises MissingPackage."""
+        """Times and F0 of WORLD's frames of 5 ms. Raises MissingPackage."""
         pyworld = require_package("pyworld", "f0")
         samples = wave.cpu().numpy().astype(np.float64)
         span = {"f0_floor": self.config.fmin, "f0_ceil": self.config.fmax, "frame_period": STEP * 1000}

@@ -1,7 +1,8 @@
-"""F0 by Praat: autocorrelation and a search for the cheapest path; what phoneticians report, and most metrics.
+"""F0 by Praat: autocorrelation, then a search for the cheapest path. Phoneticians and most metrics use it.
 
 Boersma: "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
-sound", Proc. Institute of Phonetic Sciences 17, 1993. Computed by `praat-parselmouth` (GPL-3): amphion-core[praat].
+sound", Proc. Institute of Phonetic Sciences 17, 1993. The
+package `praat-parselmouth` (GPL-3) computes it: amphion-core[praat].
 """
 
 import numpy as np
@@ -15,16 +16,19 @@ class F0Praat(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Windows are three periods of ``fmin`` long."""
 
     class Config(F0Extractor.Config):
-        """The range, the frames, and the threshold of voice."""
+        """The range, the frames, and the threshold for voiced frames."""
 
         voicing_threshold: float = Field(
-            default=0.6, ge=0, le=1, description="strength from which a frame is voiced; Praat's own default is 0.45"
+            default=0.6, ge=0, le=1, description="smallest strength of a voiced frame; Praat's own default is 0.45"
         )
 
     config: Config
 
     def track(self, wave: Tensor) -> tuple[Array, Array]:
-        """Frames of 5 ms; silence at both ends lets the first and the last be at the ends. Raises MissingPackage."""
+        """Times and F0 of frames of 5 ms. Raises MissingPackage.
+
+        Half a window of silence is added at both ends, so that the first and the last frame lie at the ends.
+        """
         parselmouth = require_package("parselmouth", "praat")
         around = int(1.5 / self.config.fmin * self.sample_rate) + 1  # half a window
         samples = np.pad(wave.cpu().numpy().astype(np.float64), around)

@@ -1,4 +1,4 @@
-"""Linear-frequency magnitude spectrogram, what the posterior encoder of VITS reads (arXiv:2106.06103, section 2.1)."""
+"""Magnitude spectrogram of linear frequency: the input of VITS's posterior encoder (arXiv:2106.06103, section 2.1)."""
 
 from pydantic import Field
 from torch import Tensor
@@ -13,7 +13,7 @@ class LinearSpectrogram(MelFrameExtractor):
     """Magnitude spectrogram without logarithm: (B, T) -> (B, n_fft / 2 + 1, N), float32, differentiable."""
 
     class Config(BaseConfig):
-        """A mel convention, of which bands, edges and logarithm are not used."""
+        """A mel convention. Its bands, edges and logarithm are not used."""
 
         mel: Mel = Field(
             default=MelConfig.preset("vits_22k_80"),
@@ -27,7 +27,7 @@ class LinearSpectrogram(MelFrameExtractor):
         self.dim = config.mel.n_fft // 2 + 1
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """As `linear_spectrogram`."""
+        """The same as `linear_spectrogram`."""
         return linear_spectrogram(wave, self.config.mel, lengths)
 
 

@@ -17,14 +17,14 @@ from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import framewise
 from amphion_core.mel import Mel, MelConfig
 
-_GROUPS = 2  # the lower half of the bands needs few of the bins: two products cost half of one
+_GROUPS = 2  # the lower half of the bands uses few bins, so two small products cost half of one large product
 
 
 class MelSpectrogram(MelFrameExtractor):
     """Log-mel spectrogram: (B, T) -> (B, F, N), float32, differentiable."""
 
     class Config(BaseConfig):
-        """The mel convention, nothing else."""
+        """The mel convention."""
 
         mel: Mel = Field(
             default=MelConfig.preset("hifigan_22k_80"), description="mel convention: a preset or its fields"
@@ -37,7 +37,7 @@ class MelSpectrogram(MelFrameExtractor):
         self.dim = config.mel.n_mels
 
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """As `mel_spectrogram`."""
+        """The same as `mel_spectrogram`."""
         return mel_spectrogram(wave, self.config.mel, lengths)
 
 
@@ -79,7 +79,7 @@ def hop_aligned_mel(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None)
 
 
 def mel_filterbank(mel: MelConfig) -> Tensor:
-    """Weights of the bins in each band, (F, n_fft / 2 + 1), float32 on the CPU: triangles between centres."""
+    """Weights of the bins in each band, (F, n_fft / 2 + 1), float32 on the CPU. Each band is a triangle."""
     ends = _to_mel(torch.tensor([mel.fmin, mel.top], dtype=torch.float64), mel.scale)
     points = torch.linspace(float(ends[0]), float(ends[1]), mel.n_mels + 2, dtype=torch.float64)
     edges = _to_hertz(points, mel.scale)
@@ -93,7 +93,7 @@ def mel_filterbank(mel: MelConfig) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Neighbouring bands: the first bin they use, and weights (bins, bands)."""
+    """Neighbouring bands: the first bin that they use, and their weights (bins, bands)."""
 
     first: int
     weights: Tensor
@@ -101,7 +101,7 @@ class _Group:
 
 @lru_cache(maxsize=32)
 def _groups(mel: MelConfig, device: torch.device) -> tuple[_Group, ...]:
-    """The filterbank on ``device``, without the bins that a group of bands does not use."""
+    """The filterbank on ``device`` in groups of bands, each without the bins that it does not use."""
     groups = []
     with torch.inference_mode(False):  # see spectrum._window
         for bands in mel_filterbank(mel).tensor_split(min(_GROUPS, mel.n_mels)):
@@ -112,7 +112,7 @@ def _groups(mel: MelConfig, device: torch.device) -> tuple[_Group, ...]:
 
 
 def _compress(magnitudes: Tensor, mel: MelConfig) -> Tensor:
-    """Mel magnitudes -> the value of the convention, element by element."""
+    """Mel magnitudes -> values of the convention, element by element; the shape stays."""
     limited = magnitudes.clamp_min(mel.floor)
     if mel.log == "ln":
         return limited.log()

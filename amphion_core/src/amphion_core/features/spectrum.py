@@ -1,4 +1,4 @@
-"""Magnitude spectra of framed audio, block by block: the part that the mel and the linear spectrogram share."""
+"""Magnitude spectra of framed audio, block by block; the mel and the linear spectrogram and the energy use it."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,11 +11,12 @@ from amphion_core.errors import AudioError
 from amphion_core.mel import MelConfig
 from amphion_core.modules.padding import reflect
 
-# Samples framed at a time without gradients. On a CPU, for each thread: windowed frames, spectra and magnitudes then
-# stay in the cache; half or twice as many cost some percent, the whole batch at once twice the time. Smaller blocks
-# make threads wait for each other on a busy machine. Elsewhere it bounds the memory.
+# Samples that are framed at a time when no gradients are needed. On a CPU this is the number for each thread: the
+# windowed frames, spectra and magnitudes then stay in the processor's cache. Half or twice the number costs some
+# percent more time, the whole batch at once twice the time; with smaller blocks the threads wait for each other on a
+# busy machine. On other devices the number bounds the memory.
 _BLOCK_CPU, _BLOCK_OTHER = 1 << 19, 1 << 26
-# Squared magnitude below which the gradient is 0 when there is no epsilon: that of a root at 0 is infinite.
+# Without an epsilon, the gradient is 0 below this squared magnitude, because the gradient of a root is infinite at 0.
 _TINY = 1e-24
 
 
@@ -28,10 +29,11 @@ def framewise(
     bins: int,
     dim: int,
 ) -> Tensor:
-    """Audio (B, T) -> ``finish`` of the magnitudes of the lowest bins, (b, n, bins) -> (b, n, dim), as (B, dim, N).
+    """Audio (B, T) -> features (B, dim, N) that ``finish`` computes from magnitude spectra; N = ``mel.frames(T)``.
 
-    Magnitudes are ``(|S|^2 + epsilon)^(power / 2)``. ``lengths`` (B) are the samples of each item: its frames are those
-    it has alone, mirrored at its own end, and frames beyond are 0. N = ``mel.frames(T)``. Always in float32.
+    The magnitudes are ``(|S|^2 + epsilon)^(power / 2)`` of the lowest ``bins`` frequencies, in float32. ``finish`` maps
+    some frames of some items, (b, n, bins) -> (b, n, dim). ``lengths`` (B) are the samples of each item: its frames
+    equal those it has alone, mirrored at its own end, and later frames are 0.
 
     Raises AudioError for another shape than (B, T), and for items shorter than ``mel.shortest`` samples.
     """
@@ -52,7 +54,7 @@ def framewise(
 
 
 def _in_blocks(frames: Tensor, mel: MelConfig, finish: Callable[[Tensor], Tensor], bins: int, result: Tensor) -> None:
-    """Fill ``result`` (B, dim, N): many frames of one item at a time, or few frames of several items."""
+    """Fill ``result`` (B, dim, N) block by block: many frames of one item, or all frames of several short items."""
     samples = _BLOCK_CPU * torch.get_num_threads() if frames.device.type == "cpu" else _BLOCK_OTHER
     block = max(1, samples // mel.n_fft)
     batch, count = frames.shape[:2]
@@ -64,7 +66,7 @@ def _in_blocks(frames: Tensor, mel: MelConfig, finish: Callable[[Tensor], Tensor
 
 
 def _magnitudes(frames: Tensor, mel: MelConfig, bins: int) -> Tensor:
-    """Frames (b, n, n_fft) -> (b, n, bins)."""
+    """Frames (b, n, n_fft) -> magnitudes (b, n, bins)."""
     spectrum = torch.fft.rfft(frames * _window(mel, frames.device))[..., :bins]
     real, imaginary = spectrum.real, spectrum.imag
     energy = real.square().addcmul_(imaginary, imaginary)  # half the time of spectrum.abs()
@@ -78,7 +80,7 @@ def _magnitudes(frames: Tensor, mel: MelConfig, bins: int) -> Tensor:
 
 
 def check_wave(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
-    """Raises AudioError for what `framewise` refuses."""
+    """Raises AudioError for a wave or lengths that `framewise` cannot use."""
     if wave.ndim != 2 or not wave.is_floating_point():
         found = f"{str(wave.dtype).removeprefix('torch.')} of shape {tuple(wave.shape)}"
         raise AudioError(f"a wave must be floats of shape (B, T), not {found}", hint="wave[None] makes a batch of one")
@@ -87,7 +89,8 @@ def check_wave(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
     counts = [wave.shape[1]] if lengths is None else lengths.tolist()
     if lengths is not None and (len(counts) != len(wave) or max(counts) > wave.shape[1]):
         raise AudioError(
-            f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}", hint="one length an item, at most T"
+            f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}",
+            hint="give one length for each item, at most T",
         )
     if min(counts) < mel.shortest:
         where = "" if lengths is None else f"item {counts.index(min(counts))} of the batch has "
@@ -99,23 +102,23 @@ def check_wave(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
 
 
 def _pad(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> Tensor:
-    """(B, T) -> (B, T + padding); with ``lengths`` every item is continued past its own end."""
+    """(B, T) -> (B, T + padding). With ``lengths`` (B) the padding of an item begins at its own end."""
     before, after = mel.pad
     if lengths is None:
         return reflect(wave, before, after) if mel.pad_mode == "reflect" else F.pad(wave, (before, after))
     last = lengths.to(wave.device)[:, None] - 1
-    place = torch.arange(-before, wave.shape[1] + after, device=wave.device).expand(len(wave), -1)
+    index = torch.arange(-before, wave.shape[1] + after, device=wave.device).expand(len(wave), -1)
     if mel.pad_mode == "constant":
-        inside = (place >= 0) & (place <= last)
-        return wave.gather(1, place.clamp(0, wave.shape[1] - 1)) * inside
-    mirrored = last - (last - place.abs()).abs()  # 0..last going up, then down again
-    return wave.gather(1, mirrored.clamp_min(0))  # what clamps lies past the mirrored end, in frames that become 0
+        inside = (index >= 0) & (index <= last)
+        return wave.gather(1, index.clamp(0, wave.shape[1] - 1)) * inside
+    mirrored = last - (last - index.abs()).abs()  # from 0 up to last, then down again
+    return wave.gather(1, mirrored.clamp_min(0))  # only indices of frames that become 0 are clamped
 
 
 @lru_cache(maxsize=32)
 def _window(mel: MelConfig, device: torch.device) -> Tensor:
-    """The periodic Hann window, centred in ``n_fft`` samples, of energy 1 if the convention asks for it."""
-    with torch.inference_mode(False):  # a tensor made in inference mode could not serve a backward pass later
+    """The periodic Hann window in the middle of ``n_fft`` samples; its energy is 1 if the mel is ``normalized``."""
+    with torch.inference_mode(False):  # a backward pass cannot use a tensor created in inference mode
         window = torch.hann_window(mel.win_length, dtype=torch.float64)
         if mel.normalized:
             window /= window.square().sum().sqrt()

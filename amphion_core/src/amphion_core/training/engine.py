@@ -115,7 +115,7 @@ class Engine:
             position = group[0][0].position
             assert position.step == step
             pending.append(self.step(step, group))
-            state.position = Position(step + 1, position.epoch, position.place + 1)
+            state.position = Position(step + 1, position.epoch, position.epoch_step + 1)
             save = self._validates(step) or self.stopping or step == c.steps
             save = save or step % (c.save_every or c.validate_every) == 0
             if step % c.log_every == 0 or save:

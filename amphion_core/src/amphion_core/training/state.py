@@ -62,11 +62,11 @@ class TrainingState:
     def as_json(self) -> dict[str, Any]:
         """All but the tensors, as it is written into ``state.json``."""
         return {
-            "step": self.step, "position": {"epoch": self.position.epoch, "place": self.position.place},
+            "step": self.step, "position": {"epoch": self.position.epoch, "epoch_step": self.position.epoch_step},
             "best": asdict(self.best), "networks": self.paths, "identity": self.identity,
         }  # fmt: skip
 
     def restore(self, stored: dict[str, Any]) -> None:
         """Take the position and the best score from what ``as_json`` gave."""
-        self.position = Position(stored["step"] + 1, stored["position"]["epoch"], stored["position"]["place"])
+        self.position = Position(stored["step"] + 1, stored["position"]["epoch"], stored["position"]["epoch_step"])
         self.best = Best(**stored["best"])
