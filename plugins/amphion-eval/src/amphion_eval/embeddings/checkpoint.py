@@ -1,12 +1,12 @@
 """Load published weights into an embedding, from a file that the user names; every tensor must fit."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amphion_core.errors import WeightsError
+from amphion_core.weight_names import unwrap
+from amphion_core.weights import read_checkpoint
 
 
 def load_into(network: nn.Module, weights: str | None, *, name: str, source: str, without: str = "") -> nn.Module:
@@ -25,20 +25,10 @@ def load_into(network: nn.Module, weights: str | None, *, name: str, source: str
     if not path.is_file():
         raise WeightsError(f"the file {weights}, the weights of {name}, does not exist", hint=hint)
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Mapping[str, Tensor] = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path} is not a checkpoint of {name}: {error}", hint=hint) from error
-    for key in ("model", "state_dict"):
-        state = state[key] if isinstance(state.get(key), Mapping) else state  # type: ignore[assignment]
-    try:
-        network.load_state_dict(
-            {key: value for key, value in state.items() if not (without and key.startswith(without))}
-        )
-    except RuntimeError as error:
-        raise WeightsError(f"{path} is not a checkpoint of {name}: {error}", hint=hint) from error
+        state = unwrap(unwrap(read_checkpoint(path), "model"), "state_dict")
+        kept = {key: value for key, value in state.items() if not (without and key.startswith(without))}
+        network.load_state_dict(kept)  # not weights.load_state: a network may rename the publisher's keys in a hook
+    except (WeightsError, RuntimeError) as error:
+        text = error.message if isinstance(error, WeightsError) else str(error)
+        raise WeightsError(f"{path} is not a checkpoint of {name}: {text}", hint=hint) from error
     return network.eval()
