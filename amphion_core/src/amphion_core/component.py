@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from amphion_core import registry
 from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig, validate
 from amphion_core.errors import AudioError, DataError
 
@@ -169,7 +170,11 @@ class TaskFramework(Component):
     @classmethod
     def request(cls, **fields: Any) -> Any:
         """A checked request. Raises RecipeError that lists every problem with the nearest valid field."""
-        return validate(cls.Request, fields, where=f"{cls.__name__.removesuffix('Task').lower()} request")
+        name = next(
+            (ref.name for ref in registry.refs("tasks") if ref.target == f"{cls.__module__}:{cls.__name__}"), ""
+        )
+        hint = f"amphion info tasks:{name} lists the fields" if name else None
+        return validate(cls.Request, fields, where=f"{name or cls.__name__} request", hint=hint)
 
     @abstractmethod
     def generate(self, request: Any) -> "Audio":

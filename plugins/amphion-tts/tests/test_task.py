@@ -111,6 +111,7 @@ def test_every_wrong_field_is_reported_at_once():
     with pytest.raises(RecipeError, match="2 problems") as caught:
         TTSTask.request(text="a", pause=-1, sed=3)
     assert "did you mean seed?" in str(caught.value) and "pause" in str(caught.value)
+    assert caught.value.hint == "amphion info tasks:tts lists the fields"
 
 
 @pytest.mark.parametrize(
