@@ -1,6 +1,6 @@
-"""How fast data come: decoding, crops by seeking, preparation and F0 on one and two processes, a huge manifest.
+"""Speed of the data: decoding, crops, F0 on one and two processes, mels in batches, a manifest of a million records.
 
-Rates are seconds of audio a second, on one core. ``AMPHION_SHARED`` names the folder that holds data/kathleen_en.
+Rates are seconds of audio per second, on one core. ``AMPHION_SHARED`` names the folder that contains data/kathleen_en.
 """
 
 import json
@@ -35,19 +35,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         reader = amphion.get("datasets", "ljspeech")
-
-        def prepared(name: str, processes: int) -> float:
-            start = time.perf_counter()
-            corpus = reader(reader.Config(root=str(VOICE)))
-            list(prepare(corpus, VOICE, folder / name, processes=processes))
-            return time.perf_counter() - start
-
-        prepared("warm", 1)
-        decoding(Manifest(folder / "warm"))
+        list(prepare(reader(reader.Config(root=str(VOICE))), VOICE, folder / "voice"))
+        decoding(Manifest(folder / "voice"))
         crops(folder)
-        f0(folder / "warm")
-        large = folder / "large"
-        huge(large)
+        features(folder / "voice")
+        huge(folder / "large")
 
 
 def decoding(manifest: Manifest) -> None:
@@ -55,8 +47,8 @@ def decoding(manifest: Manifest) -> None:
     reader, rates = Reader(), []
     for _ in range(5):
         start, seconds = time.perf_counter(), 0.0
-        for place in range(len(manifest)):
-            seconds += len(reader.read(manifest[place].utterance, 22050)) / 22050
+        for index in range(len(manifest)):
+            seconds += len(reader.read(manifest[index].utterance, 22050)) / 22050
         rates.append(seconds / (time.perf_counter() - start))
     print(f"decoding FLAC: {statistics.median(rates):.0f} times real time")
 
@@ -68,12 +60,12 @@ def crops(folder: Path) -> None:
     random = np.random.default_rng(0)
     noise = (np.cumsum(random.standard_normal(22050 * 1800)) % 1 * 0.2).astype(np.float32)
     for suffix in ("wav", "flac"):
-        place = root / suffix
-        place.mkdir()
+        corpus_folder = root / suffix
+        corpus_folder.mkdir()
         for number in range(2):
-            soundfile.write(place / f"{number}.{suffix}", noise, 22050)
+            soundfile.write(corpus_folder / f"{number}.{suffix}", noise, 22050)
         reader = amphion.get("datasets", "folder")
-        list(prepare(reader(reader.Config(root=str(place))), place, folder / f"long-{suffix}"))
+        list(prepare(reader(reader.Config(root=str(corpus_folder))), corpus_folder, folder / f"long-{suffix}"))
         corpus = Corpus(DataConfig(root=str(folder / f"long-{suffix}"), crop=8192), "train", rate=22050, seed=0)
         rates = []
         for turn in range(5):
@@ -84,19 +76,21 @@ def crops(folder: Path) -> None:
         print(f"crops of 0.37 s from {suffix} recordings of 30 min: {statistics.median(rates):.0f} times real time")
 
 
-def f0(prepared: Path) -> None:
-    """F0 by DIO of the whole corpus: one process against two, processes' start included."""
-    seconds = {}
-    for processes in (1, 2):
-        cache = FeatureCache(Manifest(prepared), FeaturePart.named("f0_dio"), prepared / f"features-{processes}")
-        start = time.perf_counter()
-        list(complete_features([cache], processes=processes))
-        seconds[processes] = time.perf_counter() - start
-    print(f"F0: {seconds[1]:.1f} s on one process, {seconds[2]:.1f} s on two: ratio {seconds[1] / seconds[2]:.2f}")
+def features(prepared: Path) -> None:
+    """Cached mels and F0 by DIO of a corpus: one process against two. The start of the processes is included."""
+    for name in ("mel", "f0_dio"):
+        seconds = {}
+        for processes in (1, 2):
+            cache = FeatureCache(Manifest(prepared), FeaturePart.named(name), prepared / f"features-{processes}")
+            start = time.perf_counter()
+            list(complete_features([cache], device="cpu", processes=processes))
+            seconds[processes] = time.perf_counter() - start
+        rate = float(cache.manifest.durations.sum()) / seconds[1]
+        print(f"{name}: {rate:.0f} times real time on one process; two take {seconds[2] / seconds[1]:.2f} of its time")
 
 
 def huge(folder: Path) -> None:
-    """A million records: written, then indexed, planned and read in a process of its own, whose memory is measured."""
+    """Writes a million records; another process indexes, plans and reads them, and measures its memory."""
     folder.mkdir()
     (folder / "dataset.yaml").write_text(yaml.dump({"root": str(folder)}), encoding="utf-8")
     random = np.random.default_rng(0)

@@ -76,29 +76,29 @@ def test_joining_and_playing():
         Audio.concatenate([tone(), tone(16000)])
 
 
-def test_files_that_are_no_good_audio_are_told(tmp_path):
+def test_unusable_files_have_a_reason(tmp_path):
     (tmp_path / "text.wav").write_text("not audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
-    for name, told in (
+    for name, message in (
         ("none.wav", "no audio file"),
         ("text.wav", "not readable"),
         ("empty.wav", "no samples"),
         ("nan.wav", "NaN"),
     ):
-        with pytest.raises(AudioError, match=told) as caught:
+        with pytest.raises(AudioError, match=message) as caught:
             Audio.load(tmp_path / name)
         assert name in caught.value.message and caught.value.hint
 
 
-def test_what_cannot_be_saved_is_told_and_leaves_nothing(tmp_path):
-    for audio, name, told in (
+def test_audio_that_cannot_be_saved_has_a_reason_and_leaves_no_file(tmp_path):
+    for audio, name, message in (
         (tone(), "a.xyz", "no audio format"),
         (Audio(np.zeros(0, np.float32), 16000), "a.wav", "empty"),
         (Audio(np.array([np.inf], np.float32), 16000), "a.wav", "not finite"),
         (tone(), "missing/a.wav", "no folder"),
     ):
-        with pytest.raises(AmphionError, match=told):
+        with pytest.raises(AmphionError, match=message):
             audio.save(tmp_path / name)
     (tmp_path / "file").write_text("x")
     with pytest.raises(AmphionError, match="part of its path is a file"):
@@ -117,7 +117,7 @@ def test_normalising_never_clips():
     assert 0.99 < Audio(samples, 48000).normalize(-16).peak <= 1
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
     path = tone().save(tmp_path / "a.wav")
     before = path.read_bytes()
 
@@ -149,6 +149,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 
 def test_a_folder_and_a_device_are_not_written(tmp_path):
-    for place in (tmp_path, "/dev/null"):
+    for path in (tmp_path, "/dev/null"):
         with pytest.raises(AmphionError, match=r"not a file"):
-            check_writable(place)
+            check_writable(path)

@@ -177,7 +177,7 @@ def test_a_missing_package_names_the_line_that_installs_it(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "told"),
+    ("name", "fields", "message"),
     [
         ("dio", {"fmin": 500, "fmax": 400}, "fmin: 500.0 Hz is not below fmax 400.0 Hz"),
         ("harvest", {"fmax": 12000}, "fmax: 12000.0 Hz is above half the rate, 11025.0 Hz"),
@@ -187,21 +187,21 @@ def test_a_missing_package_names_the_line_that_installs_it(name, monkeypatch):
         ("dio", {"hop": 256}, "hop: no such field"),
     ],
 )
-def test_a_wrong_config_is_told_by_its_field(name, fields, told):
-    with pytest.raises(RecipeError, match=told):
+def test_a_wrong_config_names_its_field(name, fields, message):
+    with pytest.raises(RecipeError, match=message):
         validate(TRACKERS[name][0].Config, fields)
 
 
 @pytest.mark.parametrize(
-    ("wave", "told"),
+    ("wave", "message"),
     [
         (torch.zeros(4000), "shape"),
         (torch.zeros(1, 100), "100 samples are too few"),
         (torch.full((1, 4000), torch.nan), "not finite"),
     ],
 )
-def test_a_wave_that_cannot_be_used_has_a_reason(wave, told):
-    with pytest.raises(AudioError, match=told):
+def test_a_wave_that_cannot_be_used_has_a_reason(wave, message):
+    with pytest.raises(AudioError, match=message):
         tracker("dio").extract(wave)
 
 

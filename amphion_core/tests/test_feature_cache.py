@@ -65,14 +65,14 @@ class Means(FeatureExtractor):
         self.batches.append(len(wave))
         if wave.max() > self.config.fails:
             raise AudioError("too loud")
-        lengths = torch.full((len(wave),), wave.shape[1]) if lengths is None else lengths
+        lengths = wave.new_full((len(wave),), wave.shape[1]) if lengths is None else lengths
         if self.config.shift is None:
             return torch.stack([wave.sum(1) / lengths, wave.max(1).values], 1)
         count = wave.shape[1] // self.config.shift
         found = wave[:, : count * self.config.shift].unflatten(1, (count, -1)).mean(2)
         found = found[:, : count - self.config.lost] if self.config.lost else found
         own = lengths[:, None] // self.config.shift - self.config.lost
-        found = found * (torch.arange(found.shape[1]) < own)
+        found = found * (torch.arange(found.shape[1], device=found.device) < own)
         return torch.stack([found, -found], 1)
 
 
@@ -203,6 +203,23 @@ def test_items_in_a_batch_are_what_they_are_alone_and_the_extractor_is_built_onc
     for index in range(8):
         alone = Means(part(shift=320).config).extract(torch.from_numpy(ramp(1 + 0.0137 * index))[None])[0]
         np.testing.assert_array_equal(cache.read(index), alone.numpy())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_an_extractor_that_can_be_moved_works_on_the_gpu_in_batches(folder, monkeypatch, tmp_path):
+    devices = []
+
+    def move(self, device):
+        devices.append(str(device))
+        return self
+
+    monkeypatch.setattr(Means, "to", move)
+    caches = [FeatureCache(Manifest(folder), part(shift=320), tmp_path / name) for name in ("gpu", "cpu")]
+    for cache, device in zip(caches, ("auto", "cpu"), strict=True):
+        list(complete_features([cache], device=device, processes=1))
+    assert devices == ["cuda", "cpu"] and Means.batches == [8, 8]
+    for index in range(8):
+        np.testing.assert_allclose(caches[0].read(index), caches[1].read(index), atol=1e-6)
 
 
 def test_items_of_an_unknown_number_of_frames_are_computed_one_by_one(folder):

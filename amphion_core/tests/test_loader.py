@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from amphion_core.data.batch import collate_audio, pad
 from amphion_core.data.config import DataConfig
@@ -72,8 +73,8 @@ def test_reading_on_from_a_position_gives_what_would_have_come(folder):
     whole = batches(items, count=24)  # more than an epoch
     for micro, _ in whole[::2]:
         again = batches(items, micro.position, count=2)
-        at = next(place for place, (one, _) in enumerate(whole) if one == micro)
-        assert [one for one, _ in again] == [one for one, _ in whole[at : at + 2]]
+        start = next(index for index, (one, _) in enumerate(whole) if one == micro)
+        assert [one for one, _ in again] == [one for one, _ in whole[start : start + 2]]
 
 
 def test_another_rate_is_refused_unless_resampling_is_asked_for(prepared):
@@ -165,6 +166,28 @@ def test_validation_items_are_spread_evenly_and_shared_by_processes(folder):
         for rank in (0, 1)
     ]
     assert sorted(shares[0] + shares[1]) == sorted(whole)
+
+
+def test_pinned_batches_are_the_same_batches(folder, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    items = corpus(folder, crop=2048, budget=0.5)
+    found, wanted = batches(items, count=3, pin=True), batches(items, count=3)
+    for (_, one), (_, other) in zip(found, wanted, strict=True):
+        assert one.ids == other.ids and one.counts == other.counts
+        assert one["wave"].equal(other["wave"])
+    assert len(pinned) == 6  # wave and lengths of three batches
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory needs a GPU")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_gpu_gets_batches_from_pinned_memory(folder, workers):
+    items = corpus(folder, crop=2048, budget=0.5)
+    found, wanted = batches(items, count=6, pin=True, workers=workers), batches(items, count=6)
+    for (one, batch), (other, plain) in zip(found, wanted, strict=True):
+        assert one == other and batch.ids == plain.ids
+        assert batch["wave"].is_pinned() and batch["wave"].equal(plain["wave"])
+        assert batch.to(torch.device("cuda"))["wave"].cpu().equal(plain["wave"])
 
 
 def test_padding_fills_up_and_keeps_lengths():

@@ -1,4 +1,4 @@
-"""Manifests: records by offset, the index, and what is said of folders that are none."""
+"""Manifests: records by offset, the index, and errors for other folders."""
 
 import pickle
 
@@ -50,7 +50,7 @@ def test_a_changed_manifest_gets_a_new_index_and_another_digest(folder):
     assert len(list(folder.glob(".train-*.npy"))) == 1
 
 
-def test_what_is_no_prepared_folder_is_told_with_the_command_that_makes_one(tmp_path):
+def test_a_folder_that_is_not_prepared_is_an_error_with_the_command_that_prepares_it(tmp_path):
     with pytest.raises(DataError, match=r"no dataset\.yaml") as caught:
         Manifest(tmp_path)
     assert "amphion prepare" in caught.value.hint
@@ -69,7 +69,7 @@ def test_a_broken_line_is_named(folder):
         Manifest(folder)
 
 
-def test_audio_that_moved_is_told_with_where_to_say_so(folder):
+def test_audio_that_moved_is_an_error_with_the_file_to_change(folder):
     (folder / "a.wav").rename(folder / "elsewhere.wav")
     with pytest.raises(DataError, match="has moved: there is no") as caught:
         Manifest(folder).require_audio()

@@ -194,23 +194,23 @@ def test_silence_is_finite(name):
 
 
 @pytest.mark.parametrize(
-    ("wave", "told"),
+    ("wave", "message"),
     [(torch.zeros(1000), "shape"), (torch.zeros(1, 10), "too few"), (torch.zeros(0, 1000), "no audio"),
      (torch.zeros(1, 2000, dtype=torch.int16), "int16")],
 )  # fmt: skip
-def test_wrong_waves_are_told(wave, told):
-    with pytest.raises(AudioError, match=told):
+def test_wrong_waves_have_a_reason(wave, message):
+    with pytest.raises(AudioError, match=message):
         mel_spectrogram(wave, PRESETS["hifigan_22k_80"])
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [({"fmax": 20000}, "fmax"), ({"win_length": 4096}, "win_length"), ({"hop_length": 4096}, "hop_length"),
      ({"fmin": 9000}, "fmin"),
      ({"n_mels": 0}, "n_mels"), ({"log": "log2"}, "log")],
 )  # fmt: skip
-def test_conventions_that_cannot_be_are_told(changes, told):
-    with pytest.raises(ValueError, match=told):
+def test_impossible_conventions_name_the_field(changes, message):
+    with pytest.raises(ValueError, match=message):
         PRESETS["hifigan_22k_80"].replace(**changes)
 
 

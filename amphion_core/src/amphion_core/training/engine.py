@@ -100,6 +100,7 @@ class Engine:
         batches = training_batches(
             self.corpus, self.trainer.collator(), state.position, micro_batches=c.micro_batches,
             workers=self._workers(), rank=self.processes.rank, world=self.processes.world,
+            pin=self.device.type == "cuda",
         )  # fmt: skip
         self._stop_on_signals()
         report.start(state.step, c.steps, self.corpus)
