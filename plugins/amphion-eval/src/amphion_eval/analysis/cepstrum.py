@@ -1,6 +1,6 @@
 """Mel-cepstra of WORLD's spectral envelope, for MCD and for the alignment of recordings.
 
-Frames are 5 ms apart; order 24; the frequency axis is bent by an all-pass whose warp fits the rate.
+Frames are 5 ms apart; the order is 24; an all-pass filter warps the frequency axis, with a parameter for each rate.
 """
 
 from functools import cache, lru_cache
@@ -16,32 +16,32 @@ from amphion_eval.analysis.signals import Samples
 ORDER = 24
 FRAME = 0.005  # seconds
 ALPHA = {8000: 0.312, 16000: 0.41, 22050: 0.455, 24000: 0.466, 32000: 0.504, 44100: 0.544, 48000: 0.554}
-"""The warp of each rate in Hz that has one."""
+"""Sample rate in Hz -> parameter of the all-pass filter."""
 
 
 @lru_cache(maxsize=4)
 def cepstra(audio: Audio) -> Samples:
-    """Mel-cepstra (N, 25) of one audio, kept while its metrics are computed."""
+    """Mel-cepstra (N, 25) of one audio. The last results are kept, because several metrics need them."""
     return mel_cepstrum(audio.mono().samples.astype(np.float64), audio.sample_rate)
 
 
 def mel_cepstrum(samples: Samples, rate: int) -> Samples:
-    """(T,) -> (N, 25), frames of 5 ms. Raises DataError for a rate that is no key of ALPHA."""
+    """(T,) -> mel-cepstra (N, 25), frames of 5 ms. Raises DataError for a rate without a parameter in ALPHA."""
     if rate not in ALPHA:
         raise DataError(
-            f"mel-cepstra have no warp for {rate} Hz", hint=f"resample to one of {', '.join(map(str, ALPHA))} Hz"
+            f"mel-cepstra are not defined for {rate} Hz", hint=f"resample to one of {', '.join(map(str, ALPHA))} Hz"
         )
     return warped(envelope_cepstrum(samples, rate), ALPHA[rate], ORDER)
 
 
 def envelope_cepstrum(samples: Samples, rate: int, *, n_fft: int | None = None) -> Samples:
-    """(T,) -> ``irfft`` of ln |H|^2, WORLD's spectral envelope, its first n_fft / 2 + 1 numbers (N, bins); 5 ms."""
+    """(T,) -> cepstrum of WORLD's spectral envelope: ``irfft`` of ln |H|^2, (N, n_fft / 2 + 1), frames of 5 ms."""
     f0, times = refined_dio(samples, rate)
     return cheaptrick(samples, f0, times, rate, n_fft or default_fft_size(rate))
 
 
 def warped(cepstrum: Samples, alpha: float, order: int) -> Samples:
-    """``irfft`` of ln |H|^2, (N, bins) -> mel-cepstrum (N, order + 1): ln |H| = c0 + sum of c_n cos(n w)."""
+    """``irfft`` of ln |H|^2, (N, bins) -> mel-cepstrum (N, order + 1), where ln |H| = c0 + sum of c_n cos(n w)."""
     matrix = warp(cepstrum.shape[1], alpha, order).T
     found: Samples = cepstrum @ matrix
     found -= cepstrum[:, :1] * matrix[0] / 2
@@ -50,16 +50,17 @@ def warped(cepstrum: Samples, alpha: float, order: int) -> Samples:
 
 @cache
 def warp(size: int, alpha: float, order: int = ORDER) -> Samples:
-    """The matrix (order + 1, size) that takes a cepstrum to the mel-cepstrum of (z^-1 - alpha) / (1 - alpha z^-1).
+    """The matrix (order + 1, size) from a cepstrum to the mel-cepstrum, for the all-pass (z^-1 - a) / (1 - a z^-1).
 
-    Column k holds the coefficients of the all-pass's k-th power: Oppenheim and Johnson, Proc. IEEE 60 (1972), eq. 17.
+    Here a is ``alpha``. Column k contains the coefficients of the k-th power of the all-pass:
+    Oppenheim and Johnson, Proc. IEEE 60 (1972), eq. 17.
     """
     matrix = np.zeros((order + 1, size))
     matrix[0, 0] = 1
     for k in range(1, size):
-        before = matrix[:, k - 1]
-        matrix[0, k] = alpha * before[0]
-        matrix[1, k] = (1 - alpha**2) * before[0] + alpha * before[1]
+        previous = matrix[:, k - 1]
+        matrix[0, k] = alpha * previous[0]
+        matrix[1, k] = (1 - alpha**2) * previous[0] + alpha * previous[1]
         for m in range(2, order + 1):
-            matrix[m, k] = before[m - 1] + alpha * (before[m] - matrix[m - 1, k])
+            matrix[m, k] = previous[m - 1] + alpha * (previous[m] - matrix[m - 1, k])
     return matrix

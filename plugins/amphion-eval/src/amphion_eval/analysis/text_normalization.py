@@ -1,4 +1,4 @@
-"""Text as it is said, so that two spellings of the same words are equal: for word and character error rates."""
+"""Normalise texts for word and character error rates, so that two spellings of the same words are equal."""
 
 import re
 import unicodedata
@@ -10,14 +10,15 @@ UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces between words."""
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_INSIDE = re.compile(r"[-/\u2010-\u2015]")  # a hyphen parts words
+_INSIDE = re.compile(r"[-/\u2010-\u2015]")  # a hyphen or slash inside a word separates two words
 
 
 def normalized(text: str, language: str) -> str:
-    """Lower-case words between single spaces, without punctuation and marks of stress.
+    """The text in lower case, with single spaces between words, without punctuation and stress marks.
 
-    Numbers are written out: of English by ours, of other languages by num2words if it is installed and knows them;
-    else digits stay. ``language`` is a code such as ``de`` or ``pt-BR``. Never raises.
+    Numbers are written as words: in English by `amphion_core.text`, in other languages by num2words if it is installed
+    and supports the language; otherwise digits are kept. ``language`` is a code such as ``de`` or ``pt-BR``. Never
+    raises.
 
     >>> normalized("It's the 3rd of May!", "en")
     'its the third of may'
@@ -30,7 +31,7 @@ def normalized(text: str, language: str) -> str:
 
 
 def has_numbers() -> bool:
-    """Whether numbers of languages other than English are written out."""
+    """Whether num2words is installed, which writes numbers of other languages than English as words."""
     return find_spec("num2words") is not None
 
 

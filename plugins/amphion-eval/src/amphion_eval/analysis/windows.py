@@ -1,4 +1,4 @@
-"""A long recording cut into the windows that a network hears at once."""
+"""Cut a long recording into windows, for networks that process a limited length at once."""
 
 from amphion_eval.analysis.signals import Array
 
@@ -6,7 +6,7 @@ SHORTEST = 0.1  # seconds
 
 
 def windows(samples: Array, rate: int, seconds: float) -> list[Array]:
-    """(T,) -> pieces of ``seconds``; the last is what is left, and joins the one before below 0.1 seconds."""
+    """(T,) -> windows of ``seconds``; the last may be shorter. Below 0.1 seconds it is joined to the one before."""
     size = round(seconds * rate)
     pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
     if len(pieces) > 1 and len(pieces[-1]) < SHORTEST * rate:

@@ -1,1 +1,1 @@
-"""Metrics: one file a definition, or a family of definitions that share their inputs."""
+"""Metrics: one file for each definition, or for a family of definitions with the same inputs."""

@@ -1,6 +1,6 @@
-"""CER: character error rate of what a recogniser hears, against the text that should have been said.
+"""CER: character error rate of the recognised speech, compared with the text that should be spoken.
 
-As WER, over characters without spaces; the measure for languages written without them.
+Like WER, but over characters without spaces; suitable for languages that are written without spaces.
 """
 
 from amphion_eval.analysis.text_normalization import normalized
@@ -11,11 +11,11 @@ class CER(WER):
     """Character error rate in percent; 0 is perfect."""
 
     def units(self, text: str) -> str:
-        """Each character as a word of its own, so that WER's sums count characters."""
+        """The characters with spaces between them: WER then counts each character as a word."""
         return " ".join(normalized(text, self.config.language).replace(" ", ""))
 
 
 class CERReference(WERReference):
-    """Character error rate against what is heard in the reference recording, percent."""
+    """Character error rate compared with the recognised speech of the reference recording, in percent."""
 
     units = CER.units

@@ -1,8 +1,8 @@
-"""DistillMOS: the opinion that listeners would have of speech, predicted without a reference, 1 to 5.
+"""DistillMOS: predicts how listeners would rate speech, without a reference, 1 to 5.
 
 Stahl, Gamper: "Distillation and Pruning for Scalable Self-Supervised Representation-Based Speech Quality Assessment",
-arXiv:2502.05356. Network and weights (4.1 M, MIT) are those of `distillmos`; it hears 7.68 seconds at a time, and the
-mean of overlapping windows is the value.
+arXiv:2502.05356. Computed by `distillmos`, which contains the network of 4.1 M weights (MIT licence). It rates
+overlapping windows of 7.68 seconds; the value is their mean.
 """
 
 from contextlib import redirect_stdout
@@ -21,7 +21,7 @@ class DistillMOS(Metric):
     """Predicted mean opinion, 1 to 5."""
 
     class Config(BaseConfig):
-        """Nothing to choose."""
+        """Empty: there is nothing to configure."""
 
     config: Config
     unit = "MOS"
@@ -44,5 +44,5 @@ def _network() -> Any:
     except ImportError as error:
         hint = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0; and torchaudio>=2.11"
         raise MissingPackage(f"DistillMOS needs distillmos: {error}", hint=hint) from error
-    with redirect_stdout(StringIO()):  # it says where its weights are
+    with redirect_stdout(StringIO()):  # it prints the path of its weights
         return ConvTransformerSQAModel().eval()

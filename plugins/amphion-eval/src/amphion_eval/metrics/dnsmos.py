@@ -1,8 +1,9 @@
-"""DNSMOS: the opinion that listeners would have of noise and quality, predicted without a reference, 1 to 5.
+"""DNSMOS: predicts how listeners would rate quality and noise, without a reference, 1 to 5.
 
-Reddy, Gopal, Cutler: "DNSMOS P.835", arXiv:2110.01763; P.808: arXiv:2010.15258. Computed by `speechmos`, which brings
-the networks (MIT). The value is the overall score of P.835; details are signal, background and the score of P.808.
-Trained on wide-band speech of video calls: absolute values of other material mean little.
+Reddy, Gopal, Cutler: "DNSMOS P.835", arXiv:2110.01763; P.808: arXiv:2010.15258. Computed by `speechmos`, which contains
+the networks (MIT licence). The value is the overall score of P.835; the details are the scores of speech and background
+and the score of P.808. The networks were trained on wide-band speech of video calls; for other speech, compare values
+only with each other.
 """
 
 import os
@@ -18,10 +19,10 @@ from amphion_eval.analysis.signals import mono
 
 
 class DNSMOS(Metric):
-    """Predicted overall opinion, P.835, 1 to 5. Samples beyond full scale are scaled down."""
+    """Predicted overall opinion of P.835, 1 to 5. Audio beyond full scale is scaled down."""
 
     class Config(BaseConfig):
-        """Nothing to choose."""
+        """Empty: there is nothing to configure."""
 
     config: Config
     unit = "MOS"
@@ -40,7 +41,7 @@ class DNSMOS(Metric):
 
 @cache
 def _scorer() -> Any:
-    """The networks, with as many threads as the process may have: onnxruntime takes all cores otherwise."""
+    """The networks, with the threads that OMP_NUM_THREADS allows; by default onnxruntime uses all cores."""
     try:
         import onnxruntime
         from speechmos import dnsmos

@@ -1,7 +1,7 @@
 """Energy of frames: root mean square difference in dB, and Pearson correlation.
 
-Energy is 20 log10 of the L2 norm of a magnitude spectrum (FFT and Hann window of 1024, hop of 256 samples, centred,
-zeros beyond the ends), at least 1e-5. ``amphion_v01`` is the same; where it aligns, it does so on the energies.
+The energy of a frame is 20 log10 of the L2 norm of its magnitude spectrum, which is at least 1e-5 (FFT and Hann window
+of 1024, hop of 256 samples, centred, zeros added at the ends). Amphion v0.1 has the same definition.
 """
 
 from functools import lru_cache
@@ -12,19 +12,19 @@ from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
-from amphion_eval.analysis.alignment import ALIGNMENT, Alignment, pairs
-from amphion_eval.analysis.signals import Samples, pair, pearson, there
+from amphion_eval.analysis.alignment import ALIGNMENT, Alignment, align_curves
+from amphion_eval.analysis.signals import Samples, pair, pearson, required
 
 FFT, HOP, FLOOR = 1024, 256, 1e-5
 
 
 class EnergyRMSE(Metric):
-    """Root mean square difference of energy, dB."""
+    """Root mean square difference of energy, in dB."""
 
     class Config(BaseConfig):
-        """Which frames belong together."""
+        """The alignment of frames."""
 
-        alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of the energies themselves")
+        alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of the energies")
 
     config: Config
     unit = "dB"
@@ -42,11 +42,10 @@ class EnergyRMSE(Metric):
         return Score(float(np.sqrt(np.square(x - s).mean())), {"frames": float(len(x))})
 
     def contours(self, generated: Audio, reference: Audio | None) -> tuple[Samples, Samples]:
-        """Aligned energies in dB, (P,) each."""
+        """The aligned energies of generated and reference in dB, (P,) each."""
         pair(generated, reference)
-        x, s = energy_db(generated), energy_db(there(reference))
-        path = pairs(self.config.alignment, x[:, None], s[:, None])
-        return x[path[:, 0]], s[path[:, 1]]
+        x, s = energy_db(generated), energy_db(required(reference))
+        return align_curves(self.config.alignment, x, s)
 
 
 class EnergyPC(EnergyRMSE):
@@ -56,10 +55,10 @@ class EnergyPC(EnergyRMSE):
     higher_is_better = True
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, for one frame, and for a constant energy."""
+        """Raises DataError for silence, for a single frame, and for a constant energy."""
         x, s = self.contours(generated, reference)
         if len(x) < 2:
-            raise DataError("a correlation needs two frames")
+            raise DataError("a correlation needs at least two frames")
         return Score(pearson(x, s, what="energy"), {"frames": float(len(x))})
 
 

@@ -1,9 +1,9 @@
 """M-STFT: multi-resolution STFT distance of magnitudes; 0 for identical signals.
 
-Yamamoto, Song, Kim: "Parallel WaveGAN", arXiv:1910.11480, section 2.2: for each resolution the spectral convergence
-|A - B| / |A| (Frobenius norms, A the reference: swapped signals give another value) plus the mean of |ln A - ln B|;
-the mean over three resolutions. With a Hann window and powers floored at 1e-8 it is what `auraloss`
-calls MultiResolutionSTFTLoss; ``amphion_v01`` has a rectangular window and a floor of 1e-7.
+Yamamoto, Song, Kim: "Parallel WaveGAN", arXiv:1910.11480, section 2.2: the spectral convergence |A - B| / |A| (with
+Frobenius norms) plus the mean of |ln A - ln B|, both averaged over three resolutions. A is the reference, so exchanging
+the signals changes the value. Ours has a Hann window and powers of at least 1e-8, as MultiResolutionSTFTLoss of
+`auraloss`; ``amphion_v01`` has a rectangular window and powers of at least 1e-7.
 """
 
 import torch
@@ -16,15 +16,15 @@ from amphion_core.errors import DataError
 from amphion_eval.analysis.signals import DEFINITION, Definition, pair
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # FFT, hop, window, in samples
-SHORTEST = 1025  # samples: half the longest FFT is mirrored at both ends
-BLOCK = 1 << 19  # samples framed at a time, so that memory does not grow with the recording
+SHORTEST = 1025  # samples; half of the longest FFT is mirrored at both ends
+BLOCK = 1 << 19  # samples of frames computed at a time, so the memory does not grow with the recording
 
 
 class MSTFT(Metric):
-    """Multi-resolution STFT distance, cut to the shorter; values of two rates or two windows do not compare."""
+    """Multi-resolution STFT distance; values at different rates are not comparable. The longer audio is cut."""
 
     class Config(BaseConfig):
-        """Whose definition."""
+        """The definition."""
 
         definition: Definition = Field(default="ours", description=DEFINITION)
 
@@ -35,11 +35,11 @@ class MSTFT(Metric):
 
     @property
     def variant(self) -> str:
-        """The window, which makes the difference."""
+        """The window of the definition."""
         return "hann" if self.config.definition == "ours" else "rectangular, amphion_v01"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Both parts are details of the score. Raises DataError for silence, and below 1025 samples."""
+        """The two parts are details of the score. Raises DataError for silence and below 1025 samples."""
         x, s = pair(generated, reference)
         if len(x) < SHORTEST:
             raise DataError(f"M-STFT needs {SHORTEST} samples, the shorter audio has {len(x)}")
@@ -50,7 +50,7 @@ class MSTFT(Metric):
         return Score(convergence + log_magnitude, details)
 
     def _distance(self, s: Tensor, x: Tensor, n_fft: int, hop: int, length: int) -> tuple[float, float]:
-        """Reference and generated (T,) -> spectral convergence, log magnitude distance of one resolution."""
+        """One resolution: reference and generated (T,) -> spectral convergence, log magnitude distance."""
         hann = self.config.definition == "ours"
         window = torch.hann_window(length) if hann else torch.ones(length)
         left = (n_fft - length) // 2
@@ -67,5 +67,5 @@ class MSTFT(Metric):
             )
             error += float((a.sqrt() - b.sqrt()).square().sum(dtype=torch.float64))
             energy += float(a.sum(dtype=torch.float64))
-            logs += float((a / b).log().abs().sum(dtype=torch.float64)) / 2  # of powers, hence the half
+            logs += float((a / b).log().abs().sum(dtype=torch.float64)) / 2  # of magnitudes
         return (error / energy) ** 0.5, logs / (count * (n_fft // 2 + 1))

@@ -1,12 +1,13 @@
-"""MCD: mel-cepstral distortion, dB. A value of one tool is not comparable with another's, so here is the definition.
+"""MCD: mel-cepstral distortion in dB. Tools differ in their definitions, so their values are not comparable.
 
-WORLD spectral envelope (pyworld: dio, stonemask, cheaptrick; 5 ms frames) -> mel-cepstrum of order 24 by the all-pass
-warp of the rate -> K * mean over frames of |c_ref - c_gen| over c1..c24 (c0, the level, is left out), with
-K = 10 sqrt(2) / ln 10 = 6.14185 (Kubichek, 1993). With ``dtw`` the frames are aligned on c1..c24 first.
+Ours: WORLD's spectral envelope (DIO, StoneMask, CheapTrick; frames of 5 ms) -> mel-cepstrum of order 24, with the
+all-pass parameter of the sample rate -> K * mean over frames of |c_ref - c_gen|, with K = 10 sqrt(2) / ln 10 = 6.14185
+(Kubichek, 1993). The norm is over c1..c24; the level c0 is not counted. With ``dtw`` the frames are aligned by c1..c24.
 
-``amphion_v01`` is what `pymcd` calls dtw_sl: at 22.05 kHz, FFT of 512, order 13, warp 0.65, the power envelope P taken
-for a magnitude (log(P^2 + 1e-8)), c0 counted in the distance but not in the alignment, times the longer of the two
-lengths over the shorter. pymcd aligns approximately, by FastDTW.
+``amphion_v01`` is the mode dtw_sl of `pymcd`, which differs as follows: the rate is 22.05 kHz, the FFT 512, the order
+13, the all-pass parameter 0.65; the power envelope P is treated as a magnitude (log(P^2 + 1e-8)); c0 is counted in the
+distance but not in the alignment; the result is multiplied by the ratio of the longer to the shorter length. Also,
+pymcd aligns approximately, by FastDTW, and ours exactly.
 """
 
 import math
@@ -27,13 +28,13 @@ PUBLISHED_FFT = 512  # samples
 
 
 class MCD(Metric):
-    """Mel-cepstral distortion, dB; 0 for identical signals. Rates are 8, 16, 22.05, 24, 32, 44.1 and 48 kHz."""
+    """Mel-cepstral distortion in dB, 0 for identical signals; for 8, 16, 22.05, 24, 32, 44.1 and 48 kHz."""
 
     class Config(BaseConfig):
-        """Alignment, level, and whose definition."""
+        """The alignment, whether the level counts, and the definition."""
 
         alignment: Alignment = Field(default="dtw", description=ALIGNMENT)
-        c0: bool = Field(default=False, description="count the level too, the coefficient c0")
+        c0: bool = Field(default=False, description="also count the level, which is the coefficient c0")
         definition: Definition = Field(default="ours", description=DEFINITION)
 
     config: Config
@@ -48,12 +49,12 @@ class MCD(Metric):
 
     @property
     def variant(self) -> str:
-        """The alignment, and what differs from the default."""
+        """The alignment, and the settings that are not the default."""
         level = ["with c0"] if self.config.c0 and not self.published else []
         return ", ".join([self.config.alignment, *level, *(["amphion_v01"] if self.published else [])])
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, another rate, or less than 0.1 seconds."""
+        """Raises DataError for silence, for other sample rates, and below 0.1 seconds."""
         x, s = pair(generated, reference, cut=False)
         rate = generated.sample_rate
         if min(len(x), len(s)) < SHORTEST * rate:
@@ -71,7 +72,7 @@ class MCD(Metric):
 
 
 def _published(samples: Samples, rate: int) -> Samples:
-    """(T,) -> (N, 14)."""
+    """The mel-cepstrum of amphion_v01: (T,) -> (N, 14)."""
     bins = PUBLISHED_FFT // 2 + 1
     log_power = np.fft.hfft(envelope_cepstrum(samples, rate, n_fft=PUBLISHED_FFT), PUBLISHED_FFT)[:, :bins]
     found: Samples = np.log(np.exp(2 * log_power) + 1e-8) @ _warping(bins)
@@ -80,5 +81,5 @@ def _published(samples: Samples, rate: int) -> Samples:
 
 @cache
 def _warping(bins: int) -> Samples:
-    """The matrix (bins, 14) that takes ln |H|^2 to its mel-cepstrum of warp 0.65."""
+    """The matrix (bins, 14) from ln |H|^2 to its mel-cepstrum with the all-pass parameter 0.65."""
     return warped(np.fft.irfft(np.eye(bins))[:, :bins], 0.65, 13)

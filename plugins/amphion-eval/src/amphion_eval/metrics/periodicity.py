@@ -1,9 +1,9 @@
-"""Periodicity RMSE: how far the strength of voicing, between 0 and 1, differs from the reference's.
+"""Periodicity RMSE: difference between the periodicity of generated and reference audio, from 0 to 1.
 
 Morrison et al.: "Chunked Autoregressive GAN for Conditional Waveform Synthesis", arXiv:2110.10139, section 4: the
-periodicity of CREPE (`torchcrepe`, the full network, Viterbi decoding) in steps of 256 samples of the file, 0 where a
-frame is quieter than -60 dB. The network takes most of the time of an evaluation on a CPU; ``size: tiny`` is faster and
-another number.
+periodicity (strength of voicing) that CREPE gives in steps of 256 samples of the file (`torchcrepe`, full network,
+Viterbi decoding); 0 where a frame is quieter than -60 dB. On a CPU, the network takes most of the time of an
+evaluation. ``size: tiny`` is faster, but its values are not comparable with those of the full network.
 """
 
 from functools import lru_cache
@@ -21,18 +21,18 @@ from amphion_eval.analysis.alignment import ALIGNMENT, Alignment, pairs, warp_pa
 from amphion_eval.analysis.cepstrum import FRAME, cepstra
 from amphion_eval.analysis.signals import Samples, pair
 
-HOP = 256  # samples of the file
+HOP = 256  # samples, at the sample rate of the file
 FMIN, FMAX = 50.0, 1100.0  # Hz
 SILENCE = -60.0  # dB
 SHORTEST = 0.1  # seconds
-BATCH = 32  # frames computed at a time: more leave the cache
+BATCH = 32  # frames computed at a time; more do not fit into the processor's cache
 
 
 class PeriodicityRMSE(Metric):
-    """Root mean square difference of periodicity, 0 to 1, frame by frame."""
+    """Root mean square difference of the periodicity of frames, 0 to 1."""
 
     class Config(BaseConfig):
-        """The size of the network, and which frames belong together."""
+        """The size of the network, and the alignment of frames."""
 
         size: CrepeSize = Field(default="full", description="CREPE: 22 M weights, or tiny with 0.5 M")
         alignment: Alignment = Field(default="cut", description=f"{ALIGNMENT} of mel-cepstra")
@@ -55,8 +55,8 @@ class PeriodicityRMSE(Metric):
         a, b = (periodicity(audio, self.config.size) for audio in (generated, reference))
         if self.config.alignment == "dtw":
             path = warp_path(*(cepstra(audio)[:, 1:] for audio in (generated, reference)))
-            places = (path * (FRAME * generated.sample_rate / HOP)).round().astype(np.int64)
-            path = np.minimum(places, [len(a) - 1, len(b) - 1])
+            frames = (path * (FRAME * generated.sample_rate / HOP)).round().astype(np.int64)
+            path = np.minimum(frames, [len(a) - 1, len(b) - 1])
         else:
             path = pairs(self.config.alignment, a[:, None], b[:, None])
         difference = a[path[:, 0]] - b[path[:, 1]]
@@ -65,7 +65,7 @@ class PeriodicityRMSE(Metric):
 
 @lru_cache(maxsize=4)
 def periodicity(audio: Audio, size: CrepeSize) -> Samples:
-    """(N,), 0 to 1, a frame each 256 samples. Raises MissingPackage."""
+    """The periodicity (N,) of one audio, 0 to 1, a frame each 256 samples. Raises MissingPackage."""
     crepe: Any = require_package("torchcrepe", "crepe")
     wave = torch.from_numpy(audio.mono().samples)[None]
     frames = crepe.preprocess(wave, audio.sample_rate, HOP, BATCH, "cpu", pad=True)

@@ -1,8 +1,8 @@
-"""SI-SDR, SI-SNR and SNR: how much of the generated signal is the reference, dB.
+"""SI-SDR, SI-SNR and SNR: energy of the reference in the generated signal relative to the rest, in dB.
 
 Le Roux et al., "SDR - half-baked or well done?", arXiv:1811.02508, equation 3: 10 log10(|a s|^2 / |a s - x|^2) with
-a = <x, s> / <s, s>. SI-SDR keeps the means, so that a DC offset counts; SI-SNR removes them. SNR has a = 1: a change of
-level counts as noise.
+a = <x, s> / <s, s>. SI-SDR keeps the means, so a DC offset counts as distortion; SI-SNR removes them. SNR has a = 1,
+so a change of level counts as noise.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from amphion_eval.analysis.signals import Samples, pair
 
 
 class SISDR(Metric):
-    """Scale-invariant signal-to-distortion ratio, dB; infinite for identical signals. Cut to the shorter."""
+    """Scale-invariant signal-to-distortion ratio in dB; infinite for identical signals. The longer audio is cut."""
 
     class Config(BaseConfig):
-        """Nothing to choose."""
+        """Empty: there is nothing to configure."""
 
     config: Config
     unit = "dB"
@@ -24,11 +24,11 @@ class SISDR(Metric):
     library = "torchmetrics 1.9"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, and for signals without anything in common."""
+        """Raises DataError for silence, for a constant reference, and for orthogonal signals."""
         return Score(_ratio(*self.prepared(*pair(generated, reference))))
 
     def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
-        """Generated, and the part of it that counts as signal, (T,) each. Raises DataError."""
+        """The generated signal, and the part of it that counts as signal, (T,) each. Raises DataError."""
         energy = float(s @ s)
         if not energy:
             raise DataError("the reference audio is constant")
@@ -39,22 +39,22 @@ class SISDR(Metric):
 
 
 class SISNR(SISDR):
-    """Scale-invariant signal-to-noise ratio, dB: means are removed, so that a DC offset does not count."""
+    """Scale-invariant signal-to-noise ratio in dB: the means are removed, so a DC offset does not count."""
 
     def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
-        """As SI-SDR, after removing the means."""
+        """As for SI-SDR, after removing the means."""
         return super().prepared(x - x.mean(), s - s.mean())
 
 
 class SNR(SISDR):
-    """Signal-to-noise ratio, dB: energy of the reference over that of the difference; level and polarity count."""
+    """Signal-to-noise ratio in dB: energy of the reference relative to the difference; level and polarity count."""
 
     def prepared(self, x: Samples, s: Samples) -> tuple[Samples, Samples]:
-        """The reference as it is."""
+        """The generated signal, and the reference unchanged."""
         return x, s
 
 
 def _ratio(x: Samples, target: Samples) -> float:
     error = float(np.square(target - x).sum())
-    rounding = np.finfo(np.float64).eps ** 2 * float(x @ x)  # what is left of identical signals
+    rounding = np.finfo(np.float64).eps ** 2 * float(x @ x)  # the error that rounding leaves for identical signals
     return float("inf") if error <= rounding else 10 * float(np.log10(float(target @ target) / error))

@@ -1,8 +1,8 @@
 """Distances of spectra: mel distance and log-spectral distance.
 
-Mel distance: mean absolute difference of log-mel spectrograms, in the convention that the variant names. Log-
-spectral distance (Gray and Markel, IEEE TASSP 24, 1976): the root mean square over bins of the difference of power
-spectra in dB, then the mean over frames; FFT and Hann window of 2048, hop of 512 samples, powers of at least 1e-8.
+Mel distance: mean absolute difference of log-mel spectrograms; the variant names the convention. Log-spectral distance
+(Gray and Markel, IEEE TASSP 24, 1976): the difference of power spectra in dB, its root mean square over bins, then the
+mean over frames; FFT and Hann window of 2048, hop of 512 samples, powers of at least 1e-8.
 """
 
 import torch
@@ -12,16 +12,16 @@ from amphion_core.api import Audio, BaseConfig, Mel, MelConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_eval.analysis.signals import pair
-from amphion_eval.analysis.spectra import FFT, FLOOR, power_frames
+from amphion_eval.analysis.spectra import FLOOR, power_frames
 
 
 class MelDistance(Metric):
-    """Mean absolute difference of log-mels, 0 for identical signals. Lengths are cut to the shorter."""
+    """Mean absolute difference of log-mels, 0 for identical signals. The longer audio is cut."""
 
     class Config(BaseConfig):
-        """The mel convention, and with it the rate."""
+        """The mel convention, which also states the sample rate."""
 
-        mel: Mel = Field(default=MelConfig.preset("hifigan_22k_80"), description="convention; its rate is the metric's")
+        mel: Mel = Field(default=MelConfig.preset("hifigan_22k_80"), description="convention, with its rate")
 
     config: Config
     unit = ""
@@ -34,11 +34,11 @@ class MelDistance(Metric):
 
     @property
     def variant(self) -> str:
-        """Bands and rate."""
+        """The number of bands and the sample rate."""
         return f"{self.config.mel.n_mels} bands, {self.config.mel.sample_rate} Hz"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, and below the convention's shortest audio."""
+        """Raises DataError for silence, and for audio that is too short for the convention."""
         x, s = pair(generated, reference)
         mel = self.config.mel
         if len(x) < mel.shortest:
@@ -48,10 +48,10 @@ class MelDistance(Metric):
 
 
 class LSD(Metric):
-    """Log-spectral distance, dB; 0 for identical signals. Lengths are cut to the shorter."""
+    """Log-spectral distance in dB, 0 for identical signals. The longer audio is cut."""
 
     class Config(BaseConfig):
-        """Nothing to choose: the frames are part of the definition."""
+        """Empty: the frames are part of the definition."""
 
     config: Config
     unit = "dB"
@@ -61,8 +61,6 @@ class LSD(Metric):
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError for silence, and below 1025 samples."""
         x, s = pair(generated, reference)
-        if len(x) <= FFT // 2:
-            raise DataError(f"a spectrum needs {FFT // 2 + 1} samples, the shorter audio has {len(x)}")
         total, frames = 0.0, 0
         for a, b in zip(power_frames(x), power_frames(s)):
             decibels = 10 * (a.clamp_min(FLOOR) / b.clamp_min(FLOOR)).log10()

@@ -1,7 +1,7 @@
 """STOI and ESTOI: short-time objective intelligibility, 0 to 1.
 
 Taal et al., IEEE TASLP 19 (2011); Jensen and Taal, IEEE TASLP 24 (2016). Computed by ``pystoi``, which works at 10 kHz
-and leaves out frames 40 dB below the loudest of the reference.
+and ignores frames of the reference that are 40 dB below its loudest frame.
 """
 
 import warnings
@@ -13,10 +13,10 @@ from amphion_eval.analysis.signals import pair
 
 
 class STOI(Metric):
-    """Correlation of short-time envelopes in 15 third-octave bands over 384 ms. Lengths are cut to the shorter."""
+    """Correlation of short-time envelopes in 15 third-octave bands over 384 ms. The longer audio is cut."""
 
     class Config(BaseConfig):
-        """Nothing to choose: the definition fixes it."""
+        """Empty: the definition leaves nothing to configure."""
 
     config: Config
     unit = ""
@@ -25,19 +25,19 @@ class STOI(Metric):
     extended: ClassVar[bool] = False
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, and when fewer than 30 frames are left."""
+        """Raises DataError for silence, and if fewer than 30 frames are loud enough."""
         from pystoi import stoi
 
         x, s = pair(generated, reference)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             value = float(stoi(s, x, generated.sample_rate, extended=self.extended))
-        if any("Not enough STFT frames" in str(warning.message) for warning in told):
-            raise DataError("STOI needs about 0.4 seconds that are not silent")
+        if any("Not enough STFT frames" in str(warning.message) for warning in caught):
+            raise DataError("STOI needs about 0.4 seconds of audio that is not silent")
         return Score(value)
 
 
 class ESTOI(STOI):
-    """Extended STOI, which also compares the shapes of spectra."""
+    """Extended STOI: also compares the shapes of the spectra."""
 
     extended = True

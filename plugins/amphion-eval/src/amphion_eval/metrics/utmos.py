@@ -1,8 +1,8 @@
-"""UTMOS: the opinion that listeners would have of synthetic speech, predicted without a reference, 1 to 5.
+"""UTMOS: predicts how listeners would rate synthetic speech, without a reference, 1 to 5.
 
 Saeki et al.: "UTMOS: UTokyo-SaruLab System for VoiceMOS Challenge 2022", arXiv:2204.02152. Computed by the package
-`utmos`, which fetches its checkpoint from a hub when first used, and needs fairseq: install it into an environment of
-its own choice, it is no extra of this distribution.
+`utmos`, which downloads its checkpoint from a hub at the first use. It needs fairseq, so it is not an
+extra of this distribution; install it into an environment where fairseq runs.
 """
 
 import os
@@ -20,7 +20,7 @@ class UTMOS(Metric):
     """Predicted mean opinion, 1 to 5."""
 
     class Config(BaseConfig):
-        """Nothing to choose."""
+        """Empty: there is nothing to configure."""
 
     config: Config
     unit = "MOS"
@@ -30,7 +30,7 @@ class UTMOS(Metric):
     library = "utmos 1.1.10"
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, MissingPackage without utmos, WeightsError when it cannot load its model."""
+        """Raises DataError for silence, MissingPackage without utmos, WeightsError if utmos cannot load its model."""
         wave = torch.from_numpy(mono(generated, what="generated")).float()[None]
         return Score(float(_scorer().calculate_wav(wave, self.sample_rate)))
 
@@ -46,5 +46,6 @@ def _scorer() -> Any:
     except Exception as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise WeightsError(
-            f"utmos cannot load its model{offline}: {error}", hint="use it once with a network"
+            f"utmos cannot load its model{offline}: {error}",
+            hint="run it once with network access",
         ) from error
