@@ -17,7 +17,7 @@ def network():
 
 
 @pytest.mark.parametrize("length", [5, 64, 1000])
-def test_packing_changes_no_number(length):
+def test_packing_keeps_the_results(length):
     net = network()
     x = torch.randn(2, 8, length)
     with torch.no_grad():
@@ -26,6 +26,31 @@ def test_packing_changes_no_number(length):
         packed = pack_convolutions(net)(x)
     assert [type(part) for part in net] == [PackedConv1d, PackedConv1d, nn.ReLU, nn.Conv1d]  # groups stay as they are
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 99, 100, 101])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation"), [(1, 0, 1), (1, 2, 1), (5, 2, 1), (3, 4, 2), (4, 2, 1), (3, 1, 1)]
+)
+def test_every_length_equals_the_plain_convolution(length, kernel, padding, dilation):
+    torch.manual_seed(0)
+    plain = nn.Conv1d(70, 66, kernel, padding=padding, dilation=dilation)
+    x = torch.randn(3, 70, length)
+    with torch.no_grad():
+        expected, packed = plain(x), PackedConv1d(plain)
+        torch.testing.assert_close(packed(x), expected, atol=1e-5, rtol=1e-5)
+        alone = torch.cat([packed(item[None]) for item in x])
+        torch.testing.assert_close(alone, packed(x), atol=1e-5, rtol=1e-5)  # rounding only: neighbours have no effect
+
+
+@pytest.mark.parametrize(("kernel", "length"), [(1, 5), (1, 200), (5, 5), (5, 60)])
+def test_weights_are_never_reordered_in_a_call_on_a_short_input(kernel, length):
+    packed = PackedConv1d(nn.Conv1d(192, 192, kernel, padding=kernel // 2))
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        packed(torch.randn(1, 192, length))
+    operations = {event.key for event in profile.key_averages()}
+    assert "aten::addmm" in operations
+    assert not [name for name in operations if "convolution" in name]  # only these reorder weights
 
 
 def test_names_and_gradients_stay():

@@ -1,34 +1,42 @@
-"""Convolutions for inference on a CPU: weights stored once in the order that oneDNN computes in.
+"""Faster convolutions for inference on a CPU: matrix products for short inputs, oneDNN's weight order for long ones.
 
-torch reorders the weights of a convolution at every call, and sends narrow ones through a slower path on one thread.
-The results are equal to rounding. Elsewhere, and where gradients are wanted, the plain convolution runs.
+torch reorders the weights of a convolution in every call. oneDNN can take weights that were reordered before, but the
+order that it needs depends on the length of the input: with weights in another order, a call takes up to a hundred
+times as long. Short inputs and kernels of size 1 therefore become matrix products, which need no order.
+The results equal those of ``nn.Conv1d`` to rounding. On a GPU, or with gradients, ``nn.Conv1d`` itself runs.
 """
 
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-WIDE = 64  # channels from which the blocked order pays
+MIN_BLOCKED_CHANNELS = 64  # oneDNN's blocked order is slower than the plain one below this number of channels
+MIN_BLOCKED_LENGTH = 100  # from this length on, one order serves every length (measured from 100 to 4,000)
 Part = TypeVar("Part", bound=nn.Module)
 
 
 def packing_available() -> bool:
-    """Whether this torch has oneDNN's fused convolutions (they are internal to it)."""
+    """Return whether this torch has oneDNN's convolutions with reordered weights (torch does not document them)."""
     has_onednn = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return has_onednn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 def blocked(weight: Tensor, padding: int, dilation: int) -> Tensor:
-    """A weight (C_out, C_in, 1, K) in oneDNN's order for stride 1; as it is where that does not pay."""
-    if min(weight.shape[:2]) < WIDE:
+    """Return a weight (C_out, C_in, 1, K) in oneDNN's order for long inputs; narrow weights are returned unchanged."""
+    if min(weight.shape[:2]) < MIN_BLOCKED_CHANNELS:
         return weight
-    size = (1, weight.shape[1], 1, 1024)  # any length: it only chooses the order
+    size = (1, weight.shape[1], 1, 1024)  # any length from MIN_BLOCKED_LENGTH on gives the same order
     return torch.ops.mkldnn._reorder_convolution_weight(weight, (0, padding), (1, 1), (1, dilation), 1, size)
 
 
 class PackedConv1d(nn.Conv1d):
-    """A trained convolution of stride 1 and one group: (B, C_in, T) -> (B, C_out, T)."""
+    """Convolution with stride 1 and one group: (B, C_in, T) -> (B, C_out, T').
+
+    Without gradients it keeps and returns activations in the memory order (B, T, C), so that a chain of such layers
+    copies nothing in between. Loading other weights updates the reordered copies.
+    """
 
     def __init__(self, conv: Any) -> None:
         super().__init__(
@@ -36,33 +44,65 @@ class PackedConv1d(nn.Conv1d):
             bias=conv.bias is not None, device="meta",
         )  # fmt: skip
         self.weight, self.bias = conv.weight, conv.bias
-        self._lay_out()
+        self._pack()
 
-    def _lay_out(self) -> None:
-        laid_out = self.weight.detach().unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        self.order = blocked(laid_out, int(self.padding[0]), self.dilation[0])
+    def _pack(self) -> None:
+        weight = self.weight.detach()
+        by_tap = weight.permute(2, 1, 0)  # (K, C_in, C_out)
+        self.matrix = by_tap.reshape(-1, self.out_channels)  # (K * C_in, C_out); for K = 1 no copy of the weight
+        if self.kernel_size[0] > 1:
+            channels_last = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+            self.order = blocked(channels_last, int(self.padding[0]), self.dilation[0])
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._lay_out()  # the order is a copy
+        self._pack()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, T) -> (B, C_out, T)."""
+        """(B, C_in, T) -> (B, C_out, T'), T' = T where the padding is half the kernel's reach."""
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
             return super().forward(x)
+        if self.kernel_size == (1,) or x.shape[2] < MIN_BLOCKED_LENGTH:
+            return self._multiply(x.mT).mT
         return torch.ops.mkldnn._convolution_pointwise(
-            x.unsqueeze(2), self.order, self.bias, (0, self.padding[0]), (1, 1), (1, self.dilation[0]), 1,
-            "none", [], "",
+            x.unsqueeze(2).contiguous(memory_format=torch.channels_last), self.order, self.bias, (0, self.padding[0]),
+            (1, 1), (1, self.dilation[0]), 1, "none", [], "",
         ).squeeze(2)  # fmt: skip
+
+    def _multiply(self, rows: Tensor) -> Tensor:
+        """(B, T, C_in) -> (B, T', C_out): one matrix product of the weight with all windows of the input."""
+        batch, length, channels = rows.shape
+        matrix, padding, dilation = self.matrix, int(self.padding[0]), self.dilation[0]
+        if self.kernel_size[0] > 1 or padding:
+            out_length = length + 2 * padding - dilation * (self.kernel_size[0] - 1)
+            # A tap that only ever meets the padding adds nothing. For very short inputs most of the weight is skipped.
+            taps = [tap for tap in range(self.kernel_size[0]) if -out_length < tap * dilation - padding < length]
+            first, stop = taps[0], taps[-1] + 1
+            matrix = matrix[first * channels : stop * channels]
+            before = padding - first * dilation
+            after = out_length + (stop - 1) * dilation - padding - length
+            rows = F.pad(rows, (0, 0, before, after)).contiguous()
+            size, stride = (
+                (batch, out_length, stop - first, channels),
+                (rows.stride(0), channels, dilation * channels, 1),
+            )
+            rows, length = rows.as_strided(size, stride), out_length
+        flat = rows.reshape(batch * length, -1)
+        made = flat @ matrix if self.bias is None else torch.addmm(self.bias, flat, matrix)
+        return made.view(batch, length, self.out_channels)
 
 
 def pack_convolutions(part: Part) -> Part:
-    """Replace the convolutions inside ``part`` that can be packed; weight norms must be folded already."""
+    """Replace each convolution in ``part`` that can be packed, and return ``part``. Fold weight norms first."""
     if packing_available():
         for name, child in list(part.named_children()):
             plain = isinstance(child, nn.Conv1d) and not isinstance(child, PackedConv1d)
-            if plain and child.groups == 1 and child.stride == (1,) and child.padding_mode == "zeros":
+            if plain and child.groups == 1 and child.stride == (1,) and _pads_with_zeros(child):
                 setattr(part, name, PackedConv1d(child))
             else:
                 pack_convolutions(child)
     return part
+
+
+def _pads_with_zeros(conv: nn.Conv1d) -> bool:
+    return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
