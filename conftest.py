@@ -1,4 +1,4 @@
-"""What every test may use. ``amphion_core`` comes first: it guards torchaudio, which transformers imports."""
+"""Fixtures of all tests. ``amphion_core`` is imported first, because it guards torchaudio for transformers."""
 
 import importlib.util
 import os
@@ -61,21 +61,25 @@ def published_layout():
 
 @pytest.fixture
 def prepared(tmp_path):
-    """Writes a prepared folder of waves: ``prepared({"train": {"a": samples, ...}, "dev": {...}}, rate=16000)``."""
+    """Writes a prepared folder of waves: ``prepared({"train": {"a": samples, ...}, "dev": {...}}, rate=16000)``.
+
+    Other fields of the utterances are given by id: ``speaker={"a": "tom"}, text={"a": "hello"}``.
+    """
     import soundfile
 
     from amphion_core import yaml
     from amphion_core.component import Utterance
     from amphion_core.data.manifest import Record
 
-    def write(splits, rate=16000, name="prepared"):
+    def write(splits, rate=16000, name="prepared", **fields):
         folder = tmp_path / name
         folder.mkdir()
         for split, clips in splits.items():
             lines = []
             for id, samples in clips.items():
                 soundfile.write(folder / f"{id}.wav", samples, rate, subtype="FLOAT")
-                utterance = Utterance(id, f"{id}.wav", len(samples) / rate, split=split)
+                known = {field: values[id] for field, values in fields.items() if id in values}
+                utterance = Utterance(id, f"{id}.wav", len(samples) / rate, split=split, **known)
                 lines.append(Record(utterance, rate, f"digest-{id}").line() + "\n")
             (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         (folder / "dataset.yaml").write_text(yaml.dump({"root": str(folder)}), encoding="utf-8")

@@ -222,6 +222,17 @@ def test_an_extractor_that_can_be_moved_works_on_the_gpu_in_batches(folder, monk
         np.testing.assert_allclose(caches[0].read(index), caches[1].read(index), atol=1e-6)
 
 
+def test_features_of_the_toolkit_are_the_same_in_a_batch_and_alone(folder):
+    for name, preset in (("mel", "apnet_16k_80"), ("mel", "tta_16k_80"), ("energy", "audioldm_16k_64")):
+        mel = FeaturePart.named(name, mel=preset)
+        cache = FeatureCache(Manifest(folder), mel)
+        list(complete_features([cache], processes=1))
+        for index in (0, 3, 7):
+            alone = mel.build().extract(torch.from_numpy(ramp(1 + 0.0137 * index))[None])[0]
+            assert cache.read(index).shape == alone.shape
+            np.testing.assert_allclose(cache.read(index), alone, atol=1e-4)  # the FFT of a batch rounds differently
+
+
 def test_items_of_an_unknown_number_of_frames_are_computed_one_by_one(folder):
     cache = FeatureCache(Manifest(folder), part(shift=320, known=False))
     list(complete_features([cache], processes=1))

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from operator import neg
 
 import pytest
 
+from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.spread import WorkerDied, spread
 
 SCRIPT = """
@@ -36,6 +38,22 @@ def test_libraries_that_a_script_imports_first_have_one_thread_in_each_process(t
         [sys.executable, path], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, text=True, check=True
     )
     assert json.loads(made.stdout) == [[[1], [1], [1]], "3"]
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason='ray is not installed: pip install "amphion-core[ray]"')
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_task_on_a_cluster_gets_one_gpu_where_it_asks_for_one():
+    import ray
+
+    def visible_gpus(task):  # inside the test, so that it is sent by value: workers cannot import a test module
+        return task, os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)  # ray does not check that it exists
+    try:
+        assert list(spread_on_ray(visible_gpus, range(3), gpu=True)) == [(0, "0"), (1, "0"), (2, "0")]
+        assert all(gpus != "0" for _, gpus in spread_on_ray(visible_gpus, range(2)))
+    finally:
+        ray.shutdown()
 
 
 def test_a_process_that_dies_is_reported():
