@@ -70,7 +70,7 @@ def test_ljspeech_takes_the_normalised_text_and_keeps_quotation_marks(tmp_path):
     (one,) = corpus.utterances()
     assert one.text == 'He said "no" in nineteen hundred'
     assert one.extra == {"recording": "LJ001"}
-    assert corpus.problems == [("metadata.csv line 2", "no | in it")]
+    assert corpus.problems == [("metadata.csv line 2", "it has no |")]
     assert read("ljspeech", tmp_path, normalized=False)[0].text == 'He said "no" in 1900'
 
 

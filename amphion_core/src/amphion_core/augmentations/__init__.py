@@ -1,1 +1,1 @@
-"""Augmentations: random changes of recordings, each a component, each draw from a generator that is given."""
+"""Augmentations: random changes of recordings. Each is a component that draws from a given generator."""

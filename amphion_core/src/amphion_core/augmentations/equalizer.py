@@ -1,4 +1,4 @@
-"""Equalizer: another colour, as of another microphone: random peaks and shelves in series. Keeps the length.
+"""Equalizer: changes the timbre, as another microphone would, by random peak and shelf filters. Keeps the length.
 
 Bristow-Johnson: "Cookbook formulae for audio equalizer biquad filter coefficients" (W3C Audio EQ Cookbook).
 """
@@ -14,21 +14,21 @@ from amphion_core.audio import Samples
 from amphion_core.component import Augmentation
 from amphion_core.config import AugmentationConfig
 
-TOP = 0.45  # of the rate; nearer to half the rate a filter's shape is no longer that of its formula
-SHELF_Q = math.sqrt(0.5)  # the steepest shelf without a bump
+TOP = 0.45  # of the sample rate; above it, the shape of a filter differs too much from its formula
+SHELF_Q = math.sqrt(0.5)  # gives the steepest shelf without a peak at its edge
 
 
 class Equalizer(Augmentation):
-    """(T,) -> (T,): a low shelf, a high shelf and some peaks, each with a gain drawn in decibels."""
+    """(T,) -> (T,): a low shelf, a high shelf and some peaks in series, each with a random gain in dB."""
 
     class Config(AugmentationConfig):
-        """How many filters, where, and how strong. Frequencies are drawn evenly in octaves."""
+        """Number, frequencies and gains of the filters. Frequencies are drawn uniformly on a logarithmic scale."""
 
         peaks: int = Field(default=3, ge=0, description="number of peaking filters")
-        shelves: bool = Field(default=True, description="also a low and a high shelf")
-        gain: float = Field(default=6.0, ge=0, le=30, description="largest gain of a filter, up or down, dB")
+        shelves: bool = Field(default=True, description="whether to add a low and a high shelf")
+        gain: float = Field(default=6.0, ge=0, le=30, description="largest gain or attenuation of a filter, dB")
         fmin: float = Field(default=80.0, gt=0, description="lowest frequency of a filter, Hz")
-        fmax: float = Field(default=8000.0, gt=0, description="highest frequency, Hz; at most 0.45 of the rate is used")
+        fmax: float = Field(default=8000.0, gt=0, description="highest frequency, Hz, up to 0.45 of the rate")
         q_low: float = Field(default=0.5, gt=0, description="smallest quality of a peak; small is wide")
         q_high: float = Field(default=3.0, gt=0, description="largest quality of a peak")
 
@@ -44,7 +44,7 @@ class Equalizer(Augmentation):
     keeps_length = True
 
     def change(self, samples: Samples, sample_rate: int, random: Generator) -> Samples:
-        """Draws every filter: the shelves, then the peaks."""
+        """Draw the shelves, then the peaks, and filter the samples."""
         from scipy.signal import sosfilt
 
         config = self.config
@@ -59,11 +59,12 @@ class Equalizer(Augmentation):
 
 
 def biquad(form: str, frequency: float, gain: float, q: float) -> list[float]:
-    """One filter, ``peak``, ``low_shelf`` or ``high_shelf``, as b0, b1, b2, 1, a1, a2.
+    """Coefficients b0, b1, b2, 1, a1, a2 of one filter: ``peak``, ``low_shelf`` or ``high_shelf``.
 
-    ``frequency`` is a fraction of the rate: a peak's centre, or where a shelf has half its ``gain`` in dB.
+    ``frequency`` is a fraction of the sample rate: the centre of a peak, or the point where a shelf has half of its
+    ``gain``, which is in dB.
     """
-    a = 10 ** (gain / 40)  # the formulae's letters: a amplitude, c cosine, s alpha
+    a = 10 ** (gain / 40)  # names as in the cookbook: a is the amplitude, c the cosine, s alpha
     c, s = math.cos(2 * math.pi * frequency), math.sin(2 * math.pi * frequency) / (2 * q)
     above: tuple[Any, ...]
     if form == "peak":

@@ -1,4 +1,4 @@
-"""Gain: another level, drawn in decibels. Keeps the length."""
+"""Gain: changes the level by a random number of decibels. Keeps the length."""
 
 from typing import Self
 
@@ -11,10 +11,10 @@ from amphion_core.config import AugmentationConfig
 
 
 class Gain(Augmentation):
-    """(T,) -> (T,): all samples times one factor. Nothing is clipped."""
+    """(T,) -> (T,): multiplies all samples by one factor, without clipping."""
 
     class Config(AugmentationConfig):
-        """The range, from which decibels are drawn uniformly."""
+        """The range of the gain, which is drawn uniformly in decibels."""
 
         low: float = Field(default=-12.0, description="smallest gain, dB")
         high: float = Field(default=3.0, description="largest gain, dB")
@@ -29,5 +29,5 @@ class Gain(Augmentation):
     keeps_length = True
 
     def change(self, samples: Samples, sample_rate: int, random: Generator) -> Samples:
-        """Draws the gain."""
+        """Draw the gain and apply it."""
         return samples * 10 ** (random.uniform(self.config.low, self.config.high) / 20)

@@ -1,4 +1,4 @@
-"""Noise: white, pink, or pieces of recordings, added at a signal-to-noise ratio. Keeps the length."""
+"""Noise: adds white noise, pink noise or recorded noise at a random signal-to-noise ratio. Keeps the length."""
 
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +15,21 @@ from amphion_core.errors import AudioError, DataError
 
 
 class Noise(Augmentation):
-    """(T,) -> (T,). Signal and noise are compared by their mean power over all T samples, pauses included.
+    """(T,) -> (T,). The ratio compares the mean power of signal and noise over all T samples, also the pauses.
 
-    Where the samples, or the piece of a recording, are silent there is no ratio, and the samples stay the same.
+    If the samples or the piece of recorded noise are silent, the ratio is not defined and nothing is added.
     """
 
     class Config(AugmentationConfig):
-        """The kind of noise and the range, from which ratios are drawn uniformly."""
+        """The kind of noise, and the range of the ratio, which is drawn uniformly in decibels."""
 
         low: float = Field(default=10.0, description="smallest signal-to-noise ratio, dB")
         high: float = Field(default=40.0, description="largest signal-to-noise ratio, dB")
         color: Literal["white", "pink"] = Field(
-            default="white", description="white: as much power at each Hz; pink: in each octave"
+            default="white", description="white: equal power per Hz; pink: equal power per octave"
         )
         folder: str | None = Field(
-            default=None, description="folder of audio files, searched in depth, to take noise from instead; null: none"
+            default=None, description="take noise from the audio files in this folder and its sub-folders; null: none"
         )
 
         @model_validator(mode="after")
@@ -42,7 +42,7 @@ class Noise(Augmentation):
     keeps_length = True
 
     def change(self, samples: Samples, sample_rate: int, random: Generator) -> Samples:
-        """Draws the ratio and the noise. Raises DataError for a folder without audio, AudioError for a bad file."""
+        """Draw the ratio and the noise. Raises DataError for a folder without audio, AudioError for a bad file."""
         ratio = random.uniform(self.config.low, self.config.high)
         noise: np.ndarray[Any, Any]
         if self.config.folder is not None:
@@ -61,29 +61,29 @@ class Noise(Augmentation):
         folder = Path(str(self.config.folder))
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS)
         if not files:
-            raise DataError(f"there is no audio in {folder}", hint=f"known formats: {', '.join(FORMATS)}")
+            raise DataError(f"{folder} contains no audio", hint=f"known formats: {', '.join(FORMATS)}")
         return files
 
     def _recorded(self, size: int, rate: int, random: Generator) -> Samples:
-        """A piece of a file, from a place drawn at random, (size,); a file that is too short is repeated."""
+        """A random piece of a random file, (size,); a file that is too short is repeated."""
         import soundfile
 
         path = self._files[int(random.integers(len(self._files)))]
         try:
             with soundfile.SoundFile(path) as file:
-                wanted = int(np.ceil(size * file.samplerate / rate)) + 1
-                file.seek(int(random.integers(max(1, file.frames - wanted + 1))))
-                piece = Audio(file.read(wanted, dtype="float32", always_2d=True).T, file.samplerate)
+                count = int(np.ceil(size * file.samplerate / rate)) + 1
+                file.seek(int(random.integers(max(1, file.frames - count + 1))))
+                piece = Audio(file.read(count, dtype="float32", always_2d=True).T, file.samplerate)
         except (RuntimeError, OSError) as error:  # soundfile's errors are RuntimeErrors
             raise AudioError(f"{path} is not readable audio: {error}", hint="remove it from the folder") from error
         noise = piece.mono().resample(rate).samples
         if not noise.size or not np.isfinite(noise).all():
-            raise AudioError(f"{path} holds no samples, or some that are not finite", hint="remove it from the folder")
+            raise AudioError(f"{path} is empty, or has samples that are not finite", hint="remove it from the folder")
         return np.resize(noise, size)
 
 
 def pink(white: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """White noise (T,) -> pink (T,): the power falls as 1 / f; no constant part, unless T = 1."""
+    """White noise (T,) -> pink noise (T,): the power falls as 1 / f. It has no constant part, unless T is 1."""
     if len(white) == 1:
         return white
     spectrum = np.fft.rfft(white)

@@ -1,4 +1,4 @@
-"""Speed: played faster or slower, as a tape would: duration, pitch and formants change together. Changes the length.
+"""Speed: plays audio faster or slower, so duration, pitch and formants change together. Changes the length.
 
 Ko et al.: "Audio augmentation for speech recognition", Interspeech 2015, with factors 0.9, 1 and 1.1.
 """
@@ -15,10 +15,10 @@ from amphion_core.config import AugmentationConfig
 
 
 class Speed(Augmentation):
-    """(T,) -> (round(T / factor),), at least one sample, by soxr's high quality."""
+    """(T,) -> (round(T / factor),), at least one sample; resampled by soxr in high quality."""
 
     class Config(AugmentationConfig):
-        """The range, from which factors are drawn uniformly."""
+        """The range of the factor, which is drawn uniformly."""
 
         low: float = Field(default=0.9, ge=0.25, description="smallest factor; below 1 is slower, longer and deeper")
         high: float = Field(default=1.1, le=4.0, description="largest factor")
@@ -33,10 +33,10 @@ class Speed(Augmentation):
     keeps_length = False
 
     def change(self, samples: Samples, sample_rate: int, random: Generator) -> Samples:
-        """Draws the factor."""
+        """Draw the factor and resample."""
         import soxr
 
         factor = random.uniform(self.config.low, self.config.high)
         size = max(1, round(len(samples) / factor))
-        made = soxr.resample(samples, factor, 1.0, "HQ")[:size]
-        return np.pad(made, (0, size - len(made)))  # soxr rounds the length its own way
+        changed = soxr.resample(samples, factor, 1.0, "HQ")[:size]
+        return np.pad(changed, (0, size - len(changed)))  # soxr may round the length differently

@@ -8,10 +8,10 @@ from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, audio
 
 
 class AudioCaps(FolderReader):
-    """Sounds with captions, ten seconds each. Clips that are no longer to be had are problems, not errors.
+    """Sounds of ten seconds with captions. Clips that are missing are listed as problems; they are not errors.
 
-    Downloaders name clips in several ways; any file whose name holds the YouTube id is found. Validation and test clips
-    have five captions: five utterances of one recording.
+    Downloaders name clips in different ways; every file whose name contains the YouTube id is found. Clips for
+    validation and test have five captions, which are five utterances of one recording.
     """
 
     class Config(RootConfig):
@@ -20,7 +20,7 @@ class AudioCaps(FolderReader):
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As the tables list them."""
+        """Every caption in the order of the tables."""
         self.require("train.csv", "val.csv", "test.csv", "dataset/*.csv")
         clips = {path.stem: path for path in audio_files(self.root)}
         ids = _by_youtube_id(clips)
@@ -40,7 +40,7 @@ class AudioCaps(FolderReader):
 
 
 def _by_youtube_id(clips: dict[str, Path]) -> dict[str, Path]:
-    """Clips by the 11 characters of the id, after a leading Y or before _START, as downloaders write them."""
+    """Clips by the 11 characters of their YouTube id, which downloaders write first or after a leading Y."""
     found: dict[str, Path] = {}
     for stem, path in clips.items():
         for start in (0, 1):

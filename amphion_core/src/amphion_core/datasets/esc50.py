@@ -9,10 +9,10 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, s
 
 
 class ESC50(FolderReader):
-    """Environmental sounds of 50 classes, five seconds each, in five folds without a common source."""
+    """Environmental sounds of five seconds in 50 classes; five folds that share no source recording."""
 
     class Config(RootConfig):
-        """The folder, and which folds are held out."""
+        """The folder, and the folds of the dev and test splits."""
 
         dev_folds: tuple[int, ...] = Field(default=(4,), description="folds of the dev split")
         test_folds: tuple[int, ...] = Field(default=(5,), description="folds of the test split")
@@ -20,12 +20,12 @@ class ESC50(FolderReader):
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As the table lists them; the caption is the class in words."""
+        """Every sound in the order of the table; the caption is the name of the class."""
         self.require("meta/esc50.csv")
         for number, row in table(self.root / "meta" / "esc50.csv"):
             name, fold = row.get("filename", "").rpartition(".")[0], row.get("fold", "")
             if not name or not fold.isdigit():
-                self.problems.append((f"meta/esc50.csv line {number}", "no filename or fold"))
+                self.problems.append((f"meta/esc50.csv line {number}", "it has no filename or fold"))
                 continue
             split = (
                 "test"

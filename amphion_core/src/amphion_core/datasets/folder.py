@@ -1,4 +1,4 @@
-"""Any folder of audio files, with or without a table of what is known of them."""
+"""Any folder of audio files, with or without a table of texts, speakers and other columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from amphion_core.datasets.layout import (
 from amphion_core.errors import DataError
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
-_NO_SPEAKERS = {"audio", "clips", "data", "wav", "wavs"}  # names of folders that hold all files
+_NO_SPEAKERS = {"audio", "clips", "data", "wav", "wavs"}  # folders with these names do not name a speaker
 _NAMES = {
     "id": ("id", "utterance"), "path": ("path", "file", "filename", "file_name", "audio"),
     "text": ("text", "transcript", "transcription", "sentence"), "speaker": ("speaker", "spk", "speaker_id"),
@@ -30,49 +30,49 @@ _NAMES = {
 class Folder(FolderReader):
     """Every audio file below a folder.
 
-    A table (metadata.csv, manifest.csv or .tsv; comma, tab or | between columns) may name files and what is known of
-    them: columns id, path, text, speaker, language, caption, split in any order; others go to ``extra``. Without a
-    table, a text beside a file (a.wav, a.txt) is its transcript.
+    A table (metadata.csv, manifest.csv or .tsv; separated by comma, tab or |) may list the files. Its columns are id,
+    path, text, speaker, language, caption and split, in any order; other columns go to ``extra``. Without a table, a
+    text file with the name of an audio file (a.wav, a.txt) is its transcript.
     """
 
     class Config(RootConfig):
-        """The folder, and what its parts mean."""
+        """The folder, and how its files are interpreted."""
 
-        speaker_from_folder: bool = Field(default=True, description="the first sub-folder names the speaker")
-        speaker: str = Field(default="", description="the speaker where nothing else names one")
-        language: str = Field(default="", description="the language where nothing else names one")
-        table: str = Field(default="", description="file of the table; empty: metadata.csv or manifest.csv if there")
+        speaker_from_folder: bool = Field(default=True, description="whether the first sub-folder is the speaker")
+        speaker: str = Field(default="", description="the speaker of files without another one")
+        language: str = Field(default="", description="the language of files without another one")
+        table: str = Field(default="", description="file of the table; empty: metadata or manifest, .csv or .tsv")
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As the table lists them, or in the order of the paths."""
+        """Every utterance in the order of the table, or sorted by path without a table."""
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}", hint="check the path")
+            raise DataError(f"the folder {self.root} does not exist", hint="check the path")
         found = self._find_table()
         yield from self._files() if found is None else self._table(*found)
 
     def _find_table(self) -> tuple[Path, str] | None:
-        """The table and what stands between its columns; None where there is no table with an id or a path."""
+        """The table and the separator of its columns; None without a table that has a column id or path."""
         stated = self.config.table
         for name in (stated,) if stated else _TABLES:
             path = self.root / name
             if stated and not path.is_file():
-                raise DataError(f"there is no table {path}", hint="check the option table")
+                raise DataError(f"the table {path} does not exist", hint="check the option table")
             header = text_of(path).partition("\n")[0].lower()
-            bar = max("|\t,", key=header.count)
-            if {column.strip() for column in header.split(bar)} & {*_NAMES["id"], *_NAMES["path"]}:
-                return path, bar
+            separator = max("|\t,", key=header.count)
+            if {column.strip() for column in header.split(separator)} & {*_NAMES["id"], *_NAMES["path"]}:
+                return path, separator
             if stated:
                 raise DataError(f"{path} has no column id or path", hint="name the columns in its first line")
             if path.is_file():
-                self.problems.append((name, "not used: its first line names no column id or path"))
+                self.problems.append((name, "not used: its first line has no column id or path"))
         return None
 
     def _files(self) -> Iterator[Utterance]:
         files = audio_files(self.root)
         if not files:
-            raise DataError(f"{self.root} holds no audio files", hint="known suffixes: .wav, .flac, .ogg, .mp3")
+            raise DataError(f"{self.root} contains no audio files", hint="known suffixes: .wav, .flac, .ogg, .mp3")
         for path in files:
             relative = path.relative_to(self.root)
             yield Utterance(

@@ -1,4 +1,4 @@
-"""Hi-Fi TTS: SPEAKER_manifest_clean_train.json, ..., each line a record; audio/ at 44.1 kHz."""
+"""Hi-Fi TTS: SPEAKER_manifest_clean_train.json, ..., one record per line; audio/ at 44.1 kHz."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _NAME = re.compile(r"(?P<speaker>\d+)_manifest_(?P<quality>clean|other)_(?P<spli
 
 
 class HiFiTTS(FolderReader):
-    """Ten readers of audio books, English; the "clean" and the "other" recordings, told apart in ``extra``."""
+    """Ten readers of audio books in English; ``extra`` states whether a recording is "clean" or "other"."""
 
     class Config(RootConfig):
         """The folder."""
@@ -19,7 +19,7 @@ class HiFiTTS(FolderReader):
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As the manifests list them."""
+        """Every utterance in the order of the manifests."""
         self.require("*_manifest_*_*.json")
         for manifest in sorted(self.root.glob("*_manifest_*_*.json")):
             if (match := _NAME.fullmatch(manifest.stem)) is None:
@@ -29,7 +29,7 @@ class HiFiTTS(FolderReader):
                     fields = json.loads(line)
                     relative = str(fields["audio_filepath"])
                 except (ValueError, KeyError, TypeError):
-                    self.problems.append((f"{manifest.name} line {number}", "not a record with audio_filepath"))
+                    self.problems.append((f"{manifest.name} line {number}", "it is not a record with audio_filepath"))
                     continue
                 path = find_audio((self.root / relative).with_suffix(""))
                 yield Utterance(

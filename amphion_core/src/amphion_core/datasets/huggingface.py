@@ -1,4 +1,4 @@
-"""Hugging Face datasets on this disk (save_to_disk) whose audio are files. Needs amphion-core[huggingface]."""
+"""Hugging Face datasets on this disk whose audio is in files. Needs amphion-core[huggingface]."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,50 +15,53 @@ from amphion_core.errors import DataError, MissingPackage
 class HuggingFace(Dataset):
     """A dataset or a DatasetDict that was saved with save_to_disk; nothing is downloaded.
 
-    Audio stored inside the tables as bytes is not read: manifests name files. Write it out first, for example with
-    ``datasets.Audio(decode=False)`` and one file a row.
+    Audio inside the tables (as bytes) is not read, because manifests refer to files. Write each row's audio to a file
+    first, for example with ``datasets.Audio(decode=False)``.
     """
 
     class Config(BaseConfig):
-        """The folder, and which columns mean what."""
+        """The folder, and the names of the columns."""
 
-        root: str = Field(default=".", description="folder that save_to_disk wrote")
+        root: str = Field(default=".", description="folder written by save_to_disk")
         audio: str = Field(default="audio", description="column of the audio")
-        text: str = Field(default="text", description="column of the transcript; not there: no texts")
-        speaker: str = Field(default="speaker_id", description="column of the speaker; not there: none")
-        id: str = Field(default="id", description="column of the id; not there: split and row number")
+        text: str = Field(default="text", description="column of the transcript; texts are empty without it")
+        speaker: str = Field(default="speaker_id", description="column of the speaker; speakers are empty without it")
+        id: str = Field(default="id", description="column of the id; without it: split and row number")
 
     config: Config
 
     def utterances(self) -> Iterator[Utterance]:
-        """Every row, split by split. Raises DataError, MissingPackage."""
+        """Every row, one split after the other. Raises DataError, MissingPackage."""
         try:
             import datasets
         except ImportError as error:
-            raise MissingPackage("reading it needs datasets", hint='pip install "amphion-core[huggingface]"') from error
+            raise MissingPackage(
+                "reading it needs the package datasets",
+                hint='pip install "amphion-core[huggingface]"',
+            ) from error
         try:
             found: Any = datasets.load_from_disk(self.config.root)
         except (FileNotFoundError, ValueError) as error:
-            raise DataError(f"{self.config.root} is no dataset: {error}", hint="write one with save_to_disk") from error
+            raise DataError(f"{self.config.root} is not a dataset: {error}", hint="save it by save_to_disk") from error
         parts = found if isinstance(found, dict) else {"": found}
         for name, part in parts.items():
             if self.config.audio not in part.column_names:
                 columns = ", ".join(part.column_names)
-                raise DataError(f"there is no column {self.config.audio!r}", hint=f"state audio=COLUMN, of {columns}")
+                raise DataError(f"there is no column {self.config.audio!r}", hint=f"give audio=COLUMN of {columns}")
             if isinstance(part.features[self.config.audio], datasets.Audio):
                 part = part.cast_column(self.config.audio, datasets.Audio(decode=False))
             for number, row in enumerate(part):
                 yield from self._row(row, SPLITS.get(name, name), f"{name or 'row'}-{number}")
 
-    def _row(self, row: dict[str, Any], split: str, place: str) -> Iterator[Utterance]:
+    def _row(self, row: dict[str, Any], split: str, name: str) -> Iterator[Utterance]:
         audio = row[self.config.audio]
         path = audio.get("path") if isinstance(audio, dict) else audio
         file = Path(self.config.root) / str(path)
         if not path or not file.is_file():
-            self.problems.append((place, "its audio is no file on this disk (bytes inside the table are not read)"))
+            self.problems.append((name, "its audio is not a file on this disk (audio inside the table is not read)"))
             return
         yield Utterance(
-            str(row.get(self.config.id) or place),
+            str(row.get(self.config.id) or name),
             str(file),
             seconds(file),
             text=str(row.get(self.config.text) or ""),

@@ -1,4 +1,4 @@
-"""What the readers share: finding audio, its duration, id lists, tables, and the error for another folder."""
+"""Base of the readers of corpora: find audio files and durations, read lists of ids and tables, check the folder."""
 
 import csv
 import os
@@ -18,29 +18,29 @@ SPLITS = {"validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test
 
 
 class RootConfig(BaseConfig):
-    """What every reader of a folder needs."""
+    """The folder of the corpus."""
 
     root: str = Field(default=".", description="folder of the corpus")
 
 
 class FolderReader(Dataset):
-    """A corpus that is a folder. Subclasses give ``rows``; id lists in the folder decide the split."""
+    """A corpus in a folder. Subclasses implement ``rows``; lists of ids in the folder override the split."""
 
     config: RootConfig
 
     @property
     def root(self) -> Path:
-        """The corpus's folder."""
+        """The folder of the corpus."""
         return Path(self.config.root)
 
     @abstractmethod
     def rows(self) -> Iterable[Utterance]:
-        """Every utterance, as the corpus states it; a split the corpus does not state is empty."""
+        """Every utterance as the corpus describes it; ``split`` is empty if the corpus has no splits."""
 
     def utterances(self) -> Iterator[Utterance]:
-        """Every utterance in a fixed order, its split from train.txt, dev.txt and test.txt where they lie there.
+        """Every utterance in a fixed order. If the folder has train.txt, dev.txt or test.txt, they state the split.
 
-        Raises DataError when the folder is not such a corpus.
+        Raises DataError if the folder is not laid out as this corpus.
         """
         self.problems.clear()
         lists = read_lists(self.root)
@@ -49,9 +49,9 @@ class FolderReader(Dataset):
             yield row if split == row.split else _with_split(row, split)
 
     def require(self, *names: str) -> None:
-        """Raises DataError unless one of ``names`` (patterns) is in the folder."""
+        """Check the layout: raises DataError unless the folder contains one of ``names``, which may be patterns."""
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}", hint="check the path")
+            raise DataError(f"the folder {self.root} does not exist", hint="check the path")
         if not any(next(self.root.glob(name), None) for name in names):
             raise DataError(
                 f"{self.root} is not laid out as {type(self).__name__}: it has no {' or '.join(names)}",
@@ -66,13 +66,13 @@ def _with_split(row: Utterance, split: str) -> Utterance:
 
 
 def split_of(subset: str) -> str:
-    """The split that a subset such as "dev-clean" belongs to; empty for none."""
+    """The split of a subset: dev for "dev-clean"; empty if the name contains no split."""
     head = subset.partition("-")[0].partition("_")[0]
     return head if head in LISTS else ""
 
 
 def read_lists(root: Path) -> dict[str, str]:
-    """The split of every id that train.txt, dev.txt or test.txt names, one a line; empty without such lists."""
+    """The split of every id in train.txt, dev.txt and test.txt, which have one id per line; empty without lists."""
     found = {}
     for split, name in LISTS.items():
         if (path := root / name).is_file():
@@ -82,7 +82,7 @@ def read_lists(root: Path) -> dict[str, str]:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty. Raises DataError when it is not UTF-8 text."""
+    """The lines of a text file without empty ones. Raises DataError if it is not UTF-8 text."""
     try:
         return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -90,12 +90,12 @@ def lines(path: Path) -> list[str]:
 
 
 def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table with a header, each with its line number. Raises DataError for no header."""
+    """The rows of a table with a header, each with its line number. Raises DataError for a file without header."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter=delimiter)
             if not reader.fieldnames:
-                raise DataError(f"{path} is empty", hint="it should begin with a line of column names")
+                raise DataError(f"{path} is empty", hint="write the names of the columns into the first line")
             for row in reader:
                 yield reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -103,9 +103,9 @@ def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Every audio file below ``folder``, in the order of their paths, without hidden ones.
+    """Every audio file below ``folder``, sorted by path, without hidden files.
 
-    Linked folders are read too, except a link to a folder that contains it.
+    Links to folders are followed, unless they lead to a folder that contains the link.
     """
     found = []
     for path, folders, names in os.walk(folder, followlinks=True):
@@ -117,7 +117,7 @@ def audio_files(folder: Path) -> list[Path]:
 
 
 def find_audio(stem: Path) -> Path:
-    """The audio file of this path without suffix, whatever its format; as .wav where there is none."""
+    """The audio file whose path without suffix is ``stem``, in any format; if there is none, the path with .wav."""
     for suffix in SUFFIXES:
         if (path := stem.with_name(stem.name + suffix)).is_file():
             return path
@@ -125,7 +125,7 @@ def find_audio(stem: Path) -> Path:
 
 
 def seconds(path: Path) -> float:
-    """The duration of an audio file from its header; 0 where it is missing or not audio."""
+    """The duration of an audio file in seconds, from its header; 0 if it is missing or not audio."""
     import soundfile
 
     try:
@@ -136,5 +136,5 @@ def seconds(path: Path) -> float:
 
 
 def text_of(path: Path) -> str:
-    """The text of a small file, without the ends; empty where there is none."""
+    """The text of a small file without white space at its ends; empty if the file is missing."""
     return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.is_file() else ""

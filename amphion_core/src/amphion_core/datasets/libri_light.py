@@ -1,4 +1,4 @@
-"""Libri-light: small/SPEAKER/BOOK/NAME.flac with NAME.json beside; no transcripts, long recordings, 16 kHz."""
+"""Libri-light: small/SPEAKER/BOOK/NAME.flac and NAME.json; long recordings at 16 kHz without transcripts."""
 
 import json
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, 
 
 
 class LibriLight(FolderReader):
-    """Many readers of audio books, English. A recording is long; preparing cuts it, or take its voiced parts."""
+    """Many readers of audio books in English. `amphion prepare` cuts the long recordings, or uses ``voiced`` parts."""
 
     class Config(RootConfig):
         """The folder, and how recordings are cut."""
 
-        voiced: bool = Field(default=False, description="one utterance for each span that the JSON says has speech")
-        joined: float = Field(default=15.0, gt=0, description="spans of speech are joined up to so many seconds")
+        voiced: bool = Field(default=False, description="one utterance per span that the JSON marks as speech")
+        joined: float = Field(default=15.0, gt=0, description="spans of speech are joined up to this length, seconds")
 
     config: Config
     leakage = "speaker"
 
     def rows(self) -> Iterator[Utterance]:
-        """Every recording, or its voiced parts, in the order of the paths."""
+        """Every recording, or its voiced parts, sorted by path."""
         self.require("*/*/*.flac", "*/*/*/*.flac", "*/*/*.wav", "*/*/*/*.wav")
         for path in audio_files(self.root):
             speaker, book = path.parts[-3], path.parts[-2]
@@ -41,16 +41,16 @@ class LibriLight(FolderReader):
                 )
 
     def _about(self, path: Path) -> dict[str, object]:
-        beside = path.with_suffix(".json")
+        description = path.with_suffix(".json")
         try:
-            found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+            found = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
             return found if isinstance(found, dict) else {}
         except ValueError:
-            self.problems.append((str(beside), "not JSON"))
+            self.problems.append((str(description), "it is not JSON"))
             return {}
 
     def _join(self, spans: object) -> Iterator[tuple[float, float]]:
-        """Neighbouring (start, end) in seconds as longer ones."""
+        """Joins neighbouring spans (start, end) in seconds to longer ones."""
         assert isinstance(spans, list)
         start, end = map(float, spans[0])
         for left, right in spans[1:]:

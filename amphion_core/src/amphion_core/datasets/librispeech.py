@@ -10,24 +10,24 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, 
 
 
 class LibriSpeech(FolderReader):
-    """Many readers of audio books, English. Texts are upper case, without punctuation; they may be absent."""
+    """Many readers of audio books in English. Texts are in capitals without punctuation; they may be missing."""
 
     class Config(RootConfig):
-        """The folder, and which of its parts."""
+        """The folder, and the parts of it that are read."""
 
-        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all there are")
+        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all parts")
 
     config: Config
     leakage = "speaker"
 
     def rows(self) -> Iterator[Utterance]:
-        """Every file, in the order of the paths; "dev-clean" and "dev-other" are dev, and so on."""
+        """Every file, sorted by path. "dev-clean" and "dev-other" are the split dev; test and train are named alike."""
         self.require("*/*/*-*-*.*", "*/*/*/*-*-*.*")
         texts: dict[Path, dict[str, str]] = {}
         for path in audio_files(self.root):
             parts = path.relative_to(self.root).parts
             subset = parts[0] if len(parts) == 4 else ""
-            if len(parts) not in (3, 4) or path.stem.count("-") != 2 or not self._wanted(subset):
+            if len(parts) not in (3, 4) or path.stem.count("-") != 2 or not self._is_selected(subset):
                 continue
             transcript = path.parent / f"{path.stem.rpartition('-')[0]}.trans.txt"
             if transcript not in texts:
@@ -37,7 +37,7 @@ class LibriSpeech(FolderReader):
                 language="en", split=split_of(subset), extra={"recording": path.stem.rpartition("-")[0]},
             )  # fmt: skip
 
-    def _wanted(self, subset: str) -> bool:
+    def _is_selected(self, subset: str) -> bool:
         return not self.config.subsets or subset in self.config.subsets
 
 

@@ -9,19 +9,19 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, 
 
 
 class LibriTTS(FolderReader):
-    """Many readers of audio books, English, with punctuation; sentences split where the reader pauses."""
+    """Many readers of audio books in English; texts have punctuation, and utterances end at pauses of the reader."""
 
     class Config(RootConfig):
-        """The folder, which of its parts, and which text."""
+        """The folder, the parts of it that are read, and the kind of text."""
 
-        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all there are")
-        normalized: bool = Field(default=True, description="texts with numbers as words")
+        subsets: tuple[str, ...] = Field(default=(), description="parts such as train-clean-100; empty: all parts")
+        normalized: bool = Field(default=True, description="use the texts that have numbers as words")
 
     config: Config
     leakage = "speaker"
 
     def rows(self) -> Iterator[Utterance]:
-        """Every file, in the order of the paths."""
+        """Every file, sorted by path."""
         self.require("*/*/*/*_*_*_*.*")
         kind = "normalized" if self.config.normalized else "original"
         for path in audio_files(self.root):

@@ -1,4 +1,4 @@
-"""LJSpeech, and voices laid out like it: metadata.csv (id|text|normalised text) and wavs/."""
+"""LJSpeech, and corpora with the same layout: metadata.csv (id|text|normalised text) and wavs/."""
 
 from collections.abc import Iterator
 
@@ -9,25 +9,25 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, l
 
 
 class LJSpeech(FolderReader):
-    """One speaker. A recording of LJSpeech is a chapter: ids LJ001-0001, LJ001-0002, ... come from one."""
+    """One speaker. A recording of LJSpeech is a chapter, which contains the ids LJ001-0001, LJ001-0002, ..."""
 
     class Config(RootConfig):
-        """The folder, and what is said of the speaker."""
+        """The folder, the speaker and the texts."""
 
-        speaker: str = Field(default="", description="name of the speaker; empty: the folder's name")
+        speaker: str = Field(default="", description="name of the speaker; empty: the name of the folder")
         language: str = Field(default="", description="language of the texts, such as en")
-        normalized: bool = Field(default=True, description="take the third column, with numbers as words")
+        normalized: bool = Field(default=True, description="use the third column, which has numbers as words")
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As metadata.csv lists them."""
+        """Every utterance in the order of metadata.csv."""
         self.require("metadata.csv")
         speaker = self.config.speaker or self.root.resolve().name
         for number, line in enumerate(lines(self.root / "metadata.csv"), 1):
-            name, bar, rest = line.partition("|")  # no quoting: texts hold quotation marks of their own
-            if not bar:
-                self.problems.append((f"metadata.csv line {number}", "no | in it"))
+            name, separator, rest = line.partition("|")  # not read as csv: texts contain quotation marks
+            if not separator:
+                self.problems.append((f"metadata.csv line {number}", "it has no |"))
                 continue
             columns = rest.split("|")
             text = columns[1] if self.config.normalized and len(columns) > 1 and columns[1] else columns[0]

@@ -17,7 +17,7 @@ _SCORE = {
 
 
 class M4Singer(FolderReader):
-    """Twenty professional singers of four voice types, Mandarin, with the score in ``extra``."""
+    """Twenty professional singers of four voice types, in Mandarin, with the score in ``extra``."""
 
     class Config(RootConfig):
         """The folder."""
@@ -25,7 +25,7 @@ class M4Singer(FolderReader):
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As meta.json lists them, or every file where there is none."""
+        """Every line in the order of meta.json; without meta.json every file."""
         self.require("meta.json", "*#*")
         if not (self.root / "meta.json").is_file():
             for path in audio_files(self.root):
@@ -37,7 +37,7 @@ class M4Singer(FolderReader):
             raise DataError(f"{self.root}/meta.json is not JSON: {error}", hint="download it again") from error
         for number, fields in enumerate(items):
             if not isinstance(fields, dict) or str(fields.get("item_name", "")).count("#") != 2:
-                self.problems.append((f"meta.json item {number}", "no item_name SINGER#SONG#LINE"))
+                self.problems.append((f"meta.json item {number}", "it has no item_name SINGER#SONG#LINE"))
                 continue
             yield self._row(str(fields["item_name"]), fields)
 

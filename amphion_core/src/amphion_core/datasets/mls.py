@@ -13,7 +13,7 @@ _LANGUAGES = {
 
 
 class MLS(FolderReader):
-    """Many readers of audio books in one of eight languages; the folder is that of one language, mls_german."""
+    """Many readers of audio books in eight languages; the folder is that of one language, such as mls_german."""
 
     class Config(RootConfig):
         """The folder of one language."""
@@ -22,7 +22,7 @@ class MLS(FolderReader):
     leakage = "speaker"
 
     def rows(self) -> Iterator[Utterance]:
-        """As the transcripts list them."""
+        """Every utterance in the order of the transcripts."""
         self.require("*/transcripts.txt")
         name = self.root.resolve().name.lower()
         language = next((code for word, code in _LANGUAGES.items() if word in name), "")

@@ -9,22 +9,22 @@ _COLUMNS = ("phones", "notes", "note_durations", "phone_durations", "slurs")
 
 
 class Opencpop(FolderReader):
-    """One professional singer, Mandarin, 100 songs cut into segments, with the score in ``extra``."""
+    """One professional singer, in Mandarin: 100 songs cut into segments, with the score in ``extra``."""
 
     class Config(RootConfig):
-        """The folder that holds segments/."""
+        """The folder that contains segments/."""
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """As the lists name them; a recording is a song, the first four digits of an id."""
+        """Every segment in the order of the lists. A recording is a song, the first four digits of an id."""
         self.require("segments/wavs", "segments/train.txt")
         for split in ("train", "test"):
             path = self.root / "segments" / f"{split}.txt"
             for number, line in enumerate(lines(path) if path.is_file() else (), 1):
                 name, *columns = line.split("|")
                 if len(columns) < 1:
-                    self.problems.append((f"segments/{split}.txt line {number}", "no | in it"))
+                    self.problems.append((f"segments/{split}.txt line {number}", "it has no |"))
                     continue
                 audio = find_audio(self.root / "segments" / "wavs" / name)
                 score = dict(zip(_COLUMNS, columns[1:], strict=False))

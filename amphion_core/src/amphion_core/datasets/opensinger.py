@@ -7,15 +7,15 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, 
 
 
 class OpenSinger(FolderReader):
-    """About 66 amateur singers, Mandarin, Chinese songs cut into lines."""
+    """About 66 amateur singers: Chinese songs in Mandarin, cut into lines."""
 
     class Config(RootConfig):
-        """The folder that holds ManRaw/ and WomanRaw/."""
+        """The folder that contains ManRaw/ and WomanRaw/."""
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """Every line, in the order of the paths."""
+        """Every line, sorted by path."""
         self.require("ManRaw", "WomanRaw")
         for gender, folder in (("M", "ManRaw"), ("F", "WomanRaw")):
             for path in audio_files(self.root / folder):

@@ -12,12 +12,12 @@ class SVCC2023(FolderReader):
     """English singers: sources, targets of the in-domain task (sung) and of the cross-domain task (spoken)."""
 
     class Config(RootConfig):
-        """The folder that holds the speakers' folders, or Data/ with them."""
+        """The folder that contains the folders of the speakers, or contains Data/ with them."""
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """Every file of every speaker, in the order of the paths."""
+        """Every file of every speaker, sorted by path."""
         self.require("IDF1", "IDM1", "CDF1", "CDM1", "SF1", "SM1", "Data/*1")
         for path in audio_files(self.root):
             speaker = path.parent.name

@@ -11,18 +11,18 @@ from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, 
 
 
 class VCTK(FolderReader):
-    """About 110 speakers of English accents, who read some texts in common. Speaker p315 has no transcripts."""
+    """About 110 speakers with different English accents; some texts are common. Speaker p315 has no transcripts."""
 
     class Config(RootConfig):
-        """The folder, and which microphone."""
+        """The folder, the microphone and the language."""
 
-        microphone: Literal["mic1", "mic2"] = Field(default="mic1", description="where a recording has two (0.92)")
-        language: str = Field(default="", description="language of the texts; empty: not stated")
+        microphone: Literal["mic1", "mic2"] = Field(default="mic1", description="if a recording has two (0.92)")
+        language: str = Field(default="", description="language of the texts; empty: none")
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """Every recording, in the order of the paths."""
+        """Every recording, sorted by path."""
         self.require("wav48_silence_trimmed", "wav48", "wav16", "wav*")
         folder = next(path for name in ("wav48_silence_trimmed", "wav48", "wav*") for path in self.root.glob(name))
         about = _speakers(self.root / "speaker-info.txt")

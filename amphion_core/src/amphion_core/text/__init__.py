@@ -1,4 +1,4 @@
-"""Text as speech needs it: English written out in words, and texts cut into sentences."""
+"""Prepare texts for speech: write English numbers and symbols as words, split texts into sentences."""
 
 from amphion_core.text.english import normalize_english
 from amphion_core.text.sentences import clean, plain_marks, split_sentences

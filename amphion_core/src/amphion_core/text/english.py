@@ -1,6 +1,6 @@
-"""English text written out in words: numbers, dates, money, units and abbreviations, so that only letters are left.
+"""Write English numbers, dates, money, units and abbreviations as words.
 
-Used before a pronunciation is looked up, and on both sides of a word error rate, where "3rd" and "third" are one word.
+Used before pronunciations are looked up, and for word error rates, where "3rd" and "third" must be the same word.
 """
 
 import re
@@ -41,7 +41,7 @@ _RULERS = r"henry|louis|george|charles|edward|elizabeth|james|john|paul|richard|
 
 
 def normalize_english(text: str) -> str:
-    """``text`` in words: no digits, symbols spoken, abbreviations written out; punctuation and case are kept.
+    """Write digits, symbols and abbreviations in ``text`` as words; punctuation and case are kept.
 
     >>> normalize_english("Dr. Smith paid $3.50 on the 3rd of May 1984.")
     'doctor Smith paid three dollars and fifty cents on the third of May nineteen eighty-four.'
@@ -50,7 +50,7 @@ def normalize_english(text: str) -> str:
     text = re.sub(r"[^\x00-\x7f]", _ascii_digit, text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    text = re.sub(r"\d+", lambda match: _digits(match[0]), text)  # whatever no rule took
+    text = re.sub(r"\d+", lambda match: _digits(match[0]), text)  # digits that no rule has replaced
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -71,7 +71,7 @@ def _ordinal(number: int) -> str:
 
 
 def _plural(noun: str, count: str) -> str:
-    """The noun for a count as it was written; the first word of "mile per hour" is what changes."""
+    """The noun in the number that ``count`` (as written) needs; in "mile per hour" only the first word changes."""
     if count == "1":
         return noun
     first, _, rest = noun.partition(" ")
@@ -86,7 +86,7 @@ def _digits(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    """A number as written, with thousands separators and decimals; long runs are read digit by digit."""
+    """A number in words; it may have separators and decimals. Long numbers are read digit by digit."""
     whole, _, decimals = text.replace(",", "").partition(".")
     if len(whole) > 12 or (len(whole) > 1 and whole.startswith("0")):
         words = _digits(whole).strip()
@@ -96,7 +96,7 @@ def _number(text: str) -> str:
 
 
 def _year(number: int) -> str:
-    """1984 as nineteen eighty-four; 2005 as two thousand five."""
+    """A year in words: 1984 is nineteen eighty-four, 2005 is two thousand five."""
     high, low = divmod(number, 100)
     if number % 1000 < 10 or number < 1000:
         return _cardinal(number)

@@ -1,4 +1,4 @@
-"""The symbol table of a text frontend, collected from the texts of a corpus where its config leaves it empty."""
+"""Collect the symbol table of a text frontend from the texts of a corpus, if its config leaves the table empty."""
 
 from collections.abc import Iterable
 
@@ -7,9 +7,10 @@ from amphion_core.parts import FrontendPart
 
 
 def frontend_with_symbols(part: FrontendPart, texts: Iterable[str]) -> FrontendPart:
-    """``part`` with the symbols of ``texts``, sorted, after its blank, begin and end; unchanged if it states symbols.
+    """Fill the empty symbol table of a frontend: its blank, begin and end, then the sorted symbols of ``texts``.
 
-    Raises DataError when the texts give no symbol, or when one of them cannot be read.
+    A frontend that already has symbols is returned unchanged. Raises DataError if the texts contain no symbol, and the
+    errors of the frontend for a text that it cannot process.
     """
     config = part.config
     if config.symbols:  # type: ignore[attr-defined]
