@@ -1,6 +1,6 @@
-"""What the engine costs: steps through it against a bare loop of the same network, losses and optimisers.
+"""Overhead of the engine: its steps against a plain loop over the same network, losses and optimisers.
 
-Both process the same batches, in turn, in one run. The work of a step is made about 50 ms or more.
+Both process the same batches, alternately, in one process. A step of the plain loop takes about 50 ms or more.
 """
 
 import statistics
@@ -43,7 +43,7 @@ def main() -> None:
         })  # fmt: skip
         run, processes = RunFolder(folder / "run"), Processes("cpu")
         run.path.mkdir()
-        trainer, bare = build_trainer(recipe), build_trainer(recipe)
+        trainer, plain = build_trainer(recipe), build_trainer(recipe)
         corpus = Corpus(recipe.data, "train", rate=22050, seed=0)
         engine = Engine(recipe, trainer, corpus, None, run, processes)
         report = Report(run, processes)
@@ -51,21 +51,21 @@ def main() -> None:
         source = training_batches(corpus, trainer.collator(), Position(), micro_batches=1, workers=0)
         steppers = {
             name: torch.optim.AdamW(network.parameters(), 2e-4, (0.8, 0.99), fused=True)
-            for name, network in bare.networks().items()
+            for name, network in plain.networks().items()
         }
         report.start(0, 10**6, corpus)
 
         def through_the_engine(batches: list) -> None:
             for number, pair in enumerate(batches):
-                pending.append((number + 1, *engine.step(number + 1, [pair])))
+                pending.append(engine.step(number + 1, [pair]))
             engine._flush(pending, report)
 
-        def bare_loop(batches: list) -> None:
+        def plain_loop(batches: list) -> None:
             for _, batch in batches:
                 batch.totals = batch.counts
-                for update in bare.training_step(batch, 1):
+                for update in plain.training_step(batch, 1):
                     steppers[update.group].zero_grad()
-                    update.loss.backward(inputs=list(bare.networks()[update.group].parameters()))
+                    update.loss.backward(inputs=list(plain.networks()[update.group].parameters()))
                     steppers[update.group].step()
 
         def seconds(run: object, batches: list) -> float:
@@ -76,15 +76,15 @@ def main() -> None:
         ratios, times = [], []
         for number in range(ROUNDS + 1):
             batches = [next(source) for _ in range(STEPS)]
-            order = (bare_loop, through_the_engine) if number % 2 else (through_the_engine, bare_loop)
+            order = (plain_loop, through_the_engine) if number % 2 else (through_the_engine, plain_loop)
             found = {one: seconds(one, batches) for one in order}
             if number:  # the first warms up
-                ratios.append(found[through_the_engine] / found[bare_loop])
-                times.append(found[bare_loop] / STEPS)
+                ratios.append(found[through_the_engine] / found[plain_loop])
+                times.append(found[plain_loop] / STEPS)
         report.close()
-        print(f"bare loop: {1000 * statistics.median(times):.0f} ms a step")
+        print(f"plain loop: {1000 * statistics.median(times):.0f} ms a step")
         spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
-        print(f"engine / bare loop: {statistics.median(ratios):.3f} (median of {ROUNDS} paired rounds; {spread})")
+        print(f"engine / plain loop: {statistics.median(ratios):.3f} (median of {ROUNDS} paired rounds; {spread})")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Recipes: one YAML file states an experiment. The top-level keys are closed; what they hold belongs to the components.
+"""Recipes: one YAML file describes an experiment. Its top-level keys are fixed; their fields belong to the components.
 
-``read`` finds a recipe by its stem or path, applies dotted overrides, and checks everything at once.
+``read`` finds a recipe by its file stem or path, applies dotted overrides, and checks everything at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,14 @@ from amphion_core.mel import Mel, MelConfig
 from amphion_core.parts import ModelPart, TrainerPart
 from amphion_core.training.config import EngineConfig, OptimConfig
 
-INIT_FROM = "engine.init_from."
+INIT_FROM = "engine.init_from."  # below it a bare text is a place, elsewhere the name of a component
 
 
 class Recipe(BaseConfig):
-    """A whole experiment: data, model, trainer and how long to run it."""
+    """A whole experiment: data, model, trainer, optimiser, and how the run is carried out."""
 
-    name: str = Field(description="the recipe's name, its file stem")
-    audio: Mel | None = Field(
-        default=None, description="mel convention handed to every part that states none of its own"
-    )
+    name: str = Field(description="name of the recipe: its file name without the ending")
+    audio: Mel | None = Field(default=None, description="mel convention of every part that does not state one itself")
     data: DataConfig = Field(default=DataConfig(), description="prepared folders, and how they are cut and mixed")
     model: ModelPart = Field(description="the network that is trained")
     trainer: TrainerPart | None = Field(default=None, description="how it is trained: losses, discriminators")
@@ -37,7 +35,7 @@ class Recipe(BaseConfig):
 
     @model_validator(mode="after")
     def _one_mel(self) -> Self:
-        """The recipe's mel and the model's own, where it states one, are the same convention."""
+        """The mel convention of the recipe and that of the model, if it states one, must be the same."""
         theirs = getattr(self.model.config, "mel", None)
         if self.audio is not None and theirs is not None and (found := self.audio.differences(theirs)):
             listed = "; ".join(f"{name}: {here} and {there}" for name, (here, there) in found.items())
@@ -51,27 +49,27 @@ class Recipe(BaseConfig):
 
 
 class _Audio(BaseConfig):
-    audio: Mel | None = Field(default=None, description="the recipe's own field, read first")
+    audio: Mel | None = Field(default=None, description="the recipe's field, which is read before the others")
 
 
 def read(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe called by its stem or path, with overrides such as ``optim.lr=1e-4`` applied.
+    """The recipe with this file stem or path, with overrides such as ``optim.lr=1e-4`` applied.
 
     Raises RecipeError that lists all problems with dotted paths.
     """
     path = find(name)
     values = yaml.read(path)
     if not isinstance(values, dict):
-        raise RecipeError(f"{path} holds no mapping", hint="a recipe begins with name: and model:")
+        raise RecipeError(f"{path} does not hold a mapping", hint="a recipe begins with name: and model:")
     for override in overrides:
         apply_override(values, override)
     return check({"name": path.stem, **values}, where=str(path))
 
 
 def check(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
-    """``values`` as a Recipe, ``audio`` handed to the parts. Raises RecipeError."""
+    """``values`` as a Recipe, in which parts without a mel convention take that of ``audio``. Raises RecipeError."""
     audio: MelConfig | None = None
-    with suppress(RecipeError):  # the whole recipe is checked next, and tells this problem with all others
+    with suppress(RecipeError):  # the check of the whole recipe reports this problem together with the others
         audio = validate(_Audio, {"audio": values.get("audio")}).audio
     return validate(Recipe, values, where=where, context={"audio": audio} if audio else None)
 
@@ -86,7 +84,7 @@ def recipes() -> Iterator[tuple[Path, str, str]]:
 
 
 def find(name: str) -> Path:
-    """The file of a recipe, by stem or path. Raises RecipeError with the nearest stem, or when two files share it."""
+    """The file of a recipe, by stem or path. Raises RecipeError: no such recipe, or two recipes with that stem."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(name)
     found = [(path, dist) for path, dist, _ in recipes() if path.stem == name]
@@ -94,15 +92,16 @@ def find(name: str) -> Path:
         return found[0][0]
     if found:
         both = " and ".join(dist for _, dist in found)
-        raise RecipeError(f"two recipes are called {name!r}: of {both}", hint=f"name one by its path: {found[0][0]}")
+        raise RecipeError(f"two recipes are called {name!r}, from {both}", hint=f"name one by its path: {found[0][0]}")
     close = nearest(name, [path.stem for path, _, _ in recipes()])
     raise RecipeError(f"there is no recipe {name!r}", hint=f"did you mean {close}?" if close else "amphion recipes")
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
-    """Set ``a.b.0.c=value`` in nested values, in place; the value is read as YAML.
+    """Set ``a.b.0.c=value`` in nested values, in place. The value is read as YAML.
 
-    Setting ``X.name`` drops the other keys of X, which belonged to the component named before. Raises RecipeError.
+    Setting ``X.name`` to another name removes the other keys of X, which belong to the component named before.
+    Raises RecipeError.
     """
     key, equals, text = override.partition("=")
     if not equals or not key.strip():

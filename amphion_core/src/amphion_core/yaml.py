@@ -1,7 +1,7 @@
-"""YAML as people expect it: the core schema of YAML 1.2, and no key twice.
+"""Read and write YAML by the core schema of YAML 1.2; a key that is given twice is an error.
 
-PyYAML speaks YAML 1.1, where ``5e-4`` is text, ``no`` is false and ``12:30`` is 750. Reader and writer share one table
-here, so that ``parse(dump(x)) == x``.
+PyYAML implements YAML 1.1, where ``5e-4`` is text, ``no`` is false and ``12:30`` is 750. Here the reader and the writer
+share one table of types, so that ``parse(dump(x)) == x``.
 """
 
 import re
@@ -68,7 +68,7 @@ def _write_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 
 def _write_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    """Quoted where it holds a line break or anything unprintable: PyYAML would fold some of those away."""
+    """Quote text with line breaks or unprintable characters, because PyYAML would lose some of them otherwise."""
     style = None if value.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
@@ -82,7 +82,7 @@ _Writer.add_representer(tuple, yaml.SafeDumper.represent_list)
 
 
 def parse(text: str, *, where: str = "") -> Any:
-    """The value that a YAML text states. ``where`` names the file in errors.
+    """The value of a YAML text. ``where`` names the file in errors.
 
     Raises RecipeError with line and column: broken syntax, a key given twice, an object tag.
     """
@@ -90,14 +90,14 @@ def parse(text: str, *, where: str = "") -> Any:
         return yaml.load(text, Loader=_Reader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{where or 'YAML'}{place}: {error.problem or error}") from error
+        position = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RecipeError(f"{where or 'YAML'}{position}: {error.problem or error}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{where or 'YAML'}: {error}") from error
 
 
 def read(path: Path) -> Any:
-    """``parse`` of a file. Raises RecipeError, also when the file cannot be read as text."""
+    """The value of a YAML file, as ``parse`` reads it. Raises RecipeError, also when the file is not readable text."""
     try:
         return parse(path.read_text(encoding="utf-8"), where=str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -105,6 +105,6 @@ def read(path: Path) -> Any:
 
 
 def dump(value: Any) -> str:
-    """A value of dicts, lists, tuples, strings, numbers, booleans and None as YAML text, keys in the order given."""
+    """YAML text of a value made of dicts, lists, tuples, strings, numbers, booleans and None. Keys keep their order."""
     text: str = yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=120)
     return text

@@ -7,13 +7,13 @@ from amphion_core import recipe
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion recipes``."""
-    parser.add_argument("name", nargs="?", help="a recipe's name or path: print it checked and resolved")
+    parser.add_argument("name", nargs="?", help="name or path of a recipe: check it and print it with all defaults")
     parser.add_argument("override", nargs="*", help="changes such as optim.lr=1e-4")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list, tab-separated, or the resolved recipe."""
+    """Print the list, separated by tabs, or one recipe with every default."""
     if args.name:
         print(recipe.read(args.name, args.override).resolved(), end="")
         return 0
@@ -21,5 +21,5 @@ def run(args: argparse.Namespace) -> int:
     for path, dist, title in found:
         print(f"{path.stem}\t{dist}\t{title}")
     if not found:
-        print("no recipes: none of the installed plugins brings one")
+        print("no recipes: none of the installed plugins provides one")
     return 0

@@ -1,4 +1,4 @@
-"""Train a model by a recipe, in a run folder that can be resumed."""
+"""Train a model as a recipe describes, in a run folder that can be resumed."""
 
 import argparse
 import os
@@ -9,15 +9,17 @@ from amphion_core.errors import MissingPackage, RecipeError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion train``."""
-    parser.add_argument("recipe", help="a recipe's name (amphion recipes), its path, or a run folder to go on with")
+    parser.add_argument(
+        "recipe", help="name of a recipe (amphion recipes lists them), its path, or the folder of a run to continue"
+    )
     parser.add_argument("override", nargs="*", help="changes such as data.root=prepared/voice engine.steps=1000")
-    parser.add_argument("-o", "--out", dest="folder", type=Path, help="the run's folder; default: runs/RECIPE")
-    parser.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
+    parser.add_argument("-o", "--out", dest="folder", type=Path, help="folder of the run; default: runs/RECIPE")
+    parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; the last line says where the weights are. Exit code 130 when it was interrupted."""
+    """Train; the last line names the weights folder. Exit code 130 if the run was interrupted."""
     from amphion_core import recipe
 
     source = Path(args.recipe)
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from amphion_core.training.run import train
 
     if args.resume and args.folder is None and not folder.exists():
-        raise RecipeError(f"there is no run {folder} to go on with", hint="leave out --resume to start it")
+        raise RecipeError(f"there is no run {folder} to continue", hint="leave out --resume to start it")
     weights = train(read, folder, resume=args.resume)
     if weights is None:
         return 130

@@ -1,7 +1,7 @@
-"""Losses between a generator and its discriminators; every function gives one value an item, (B,).
+"""Losses of a generator and its discriminators. Every function returns one value for each item, (B,).
 
-A training step sums them over its items and divides by the count of the whole step, so nothing here averages over a
-batch. Scores and feature maps are what a ``Discriminator`` returns; sums run over sub-discriminators.
+A training step sums them over its items and divides by the count of the whole step; therefore nothing here averages
+over a batch. Scores and feature maps are what a ``Discriminator`` returns. Losses are summed over sub-discriminators.
 
 lsgan: Mao et al., arXiv:1611.04076, as HiFi-GAN uses it (arXiv:2010.05646, eq. 1 and 2). hinge: Lim and Ye,
 arXiv:1705.02894, as MelGAN (arXiv:1910.06711) and EnCodec (arXiv:2210.13438) use it.
@@ -17,9 +17,9 @@ Matching = Literal["hifigan", "melgan", "encodec"]
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:
-    """What the discriminator minimises, (B,), from its scores of recordings and of generated audio.
+    """The discriminator's loss (B,), from its scores of recordings and of generated audio.
 
-    lsgan: (1 - D(x))^2 + D(G)^2; hinge: relu(1 - D(x)) + relu(1 + D(G)); means over an item's scores.
+    lsgan: (1 - D(x))^2 + D(G)^2; hinge: relu(1 - D(x)) + relu(1 + D(G)); each is the mean over an item's scores.
     """
     if kind == "lsgan":
         parts = [_mean((1 - x) ** 2) + _mean(g**2) for x, g in _pairs(real, fake)]
@@ -29,16 +29,16 @@ def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Adversarial
 
 
 def generator_loss(fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:
-    """What the generator minimises, (B,): lsgan (1 - D(G))^2, hinge -D(G); means over an item's scores."""
+    """The generator's loss (B,): lsgan (1 - D(G))^2, hinge -D(G); each is the mean over an item's scores."""
     return torch.stack([_mean((1 - g.float()) ** 2 if kind == "lsgan" else -g.float()) for g in fake]).sum(0)
 
 
 def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]], kind: Matching = "hifigan") -> Tensor:
-    """Distance of the feature maps, (B,); no gradient reaches ``real``. Any factor is the caller's weight.
+    """Distance of the feature maps (B,), without a weight. No gradient reaches ``real``.
 
-    hifigan: the sum over layers of the mean absolute difference (eq. 4). melgan: the same, each sub-discriminator
-    weighted by 4 / (layers * sub-discriminators), its score not counted as a layer. encodec: each layer's difference
-    relative to the mean magnitude of the recording's, averaged over all layers.
+    hifigan: the sum over layers of the mean absolute difference (eq. 4). melgan: the same, with each sub-discriminator
+    multiplied by 4 / ((feature maps + 1) * sub-discriminators). encodec: the mean over all layers of
+    the mean absolute difference divided by the mean magnitude of the recording's layer.
     """
     parts: list[Tensor] = []
     for recorded, generated in zip(real, fake, strict=True):
