@@ -1,4 +1,4 @@
-"""Preparing: what is taken and what is left out and why, splits that do not leak, and going on after a kill."""
+"""Preparing: skipped files and their reasons, splits that do not leak, links, a cluster, continuing after a kill."""
 
 import json
 from importlib.util import find_spec
@@ -209,7 +209,7 @@ def test_the_command_prepares_the_data_pack_and_says_where(data_pack, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["folder", "nowhere", "out"], "there is no folder nowhere"),
         (["ljspech", ".", "out"], "ljspeech"),
@@ -217,7 +217,7 @@ def test_the_command_prepares_the_data_pack_and_says_where(data_pack, tmp_path, 
         (["folder", ".", "out", "dev=2"], "dev: input should be less than 1"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(words, said, tmp_path, capsys, monkeypatch):
+def test_bad_input_is_one_sentence_and_exit_code_2(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["prepare", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

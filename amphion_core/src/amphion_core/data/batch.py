@@ -104,7 +104,7 @@ def collate_features(examples: Sequence[Example]) -> tuple[dict[str, Tensor], di
 
     * ``NAME`` (B, dim, N), padded with 0 to the longest item,
     * ``NAME_lengths`` (B), the frames of each item,
-    * ``NAME_offset`` (B), float64: seconds from the start of the wave to the centre of the item's first frame.
+    * ``NAME_offset`` (B): seconds from the start of the wave to the centre of the item's first frame.
     """
     tensors: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -116,7 +116,7 @@ def collate_features(examples: Sequence[Example]) -> tuple[dict[str, Tensor], di
         tensors[name], frames = pad(rows)
         tensors[f"{name}_lengths"] = frames
         offsets = [example.offsets.get(name, 0.0) for example in examples]
-        tensors[f"{name}_offset"] = torch.tensor(offsets, dtype=torch.float64)
+        tensors[f"{name}_offset"] = torch.tensor(offsets, dtype=torch.float32)
         counts[name] = int(frames.sum())
     return tensors, counts
 
