@@ -1,7 +1,8 @@
-"""Evaluation: MCD against pymcd, CREPE's network against torchcrepe, all metrics, one process and two, 10,000 pairs.
+"""Evaluation: MCD against pymcd, DIO against pyworld, CREPE against torchcrepe, all metrics, and 10,000 pairs.
 
-Pairs are recordings of a data pack (AMPHION_SHARED, or ../shared) of five seconds each, with noise. Networks that need
-a file of weights are measured with EfficientAT's, of the same place. Parts by name: memory, mcd, crepe, whole.
+The pairs are recordings of five seconds and the same with noise; the recordings are in AMPHION_SHARED or ../shared.
+Metrics that need a file of weights use those of EfficientAT in the same folder. Run: python benchmarks/evaluation.py
+[PART ...]; parts are memory, mcd, crepe and whole.
 """
 
 import os
@@ -26,46 +27,51 @@ from amphion_eval.evaluation.pairing import Item
 
 SHARED = Path(os.environ.get("AMPHION_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATE, SECONDS = 22050, 5.0
-LISTENING = {"wer", "cer", "wer_reference", "cer_reference"}
+RECOGNITION = {"wer", "cer", "wer_reference", "cer_reference"}
 
 
 def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        write_pairs(place, 100)
-        parts = {"memory": memory, "mcd": mcd, "crepe": crepe, "whole": whole}  # peaks are of all that ran before
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_pairs(folder, 100)
+        parts = {
+            "memory": memory,
+            "mcd": mcd,
+            "crepe": crepe,
+            "whole": whole,
+        }  # memory first: peaks include earlier parts
         for name in sys.argv[1:] or parts:
-            parts[name](place)
+            parts[name](folder)
 
 
-def write_pairs(place: Path, count: int) -> None:
-    """``count`` pairs of five seconds: recordings joined and cut, and the same with noise."""
+def write_pairs(folder: Path, count: int) -> None:
+    """Write ``count`` pairs of five seconds: pieces of the joined recordings, and the same with noise."""
     clips = sorted((SHARED / "data/kathleen_en/wavs").glob("*.flac"))
     joined = np.concatenate([Audio.load(path).samples for path in clips[: 2 * count]])
     random = np.random.default_rng(0)
     size = int(SECONDS * RATE)
     for name in ("recordings", "noisy"):
-        (place / name).mkdir()
+        (folder / name).mkdir()
     for number in range(count):
         clean = joined[number * size : (number + 1) * size]
-        Audio(clean, RATE).save(place / f"recordings/{number:03}.wav")
+        Audio(clean, RATE).save(folder / f"recordings/{number:03}.wav")
         noise = 0.005 * random.standard_normal(len(clean)).astype(np.float32)
-        Audio(clean + noise, RATE).save(place / f"noisy/{number:03}.wav")
+        Audio(clean + noise, RATE).save(folder / f"noisy/{number:03}.wav")
 
 
-def mcd(place: Path) -> None:
-    """Files in, decibels out, of pymcd's definition; pymcd aligns approximately, ours exactly."""
+def mcd(folder: Path) -> None:
+    """Times of MCD in pymcd's definition, from files to decibels; pymcd aligns approximately, ours exactly."""
     if find_spec("pymcd") is None:
-        print("MCD: pymcd is not installed, nothing to compare with")
+        print("MCD: not measured, because pymcd is not installed")
         return
     from pymcd.mcd import Calculate_MCD
 
     component = amphion.get("metrics", "mcd")
     ours = component(component.Config(definition="amphion_v01"))
     theirs = Calculate_MCD("dtw_sl")
-    pairs = [(place / f"noisy/{number:03}.wav", place / f"recordings/{number:03}.wav") for number in range(8)]
+    pairs = [(folder / f"noisy/{number:03}.wav", folder / f"recordings/{number:03}.wav") for number in range(8)]
     found = medians(
         {
             "pymcd": lambda: [theirs.calculate_mcd(str(b), str(a)) for a, b in pairs],
@@ -78,7 +84,7 @@ def mcd(place: Path) -> None:
 
 
 def world(clips: list[np.ndarray]) -> None:
-    """What MCD takes from WORLD, of recordings with and without noise."""
+    """Times of the parts of WORLD that MCD uses, on recordings with and without noise."""
     import pyworld
 
     from amphion_core.features.f0_dio import dio
@@ -98,8 +104,8 @@ def world(clips: list[np.ndarray]) -> None:
         print(f"{name}, one thread: pyworld / ours = {found[f'pyworld.{name}'] / found[name]:.1f}")
 
 
-def crepe(place: Path) -> None:
-    """The full network on as many frames as it is given at a time, and what a processor could do at best."""
+def crepe(folder: Path) -> None:
+    """Time of the full network for one batch of frames, and the least time that its matrix products need."""
     import torchcrepe
 
     from amphion_core.features.crepe_network import crepe_network
@@ -116,19 +122,17 @@ def crepe(place: Path) -> None:
     print(f"CREPE, one thread: torchcrepe / ours = {found['torchcrepe'] / found['ours']:.1f}")
     products = 8 * sum(spectra.numel() for layer in ours.layers for spectra in layer["spectra"].values())
     rate = matmul_rate()
-    print(
-        f"ours: {1000 * found['ours'] / BATCH:.1f} ms a frame; {products / 1e9:.2f} billion operations of its products"
-    )
-    print(f"take {1000 * products / rate:.1f} ms at the measured {rate / 1e9:.0f} billion a second of matrix products")
+    print(f"ours: {1000 * found['ours'] / BATCH:.1f} ms per frame; its {products / 1e9:.2f} billion operations")
+    print(f"need {1000 * products / rate:.1f} ms at the measured {rate / 1e9:.0f} billion operations per second")
 
 
-def whole(place: Path) -> None:
-    """All metrics but those that listen; periodicity by the tiny network, by the full one, and left out."""
-    items, _ = pair_folders(place / "noisy", {"reference": place / "recordings"})
+def whole(folder: Path) -> None:
+    """Times of all metrics without recognition, with the tiny and the full CREPE network, and without periodicity."""
+    items, _ = pair_folders(folder / "noisy", {"reference": folder / "recordings"})
     every = [
         name
         for name in amphion.list("metrics")
-        if amphion.get("metrics", name).needs <= {"reference"} and name not in LISTENING
+        if amphion.get("metrics", name).needs <= {"reference"} and name not in RECOGNITION
     ]
     weights = SHARED / "weights/efficientat_mn04/mn04_as_mAP_432.pt"
     sounds = {"embedding": {"name": "efficientat", "weights": str(weights)}} if weights.is_file() else {}
@@ -143,15 +147,15 @@ def whole(place: Path) -> None:
     print(f"not installed here: {', '.join(report.unavailable) or 'none'}; periodicity by the tiny network")
     spread = ["pesq_wb", "pesq_nb", "stoi", "f0_rmse", "vuv_f1"]
     one, two = (pair_seconds(items, spread, workers=workers) for workers in (1, 2))
-    print(f"PESQ, STOI and F0, once started: {1000 * one:.0f} ms a pair; one process / two = {one / two:.2f}")
+    print(f"PESQ, STOI and F0, once started: {1000 * one:.0f} ms per pair; one process / two = {one / two:.2f}")
     for name in ("dnsmos", "distillmos", "mcd"):
-        print(f"{name}, one process: {pair_seconds(items[:24], [name], workers=1):.2f} s a pair")
+        print(f"{name}, one process: {pair_seconds(items[:24], [name], workers=1):.2f} s per pair")
     full = pair_seconds(items[:24], ["periodicity_rmse"], workers=2)
-    print(f"periodicity by the full network, 2 processes: {full:.1f} s a pair, {100 * full:.0f} s for 100")
+    print(f"periodicity by the full network, 2 processes: {full:.1f} s per pair, {100 * full:.0f} s for 100")
 
 
 def pair_seconds(items: Sequence[Item], names: list[str], *, workers: int) -> float:
-    """Of each pair, once the processes have started and done their first."""
+    """Seconds per pair, measured after the processes have started and finished their first shard."""
     marks: list[tuple[float, int]] = []
     evaluate(
         {"noisy": items},
@@ -163,21 +167,21 @@ def pair_seconds(items: Sequence[Item], names: list[str], *, workers: int) -> fl
     return (end - start) / (after - before)
 
 
-def memory(place: Path) -> None:
-    """10,000 pairs, which are links to the same hundred: the largest process, and the size of the page."""
+def memory(folder: Path) -> None:
+    """10,000 pairs (links to the same hundred): memory of the largest process, and size of the page."""
     from amphion_eval.pages.report import write_page
 
     for name in ("noisy", "recordings"):
-        (place / f"many_{name}").mkdir()
+        (folder / f"many_{name}").mkdir()
         for number in range(10000):
-            (place / f"many_{name}/{number:05}.wav").hardlink_to(place / name / f"{number % 100:03}.wav")
-    items, _ = pair_folders(place / "many_noisy", {"reference": place / "many_recordings"})
-    report = evaluate({"noisy": items}, plan(["si_sdr", "energy_rmse", "stoi"]), folder=place, workers=2)
-    report.write(place)
-    size = write_page(place / "report.html", report).stat().st_size
+            (folder / f"many_{name}/{number:05}.wav").hardlink_to(folder / name / f"{number % 100:03}.wav")
+    items, _ = pair_folders(folder / "many_noisy", {"reference": folder / "many_recordings"})
+    report = evaluate({"noisy": items}, plan(["si_sdr", "energy_rmse", "stoi"]), folder=folder, workers=2)
+    report.write(folder)
+    size = write_page(folder / "report.html", report).stat().st_size
     kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     peaks = [resource.getrusage(kind).ru_maxrss / 2**20 for kind in kinds]
-    print(f"10,000 pairs: {peaks[0]:.2f} GiB here, {peaks[1]:.2f} GiB a worker, page of {size / 2**20:.1f} MiB")
+    print(f"10,000 pairs: {peaks[0]:.2f} GiB here, {peaks[1]:.2f} GiB in a worker, page of {size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

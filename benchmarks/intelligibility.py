@@ -1,7 +1,7 @@
-"""How well a recogniser understands the default voice: word error rate of 20 varied sentences, and how soon it speaks.
+"""Intelligibility and latency of the default voice: word error rate of 20 sentences, and the time to the first audio.
 
-Prints the corpus word error rate, the sentences that were misheard, the real-time factor, and for a long text the time
-to the first audio beside the time to the last. Run: python benchmarks/intelligibility.py
+Prints the word error rate of the corpus, the sentences with errors, the real-time factor, and for a long text the time
+to the first audio and to the last. Run: python benchmarks/intelligibility.py
 """
 
 import statistics
@@ -50,7 +50,7 @@ def main() -> None:
         score = metric.measure(audio, text=text)
         scores.append(score)
         if score.value:
-            print(f"  misheard ({score.value:.1f} %): {text}")
+            print(f"  with errors ({score.value:.1f} %): {text}")
     print(f"voice {task.model_name}, {len(SENTENCES)} sentences, one thread")
     print(f"word error rate, corpus: {metric.aggregate(scores).value:.2f} %")
     print(f"real-time factor, median: {statistics.median(factors):.3f}")

@@ -48,7 +48,7 @@ class Folder(FolderReader):
     def rows(self) -> Iterator[Utterance]:
         """Every utterance in the order of the table, or sorted by path without a table."""
         if not self.root.is_dir():
-            raise DataError(f"the folder {self.root} does not exist", hint="check the path")
+            raise DataError(f"there is no folder {self.root}", hint="check the path")
         found = self._find_table()
         yield from self._files() if found is None else self._table(*found)
 

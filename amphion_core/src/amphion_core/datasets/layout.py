@@ -51,7 +51,7 @@ class FolderReader(Dataset):
     def require(self, *names: str) -> None:
         """Check the layout: raises DataError unless the folder contains one of ``names``, which may be patterns."""
         if not self.root.is_dir():
-            raise DataError(f"the folder {self.root} does not exist", hint="check the path")
+            raise DataError(f"there is no folder {self.root}", hint="check the path")
         if not any(next(self.root.glob(name), None) for name in names):
             raise DataError(
                 f"{self.root} is not laid out as {type(self).__name__}: it has no {' or '.join(names)}",

@@ -1,1 +1,1 @@
-"""Text frontends: text to the symbols that a model was trained on."""
+"""Text frontends: convert text to the symbols that a model was trained on."""

