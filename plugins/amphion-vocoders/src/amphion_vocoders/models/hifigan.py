@@ -248,7 +248,7 @@ class HiFiGAN(Vocoder):
         """A published generator and its publisher's config as (Config, state dict). Raises WeightsError."""
         from amphion_vocoders.models.hifigan_layouts import read
 
-        fields, tensors = read(state, layout, config or {})
+        fields, tensors = read(state, layout, config or {}, slope=HiFiGANGenerator.slope)
         return cls.Config(**fields), tensors
 
 

@@ -14,15 +14,19 @@ from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 from amphion_core.publisher_files import flatten
 from amphion_core.weight_names import strip_prefix, unwrap
-from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 
-def read(state: Mapping[str, Any], layout: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(fields of Config, state dict) of a checkpoint and its publisher's config. Raises WeightsError."""
+def read(
+    state: Mapping[str, Any], layout: str, config: Mapping[str, Any], *, slope: float
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(fields of Config, state dict) of a checkpoint and its publisher's config.
+
+    ``slope`` is that of our leaky ReLUs, which some publishers state. Raises WeightsError.
+    """
     given = flatten(config)
     state = strip_prefix(unwrap(state, "generator", "generator_state_dict", "state_dict", "model"), "module.")
     if layout == "transformers":
-        return _transformers_fields(given) | _statistics(state, given), _transformers_state(state)
+        return _transformers_fields(given, slope) | _statistics(state, given), _transformers_state(state)
     return _fields(given, {}), {f"generator.{name}": tensor for name, tensor in state.items()}
 
 
@@ -63,13 +67,12 @@ def _fields(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _transformers_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def _transformers_fields(given: Mapping[str, Any], slope: float) -> dict[str, Any]:
     """transformers has residual block 1 only, and states no mel: it is that of its feature extractors.
 
     SpeechT5FeatureExtractor works at 16 kHz, and ESPnet's extractor for FastSpeech2Conformer at 22.05 kHz. Both have
     the same values otherwise.
     """
-    slope = HiFiGANGenerator.slope
     if given.get("leaky_relu_slope", slope) != slope:
         raise WeightsError(
             f"the publisher's config has leaky_relu_slope {given['leaky_relu_slope']}, our HiFi-GAN has {slope} only",
