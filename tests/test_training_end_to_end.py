@@ -24,7 +24,7 @@ TINY = {"name": "vocoder/hifigan", "channels": 32, "upsample_rates": [8, 8, 4], 
         "resblock": "2", "resblock_kernels": [3], "resblock_dilations": [[1, 2]]}  # fmt: skip
 JUDGES = [{"name": "discriminator/mpd", "channels": 2, "periods": [2, 3]},
           {"name": "discriminator/msd", "channels": 16, "scales": 1}]  # fmt: skip
-PATIENCE = 240  # seconds after which a run is taken for stuck
+PATIENCE = 240  # seconds after which a run counts as stuck
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
@@ -51,7 +51,7 @@ def values(voice, **engine):
 
 
 def everything(run, step=16):
-    """All that a finished run leaves which must not depend on its past."""
+    """Everything in a finished run that must not depend on interruptions."""
     tensors, state = checkpoint.read(run / "checkpoints" / f"step-{step}")
     flat = {f"{kind}.{name}": tensor for kind, part in tensors.items() for name, tensor in part.items()}
     return flat, state["best"], RunFolder(run).curve()
@@ -64,13 +64,13 @@ def assert_same(one, other):
     assert one[1:] == other[1:]
 
 
-class Nursery:
-    """Runs as processes that can be killed."""
+class ForkServer:
+    """Starts runs as processes that can be killed."""
 
     def __init__(self):
-        command = [sys.executable, str(Path(__file__).with_name("training_nursery.py"))]
-        self.told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
-        self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=self.told, env=ENVIRONMENT, bufsize=0)
+        command = [sys.executable, str(Path(__file__).with_name("training_fork_server.py"))]
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
+        self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=self.errors, env=ENVIRONMENT, bufsize=0)
 
     def start(self, recipe, run):
         self.process.stdin.write(json.dumps({"values": recipe, "run": str(run)}).encode() + b"\n")
@@ -82,52 +82,52 @@ class Nursery:
     def wait(self):
         if self.has_ended(PATIENCE) and (answer := self.process.stdout.readline()):
             return int(answer)
-        self.told.seek(0)
-        raise AssertionError(self.told.read()[-3000:])
+        self.errors.seek(0)
+        raise AssertionError(self.errors.read()[-3000:])
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    found = Nursery()
+def server():
+    found = ForkServer()
     yield found
     found.process.kill()
     found.process.communicate()
-    found.told.close()
+    found.errors.close()
 
 
 @pytest.fixture(scope="module")
-def whole(voice, nursery, tmp_path_factory):
-    """A run that nothing interrupted, and the seconds it took."""
+def whole(voice, server, tmp_path_factory):
+    """A run without interruptions, and the seconds it took."""
     run = tmp_path_factory.mktemp("whole") / "run"
     start = time.monotonic()
-    nursery.start(values(voice), run)
-    assert nursery.wait() == 0
+    server.start(values(voice), run)
+    assert server.wait() == 0
     return everything(run), time.monotonic() - start
 
 
-def test_a_run_killed_at_twenty_moments_ends_as_if_it_never_was(voice, nursery, whole, tmp_path):
+def test_a_run_killed_at_twenty_moments_ends_like_one_that_was_never_killed(voice, server, whole, tmp_path):
     wanted, seconds = whole
     chance, run, writing, kills = random.Random(7), tmp_path / "run", 0, 0
     while kills < 20:
-        if (run / "checkpoints/step-16").exists():  # begin again: kills are to be spread over whole runs
+        if (run / "checkpoints/step-16").exists():  # begin again, so that the kills are spread over whole runs
             assert_same(wanted, everything(run))
             shutil.rmtree(run)
         recipe = values(voice)
         recipe["data"]["workers"] = 1 if kills % 7 == 3 else 0
-        child = nursery.start(recipe, run)
+        child = server.start(recipe, run)
         inside = kills % 3 == 0  # a third of them while a checkpoint is being written
         moment = PATIENCE if inside else chance.uniform(0.05, 0.5) * seconds + (4 if recipe["data"]["workers"] else 0)
         deadline = time.monotonic() + moment
-        while time.monotonic() < deadline and not nursery.has_ended():
+        while time.monotonic() < deadline and not server.has_ended():
             if inside and any((run / "checkpoints").glob(".step-*.partial/*")):
                 writing += 1
                 break
-        with suppress(ProcessLookupError):  # it may have come to its end
+        with suppress(ProcessLookupError):  # it may have ended already
             os.kill(child, signal.SIGKILL)
-        kills += nursery.wait() == -signal.SIGKILL
+        kills += server.wait() == -signal.SIGKILL
     assert writing >= 3
-    nursery.start(values(voice), run)
-    assert nursery.wait() == 0
+    server.start(values(voice), run)
+    assert server.wait() == 0
     assert_same(wanted, everything(run))
     assert not list((run / "checkpoints").glob(".*"))
 
@@ -159,8 +159,8 @@ def test_two_processes_are_bit_for_bit_one_also_when_one_of_them_is_killed(recip
     process.communicate(timeout=120)
     assert process.returncode != 0
     process = torchrun(recipe_file, "--out", str(run), "--resume")
-    _, told = process.communicate(timeout=240)
-    assert process.returncode == 0, told
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
     assert_same(whole[0], everything(run))
 
 
@@ -177,8 +177,8 @@ def test_two_nodes_start_and_agree_with_one_process(recipe_file, voice, tmp_path
         )
         for rank in (0, 1)
     ]  # fmt: skip
-    told = [node.communicate(timeout=240)[1] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], told
+    errors = [node.communicate(timeout=240)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], errors
     command = [sys.executable, "-m", "amphion_core", "train", recipe_file, *changes, "--out", str(tmp_path / "one")]
     subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
     curves = [
@@ -195,11 +195,11 @@ def test_an_interrupt_ends_the_run_with_a_checkpoint_and_the_way_on(recipe_file,
     command = [sys.executable, "-m", "amphion_core", "train", recipe_file, "--out", str(run)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=-1, text=True)
     while process.poll() is None and not (run / "metrics.jsonl").exists():
-        time.sleep(0.01)  # until the first step is over
+        time.sleep(0.01)  # until the first step is complete
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "to continue, run the same command with --resume" in " ".join(told.split())
+    assert "to continue, run the same command with --resume" in " ".join(errors.split())
     last = checkpoint.steps(run / "checkpoints")[0]
     assert last == RunFolder(run).curve()[-1]["step"]
     done = subprocess.run([*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True)
@@ -226,7 +226,7 @@ def test_a_trained_vocoder_is_loaded_by_its_folder_and_speaks(recipe_file, voice
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (["audio=bigvgan_24k_100"], "have another rate than the model's 24000 Hz"),
         (["model.mel={preset: hifigan_22k_80, fmin: 20}"], "audio and model.mel are different mel conventions"),
@@ -235,10 +235,11 @@ def test_a_trained_vocoder_is_loaded_by_its_folder_and_speaks(recipe_file, voice
         (["engine.micro_batches=0"], "engine.micro_batches"),
         (["trainer.discriminators=[discriminator/msdd]"], "did you mean discriminator/msd?"),
         (["engine.monitor=msft"], "there is no score 'msft'"),
+        (["engine.device=cuda:99"], "this computer has no device 'cuda:99'"),
     ],
 )
-def test_bad_recipes_end_with_one_sentence_and_exit_code_2(recipe_file, tmp_path, capsys, changes, said):
+def test_bad_recipes_end_with_one_sentence_and_exit_code_2(recipe_file, tmp_path, capsys, changes, message):
     from amphion_core.cli.main import main
 
     assert main(["train", recipe_file, *changes, "engine.steps=1", "--out", str(tmp_path / "run")]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -1,5 +1,7 @@
 """``engine.init_from``: every kind of place, paths inside the model, parts of a source, other mel conventions."""
 
+import shutil
+
 import pytest
 import torch
 from pydantic import Field
@@ -257,3 +259,17 @@ def test_a_checkpoint_of_another_mel_convention_is_refused(start):
     with pytest.raises(WeightsError, match="another mel convention"):
         start(str(first / "checkpoints/step-1"))
     start(str(first / "checkpoints/step-1"), ["audio=vits_22k_80"])
+
+
+def test_a_resumed_run_needs_the_source_only_where_it_gives_frozen_weights(start, saved, noises, tmp_path):
+    source = saved("voice/toy")
+    whole = start({"generator": str(source)}).parent
+    parts = start({"model": str(source)}, ["trainer.parts=true"]).parent
+    shutil.rmtree(source)
+    for run in (whole, parts):
+        again = recipes.read(str(run / "config.yaml"), ["engine.steps=2"])
+        if run == whole:
+            train(again, run, resume=True)
+        else:
+            with pytest.raises(WeightsError, match="there is no folder"):
+                train(again, run, resume=True)

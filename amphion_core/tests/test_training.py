@@ -1,4 +1,4 @@
-"""The engine, on a linear model whose gradients are known: sums, turns, averages, schedules, checkpoints, resuming."""
+"""The engine, on a linear model with known gradients: sums, turns, averages, schedules, checkpoints, resuming."""
 
 import errno
 import json
@@ -53,7 +53,7 @@ class ToyTrainer(ModelTrainer):
     """Regress the loudness; a second network learns from the first one's updated output."""
 
     class Config(BaseConfig):
-        """What goes wrong, and when."""
+        """Faults to cause, and networks to train."""
 
         nan_at: int = Field(default=0, description="step whose loss is not a number")
         open_block: bool = Field(default=False, description="yield inside no_grad")
@@ -64,7 +64,7 @@ class ToyTrainer(ModelTrainer):
 
     def __init__(self, config, *, model):
         super().__init__(config, model=model)
-        self.follower = nn.Linear(1, 1)
+        self.second_network = nn.Linear(1, 1)
         self.seen = []
         if config.teacher:
             self.teacher = nn.Linear(2, 2)
@@ -73,7 +73,7 @@ class ToyTrainer(ModelTrainer):
     higher_is_better = {"score": False}
 
     def networks(self):
-        return {"model": self.model} | ({"follower": self.follower} if self.config.second else {})
+        return {"model": self.model} | ({"second": self.second_network} if self.config.second else {})
 
     def training_step(self, batch, step):
         x = batch["wave"][:, :WIDTH]
@@ -89,9 +89,9 @@ class ToyTrainer(ModelTrainer):
         self.seen.append((step, batch.ids, self.model.line.weight.detach().clone()))
         yield Update("model", loss, {"error": loss})
         if self.config.second:
-            out = self.follower(self.model(x)[:, None])[:, 0]
+            out = self.second_network(self.model(x)[:, None])[:, 0]
             self.seen.append((step, "after", self.model.line.weight.detach().clone()))
-            yield Update("follower", ((out - 1) ** 2).sum() / batch.totals["items"])
+            yield Update("second", ((out - 1) ** 2).sum() / batch.totals["items"])
 
     def validation_step(self, batch):
         value = float(self.model(batch["wave"][:, :WIDTH]).abs().sum())
@@ -199,7 +199,7 @@ def test_the_second_network_sees_the_updated_first_one_in_every_micro_batch(data
     assert before[0].equal(before[1])
     assert after[0].equal(after[1])
     assert not before[0].equal(after[0])
-    assert after[0].equal(networks(tmp_path / "run", 1)["model.line.weight"])  # the follower's loss does not move it
+    assert after[0].equal(networks(tmp_path / "run", 1)["model.line.weight"])  # the second's loss does not move it
 
 
 def test_averages_follow_the_networks(data, tmp_path):
@@ -239,7 +239,7 @@ def test_random_numbers_of_a_step_do_not_depend_on_how_many_came_before(data, tm
     same(networks(tmp_path / "often", 2), networks(tmp_path / "seldom", 2))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path):
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path):
     with pytest.raises(DataError, match=r"step 3: model/loss is nan, with items c\d") as caught:
         train(make(data, ["trainer.nan_at=3"], save_every=1), tmp_path / "run")
     assert "optim.lr" in caught.value.hint
@@ -262,11 +262,11 @@ def test_frozen_parameters_stay_and_an_unknown_pattern_is_an_error(data, tmp_pat
         train(make(data, ["optim.freeze=[model.lin.*]"]), tmp_path / "other")
 
 
-def test_what_the_trainer_holds_besides_is_frozen_and_must_stay_the_same(data, tmp_path):
+def test_other_modules_of_the_trainer_are_frozen_and_must_stay_the_same(data, tmp_path):
     train(make(data, ["trainer.teacher=true"], steps=2), tmp_path / "run")
     assert not any(name.startswith("teacher") for name in networks(tmp_path / "run", 2))
     state = checkpoint.read(tmp_path / "run/checkpoints/step-2")[1]
-    assert set(state["identity"]["frozen"]) == {"follower", "teacher"}
+    assert set(state["identity"]["frozen"]) == {"second_network", "teacher"}
     with pytest.raises(DataError, match="of a run with another frozen"):
         train(make(data, [], steps=3), tmp_path / "run", resume=True)
 
@@ -308,9 +308,9 @@ def test_a_damaged_checkpoint_is_skipped_and_the_run_ends_with_the_same_weights(
     train(make(data, save_every=1, keep_last=9, steps=3), tmp_path / "run")
     damage(tmp_path / "run/checkpoints/step-3" / name, how)
     train(make(data, save_every=1, keep_last=9), tmp_path / "run", resume=True)
-    told = " ".join(capfd.readouterr().err.split())
-    assert "the checkpoint of step 3 is skipped" in told
-    assert "resumed after step 2" in told
+    shown = " ".join(capfd.readouterr().err.split())
+    assert "the checkpoint of step 3 is skipped" in shown
+    assert "resumed after step 2" in shown
     same(networks(tmp_path / "run", 4), networks(tmp_path / "whole", 4))
 
 
@@ -401,13 +401,13 @@ def test_bf16_trains_and_keeps_float32_weights(data, tmp_path):
     assert all(np.isfinite(line.get("model/loss", 0)) for line in RunFolder(tmp_path / "run").curve())
 
 
-def test_the_run_folder_tells_what_was_run(data, tmp_path):
+def test_the_run_folder_states_what_was_run(data, tmp_path):
     train(make(data), tmp_path / "run")
     run = tmp_path / "run"
     assert recipes.read(str(run / "config.yaml")) == make(data)
-    told = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    assert told["versions"]["torch"] == torch.__version__
-    assert told["threads"] == 1
+    stated = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    assert stated["versions"]["torch"] == torch.__version__
+    assert stated["threads"] == 1
     assert sorted(path.name for path in (run / "samples/step-2").iterdir()) == ["d.wav", "e.wav"]
     assert list((run / "tensorboard").glob("events.*"))
     dev = [line for line in RunFolder(run).curve() if "dev/score" in line]
@@ -415,7 +415,7 @@ def test_the_run_folder_tells_what_was_run(data, tmp_path):
     assert "dev/undefined" not in dev[0]
 
 
-def test_bad_recipes_are_told_with_their_paths(data):
+def test_mistakes_in_a_recipe_are_listed_with_their_paths(data):
     with pytest.raises(RecipeError) as caught:
         make(data, ["engine.stepz=3", "optim.schedule.name=exponential", "data.budgt=1", "optim.groups.g.lrr=1"])
     message = caught.value.message

@@ -64,7 +64,8 @@ class Engine:
         for module in self.modules.frozen.values():
             module.eval().requires_grad_(False)
         self.modules.set_training(True)
-        self.notes = initial.load(trainer.model, self.networks, self.config.init_from)
+        restored = checkpoint.steps(run.checkpoints) and not self.modules.mixed  # then a checkpoint gives all weights
+        self.notes = [] if restored else initial.load(trainer.model, self.networks, self.config.init_from)
         freeze(self.networks, recipe.optim.freeze)
         self.parameters = {
             name: [parameter for parameter in network.parameters() if parameter.requires_grad]

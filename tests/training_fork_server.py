@@ -1,6 +1,7 @@
-"""Starts training runs quickly, for the kill test: imports once, then forks a process for every line of orders.
+"""A fork server for the kill test: it imports everything once, then forks a process for each training run.
 
-Reads JSON lines {"values": recipe, "run": folder} and answers each with the process id of a run that resumes there.
+It reads JSON lines {"values": recipe, "run": folder}. For each it starts a process that trains, resuming if there is a
+run, and prints the process id; when the process has ended, it prints the exit code.
 """
 
 import json
@@ -22,18 +23,18 @@ flush = checkpoint._flush
 
 
 def slow_flush(path):
-    """As on a slow disk, so that a good part of a run is spent inside of writing checkpoints."""
+    """Flush as a slow disk does, so that a run spends a large part of its time writing checkpoints."""
     time.sleep(0.02)
     flush(path)
 
 
-def run(order):
+def run(request):
     checkpoint._flush = slow_flush
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 0)
-    os.dup2(silence, 1)  # what a killed run leaves behind must not hold our answers open
+    os.dup2(silence, 1)  # processes that outlive a killed run must not keep our output open
     try:
-        amphion_core.training.run.train(recipe.check(order["values"]), order["run"], resume=True)
+        amphion_core.training.run.train(recipe.check(request["values"]), request["run"], resume=True)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
