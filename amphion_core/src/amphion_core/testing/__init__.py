@@ -1,4 +1,4 @@
-"""The conformance kit: every check that a plugin's components must pass, for pytest and for ``amphion plugin check``.
+"""The conformance kit: the checks that each component of a plugin must pass. For pytest and ``amphion plugin check``.
 
 In a plugin's ``pyproject.toml``::
 
@@ -12,13 +12,14 @@ and in one test file::
         check, ref = amphion_check
         check(ref)
 
-A check is a plain function of a ComponentRef that raises CheckFailed. An expected failure needs a reason, and passing
-by surprise fails.
+A check is a function of a ComponentRef that raises CheckFailed. An expected failure needs a reason; when the check
+passes after all, that is an error.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from amphion_core.testing.checks import CheckFailed, checks_of
+from amphion_core.testing.base import CheckFailed
+from amphion_core.testing.checks import checks_of
 
 if TYPE_CHECKING:
     import pytest
@@ -35,7 +36,7 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
 
 
 def pytest_generate_tests(metafunc: "pytest.Metafunc") -> None:
-    """One test for each check of each component, wherever a test asks for ``amphion_check``."""
+    """Make one test for each check of each component, for test functions with the argument ``amphion_check``."""
     if "amphion_check" not in metafunc.fixturenames:
         return
     import pytest

@@ -1,41 +1,29 @@
-"""The checks of every component and of the distribution itself; those of networks are in ``network_checks.py``."""
+"""All checks of a distribution, and those that every component and the distribution itself must pass."""
 
 import ast
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
 
 from amphion_core import registry
 from amphion_core.errors import AmphionError, RecipeError
 from amphion_core.registry import SPOKEN, ComponentRef
-
-Check = Callable[[ComponentRef], None]
-
-
-class CheckFailed(AssertionError):
-    """A component does not do what its kind promises."""
-
-
-def require(condition: object, message: str) -> None:
-    """Raises CheckFailed with ``message`` unless the condition holds."""
-    if not condition:
-        raise CheckFailed(message)
+from amphion_core.testing.base import Check, CheckFailed, example_config, require
 
 
 def checks_of(dist: str) -> Iterator[tuple[Check, ComponentRef]]:
     """Every (check, reference) of a distribution. Raises AmphionError when it is not installed or offers nothing."""
-    from amphion_core.testing import kind_checks, network_checks
+    from amphion_core.testing import family_checks, kind_checks, network_checks, run_checks, trainer_checks
 
     name = dist.lower().replace("_", "-")
     try:
         version = distribution(name).version
     except PackageNotFoundError as error:
         raise AmphionError(f"no distribution {dist!r} is installed", hint=f"pip install -e {dist}") from error
-    mine = [ref for kind in (*registry.BASES, "commands") for ref in registry.refs(kind) if ref.dist == name]
+    mine = [ref for kind in (*registry.BASES, "commands", "recipes") for ref in registry.refs(kind) if ref.dist == name]
     if not mine:
         raise AmphionError(
             f"{dist} {version} offers no component", hint="its pyproject.toml needs entry points amphion.*"
@@ -44,14 +32,15 @@ def checks_of(dist: str) -> Iterator[tuple[Check, ComponentRef]]:
     for check in DIST:
         yield check, whole
     for ref in mine:
-        for check in EVERY if ref.kind != "commands" else COMMAND:
+        for check in {"commands": COMMAND, "recipes": ()}.get(ref.kind, EVERY):
             yield check, ref
-        for check in (*network_checks.of(ref), *kind_checks.of(ref)):
-            yield check, ref
+        for module in (network_checks, family_checks, kind_checks, trainer_checks, run_checks):
+            for check in module.checks_for(ref):
+                yield check, ref
 
 
 def check_bounds_on_core(ref: ComponentRef) -> None:
-    """The distribution says which core it works with, from where to where."""
+    """The distribution states the versions of the core that it works with, with an upper bound."""
     if ref.dist == "amphion-core":
         return
     require(ref.requires_core, "dependencies lack amphion-core")
@@ -72,11 +61,11 @@ def check_aliases(ref: ComponentRef) -> None:
     for alias in registry.refs("aliases"):
         if alias.dist == ref.dist:
             known = any(target == alias.target for _, target in targets)
-            require(known, f"the alias {alias.name!r} points to {alias.target}, which has no name of its own")
+            require(known, f"the alias {alias.name!r} points to {alias.target}, which has no other name")
 
 
 def check_installed_as_declared(ref: ComponentRef) -> None:
-    """What is installed agrees with the ``pyproject.toml`` of an editable install."""
+    """The installed entry points agree with the ``pyproject.toml`` of an editable install."""
     import tomllib
 
     direct = distribution(ref.dist).read_text("direct_url.json")
@@ -152,7 +141,7 @@ def check_name(ref: ComponentRef) -> None:
 
 
 def check_resolves_to_one_module(ref: ComponentRef) -> None:
-    """Resolving the name works, and imports no other component's module of the distribution."""
+    """Resolving the name works, and imports no module of another component of the distribution."""
     ref.load()
     module = ref.target.partition(":")[0]
     others = {
@@ -168,13 +157,13 @@ def check_resolves_to_one_module(ref: ComponentRef) -> None:
 
 
 def _run(code: str, modules: Iterable[str]) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process, which prints those of ``modules`` that it imported."""
+    """Run code in a new process, which then prints the names in ``modules`` that it has imported."""
     code = f"import sys; {code}; print([m for m in {list(modules)} if m in sys.modules])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def _is_base(ref: ComponentRef, module: str) -> bool:
-    """Whether the other module is needed because the component is a variant of that one."""
+    """Whether the component is a subclass of a class in that module, and so needs it."""
     return any(base.__module__ == module for base in ref.load().__mro__)
 
 
@@ -213,12 +202,6 @@ def check_command(ref: ComponentRef) -> None:
     require(callable(parser.get_default("run")), "configure(parser) does not set run")
     silent = [action.dest for action in parser._actions if action.help is None]
     require(not silent, f"arguments without help: {silent}")
-
-
-def example_config(ref: ComponentRef) -> Any:
-    """The component's ``example_config()``, or its ``Config()`` where it has none."""
-    component = ref.load()
-    return component.example_config() if hasattr(component, "example_config") else component.Config()
 
 
 DIST: tuple[Check, ...] = (

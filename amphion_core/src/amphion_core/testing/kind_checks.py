@@ -9,36 +9,40 @@ import torch
 from amphion_core.api import Audio, AugmentationConfig, Metric
 from amphion_core.errors import DataError, MissingPackage, WeightsError
 from amphion_core.registry import ComponentRef
-from amphion_core.testing.checks import Check, CheckFailed, example_config, require
+from amphion_core.testing.base import Check, CheckFailed, example_config, require
 
 
-def of(ref: ComponentRef) -> Iterator[Check]:
+def checks_for(ref: ComponentRef) -> Iterator[Check]:
     """The checks that apply to a reference."""
     yield from KIND.get(ref.kind, ())
 
 
 def check_feature(ref: ComponentRef) -> None:
-    """Output is (B, dim, N) with N frames of ``frame_shift``; padding changes nothing; silence is finite."""
+    """Output is (B, dim, N), or (B, dim) for one vector per utterance; padding changes nothing; silence is finite."""
     extractor = ref.load()(example_config(ref))
+    require(isinstance(extractor.variant, str), "variant is not a text")
     rate = extractor.sample_rate
     wave = torch.randn(2, rate, generator=torch.Generator().manual_seed(0)) * 0.1
     lengths = torch.tensor([rate, rate // 2])
     both = extractor.extract(wave, lengths)
     require(both.shape[:2] == (2, extractor.dim), f"extract gives {tuple(both.shape)}, dim is {extractor.dim}")
-    expected = 1 / extractor.frame_shift
-    require(
-        abs(both.shape[2] - expected) <= 2, f"one second has {both.shape[2]} frames of {extractor.frame_shift:.5f} s"
-    )
     alone = extractor.extract(wave[1:, : rate // 2])
-    error = float((both[1:, :, : alone.shape[2]] - alone).abs().max())
+    if extractor.frame_shift is None:
+        require(both.ndim == 2, f"frame_shift is None, so (B, dim) is expected, not {tuple(both.shape)}")
+        error = float((both[1:] - alone).abs().max())
+    else:
+        expected, found = 1 / extractor.frame_shift, both.shape[2]
+        require(abs(found - expected) <= 2, f"one second has {found} frames of {extractor.frame_shift:.5f} s")
+        known = extractor.frames(rate)
+        require(known in (None, found), f"frames({rate}) is {known}, and extract gives {found} frames")
+        error = float((both[1:, :, : alone.shape[2]] - alone).abs().max())
     require(error < 1e-4, f"an item differs by {error:.1e} from itself in a padded batch")
-    require(
-        bool(torch.isfinite(extractor.extract(torch.zeros(1, rate))).all()), "silence gives numbers that are not finite"
-    )
+    silent = extractor.extract(torch.zeros(1, rate))
+    require(bool(torch.isfinite(silent).all()), "silence gives numbers that are not finite")
 
 
 def check_augmentation(ref: ComponentRef) -> None:
-    """One seed, one result; finite float32; the length as declared; nothing happens with probability 0."""
+    """The same seed gives the same finite float32 samples, of the declared length; probability 0 changes nothing."""
     component = ref.load()
     require(isinstance(getattr(component, "keeps_length", None), bool), "keeps_length is not declared")
     config = example_config(ref)
@@ -52,7 +56,7 @@ def check_augmentation(ref: ComponentRef) -> None:
         require(np.array_equal(samples, before), "the samples given to apply are changed")
         require(made.dtype == np.float32 and made.ndim == 1, f"apply gives {made.dtype} of shape {made.shape}")
         require(made.size and np.isfinite(made).all(), f"{len(samples)} samples become none, or not finite")
-        require(np.array_equal(made, again), "two generators with one seed give two results")
+        require(np.array_equal(made, again), "two generators with the same seed give different results")
         require(
             not component.keeps_length or made.shape == samples.shape,
             f"keeps_length, and {len(samples)} samples become {len(made)}",
@@ -104,7 +108,11 @@ def check_metric(ref: ComponentRef) -> None:
     noisy = Audio((voice + 0.1 * random.standard_normal(len(voice))).astype(np.float32), rate)
     try:
         same, worse = metric.score(clean, clean), metric.score(noisy, clean)
-    except (MissingPackage, WeightsError, DataError):  # what it needs is not here, or it is not for a hum
+    except (
+        MissingPackage,
+        WeightsError,
+        DataError,
+    ):  # its package or weights are missing, or it is not defined for this signal
         return
     if component.higher_is_better is not None:
         require(

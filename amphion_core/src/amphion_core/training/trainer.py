@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -51,8 +52,14 @@ class ModelTrainer(Component):
     ``ema`` are the moving averages of networks, by name, where the recipe asks for them; a step may call them.
     ``higher_is_better`` states for each validation score whether more is better; None: neither more nor less is.
     Only scores that are listed there can decide which checkpoint is best (``engine.monitor``).
+
+    The conformance kit trains ``example_model``, the registry name of a model, built from its ``example_config``.
+    ``example_crop`` is for trainers whose items must all have the same length, which a recipe gives them as
+    ``data.crop``: the samples of each item in the kit.
     """
 
+    example_model: ClassVar[str] = ""
+    example_crop: ClassVar[int | None] = None
     ema: dict[str, nn.Module]
     higher_is_better: Mapping[str, bool | None] = MappingProxyType({})
 

@@ -50,6 +50,13 @@ class GANVocoderTrainer(ModelTrainer):
         )
 
     config: Config
+    example_model = "vocoder/hifigan"
+    example_crop = 2048
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """One small discriminator."""
+        return cls.Config(discriminators=(ModelPart.named("discriminator/mpd", channels=2, periods=(2, 3)),))
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         super().__init__(config, model=model)

@@ -1,0 +1,1 @@
+"""Recipes that train the components of this plugin for a few steps."""

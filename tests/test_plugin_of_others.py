@@ -1,0 +1,237 @@
+"""A plugin of somebody else with a small component of every family: trained, exported, loaded and used.
+
+The plugin in ``plugin_amphion_sketch`` is installed as a real distribution into a temporary folder. Nothing in the core
+knows its names.
+"""
+
+import csv
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import amphion_core as amphion
+from amphion_core import registry, yaml
+from amphion_core.api import TextCondition
+from amphion_core.cli.main import main
+from amphion_core.testing import checks_of
+from amphion_core.training import checkpoint
+from amphion_core.training.run_folder import RunFolder
+
+SOURCE = Path(__file__).with_name("plugin_amphion_sketch")
+STEPS = 12  # of each of the plugin's recipes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory):
+    """The plugin, installed by pip into a folder on the path."""
+    site = tmp_path_factory.mktemp("site")
+    command = ["install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", *command, "--target", str(site), str(SOURCE)], check=True)
+    sys.path.insert(0, str(site))
+    registry.refresh()
+    with pytest.MonkeyPatch.context() as patch:  # for ten clips, starting processes takes longer than the features
+        patch.setenv("PYTHONPATH", str(site))
+        patch.setattr("amphion_core.data.extraction.default_processes", lambda: 1)
+        yield site
+    sys.path.remove(str(site))
+    registry.refresh()
+
+
+@pytest.fixture(scope="module")
+def corpus(data_pack, tmp_path_factory):
+    """A prepared folder of two real speakers, with texts and captions."""
+    root, out = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("prepared") / "corpus"
+    rows = []
+    for folder in ("kathleen_en", "kerstin_de"):
+        with (data_pack / folder / "manifest.csv").open(encoding="utf-8") as file:
+            found = sorted(csv.DictReader(file), key=lambda row: float(row["duration"]))
+        for row in [row for row in found if float(row["duration"]) > 1][:5]:
+            path = data_pack / folder / row["path"]
+            caption = "a woman speaks " + ("English" if folder == "kathleen_en" else "German")
+            rows.append({"id": row["id"], "path": str(path), "text": row["text"], "speaker": row["spk"],
+                         "caption": caption, "split": "train"})  # fmt: skip
+    for speaker in sorted({row["speaker"] for row in rows}):
+        mine = [row for row in rows if row["speaker"] == speaker]
+        known = {row["id"]: letters([other for other in rows if other is not row]) for row in mine}
+        next(row for row in mine if letters([row]) <= known[row["id"]])["split"] = "dev"
+    for row in rows:  # the table names files below its own folder
+        target = root / f"{row['id']}.wav"
+        samples, rate = soundfile.read(row["path"], dtype="float32")
+        soundfile.write(target, samples, rate)
+        row["path"] = target.name
+    with (root / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    assert main(["prepare", "folder", str(root), str(out)]) == 0
+    return out
+
+
+def letters(rows):
+    return {char for row in rows for char in row["text"].lower() if char.isalpha()}
+
+
+def train(recipe, corpus, run, *overrides):
+    """``amphion train``; returns the weights folder."""
+    torch.set_num_threads(1)
+    assert main(["train", recipe, f"data.root={corpus}", "-o", str(run), *overrides]) == 0
+    return run / "weights"
+
+
+def curve(run, name):
+    """The values of a logged score, by step."""
+    return [line[name] for line in RunFolder(run).curve() if name in line]
+
+
+@pytest.fixture(scope="module")
+def speech(corpus, tmp_path_factory):
+    return train("sketch_speech", corpus, tmp_path_factory.mktemp("runs") / "speech")
+
+
+@pytest.fixture(scope="module")
+def converter(corpus, tmp_path_factory):
+    return train("sketch_converter", corpus, tmp_path_factory.mktemp("runs") / "converter")
+
+
+@pytest.fixture(scope="module")
+def codec(corpus, tmp_path_factory):
+    return train("sketch_codec", corpus, tmp_path_factory.mktemp("runs") / "codec")
+
+
+@pytest.fixture(scope="module")
+def sound(corpus, codec, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "sound"
+    return train("sketch_sound", corpus, run, f"engine.init_from={{model.autoencoder: {codec}}}")
+
+
+def records(corpus, split="dev"):
+    return [json.loads(line) for line in (corpus / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def recording(corpus, rate):
+    """A real recording of the dev split at ``rate``, (1, T)."""
+    root = Path(yaml.read(corpus / "dataset.yaml")["root"])
+    audio = amphion.Audio.load(root / records(corpus)[0]["path"])
+    return torch.from_numpy(audio.mono().resample(rate).samples.copy())[None]
+
+
+def test_every_check_of_the_kit_passes(capsys):
+    kinds = {ref.kind for _, ref in checks_of("amphion-sketch")}
+    assert kinds >= {"models", "features", "frontends", "trainers", "recipes", "dist"}
+    assert main(["plugin", "check", "amphion-sketch"]) == 0, capsys.readouterr().out
+
+
+def test_two_parts_of_the_model_are_trained_each_by_its_own_optimiser(speech):
+    run = speech.parent
+    losses = curve(run, "speech/loss")
+    assert np.mean(losses[-3:]) < 0.92 * losses[0]
+    tensors, _ = checkpoint.read(run / "checkpoints" / f"step-{STEPS}")
+    assert {name.partition(".")[0] for name in tensors["networks"]} == {"text", "speech"}
+    net = amphion.load(speech)
+    last = {name: tensor for name, tensor in tensors["networks"].items() if name.startswith("text.")}
+    for name, tensor in last.items():
+        torch.testing.assert_close(net.get_parameter(name.replace("text.", "encoder.", 1)), tensor, rtol=0, atol=0)
+    averaged = tensors["ema"]["speech.out.weight"]
+    torch.testing.assert_close(net.decoder.out.weight.detach(), averaged, rtol=0, atol=0)
+    assert not torch.equal(averaged, tensors["networks"]["speech.out.weight"])
+
+
+def test_what_depends_on_the_corpus_is_filled_in_and_stored(speech, corpus):
+    texts = "".join(record["text"].lower() for record in records(corpus, "train"))
+    for stored in (amphion.load(speech).config, yaml.read(speech.parent / "config.yaml")["model"]):
+        model = stored if isinstance(stored, dict) else stored.model_dump(mode="json")
+        assert list(model["speakers"]) == sorted({record["speaker"] for record in records(corpus, "train")})
+        assert set(model["frontend"]["symbols"]) == {"~", *(char for char in texts if char.isalpha() or char == " ")}
+        assert len(model["mel_mean"]) == len(model["mel_deviation"]) == 80
+        assert -12 < np.mean(model["mel_mean"]) < 0  # natural logarithms of magnitudes of speech
+
+
+def test_a_sentence_is_spoken_from_the_command_line_with_a_vocoder(speech, tmp_path, capsys):
+    speaker = amphion.load(speech).config.speakers[1]
+    words = ["tts", "Good day to all of you.", "--model", str(speech), "--vocoder", "vocoder/griffin_lim"]
+    durations = []
+    for scale in (1, 2):
+        out = tmp_path / f"{scale}.wav"
+        assert main([*words, "--speaker", speaker, "--control", f"length_scale={scale}", "-o", str(out)]) == 0
+        audio = amphion.Audio.load(out)
+        assert np.abs(audio.samples).max() > 0.001
+        durations.append(audio.duration)
+    assert durations[1] == pytest.approx(2 * durations[0], rel=0.15)  # each letter is rounded to whole frames
+    assert main([*words, "--speaker", "nobody", "-o", str(tmp_path / "x.wav")]) == 2
+    assert "has no speaker 'nobody'" in capsys.readouterr().err
+    assert main([*words, "--speaker", speaker, "--control", "steps=3", "-o", str(tmp_path / "x.wav")]) == 2
+    assert "length_scale, variation" in capsys.readouterr().err
+
+
+def test_a_converter_learns_from_features_of_three_rates_and_uses_them(converter, corpus):
+    losses = curve(converter.parent, "converter/loss")
+    assert np.mean(losses[-3:]) < 0.92 * losses[0]
+    net = amphion.load(converter)
+    assert 150 < net.config.f0_mean < 300  # two women
+    mel = net.config.mel
+    extractors = {name: part.build() for name, part in net.features.items()}
+    found = {name: one.extract(recording(corpus, one.sample_rate)) for name, one in extractors.items()}
+    wave = recording(corpus, mel.sample_rate)
+    f0 = amphion.get("features", "f0_dio")
+    tracked = f0(f0.Config(mel=mel)).extract(wave)[:, 0]
+    lengths = torch.tensor([mel.frames(wave.shape[1])])
+    assert found["content"].shape[2] == pytest.approx(50 * wave.shape[1] / mel.sample_rate, abs=1)
+    assert found["energy"].shape[2] == lengths[0]
+    voice = amphion.get("features", "sketch_voice")
+    vector = voice(voice.Config()).extract(recording(corpus, 16000))
+    made = net.convert(found, lengths, vector, f0=tracked, controls=net.controls({"pitch_scale": 1.5}))
+    assert made.mel.shape == (1, 80, lengths[0]) and torch.isfinite(made.mel).all()
+    torch.testing.assert_close(made.f0, tracked * 1.5)
+    other = net.convert(found, lengths, vector + 1, f0=tracked)
+    assert (made.mel - other.mel).abs().mean() > 0.01  # the voice is heard
+    pulse = amphion.build("vocoder/sketch_pulse", mel=mel.model_dump()).for_inference()
+    assert pulse.needs_f0
+    assert pulse.vocode(made.mel, made.f0).shape == (1, lengths[0] * mel.hop_length)
+
+
+def test_a_codec_is_trained_against_a_discriminator_and_encodes_real_speech(codec, corpus):
+    run = codec.parent
+    assert curve(run, "codec/distance")[-1] < curve(run, "codec/distance")[0]
+    assert len(curve(run, "judge/loss")) == STEPS
+    net = amphion.load(codec)
+    wave = recording(corpus, net.sample_rate)[:, None]
+    wave = wave[..., : wave.shape[2] // net.hop_length * net.hop_length]
+    codes = net.encode(wave)
+    assert codes.indices.shape == (3, 1, wave.shape[2] // net.hop_length)
+    assert net.decode(codes).shape == wave.shape
+    assert net.bitrate(2) == 2 * 100 * 5  # frames in each second, bits of one of 32 entries
+
+
+def test_a_text_to_audio_model_is_trained_over_a_frozen_autoencoder(sound, codec):
+    net, frozen = amphion.load(sound), amphion.load(codec)
+    for name, tensor in frozen.state_dict().items():  # in the export as it was trained, and not changed since
+        torch.testing.assert_close(net.autoencoder.state_dict()[name], tensor, rtol=0, atol=0)
+    tensors, state = checkpoint.read(sound.parent / "checkpoints" / f"step-{STEPS}")
+    assert {name.partition(".")[0] for name in tensors["networks"]} == {"flow"}
+    assert "encoders.text" in json.dumps(state) and "model.autoencoder" in json.dumps(state)
+    losses = curve(sound.parent, "flow/loss")
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    words = amphion.build("text_encoder/sketch_words").for_inference()
+    condition: TextCondition = words.encode(["a woman speaks German", ""])
+    made = net.sample(condition, duration=0.5, seed=4, controls=net.controls({"steps": 3}))
+    assert made.wave.shape == (2, 8000)
+    guided = net.sample(
+        condition, duration=0.5, seed=4, negative=words.encode(["noise", "noise"]),
+        controls=net.controls({"steps": 3, "guidance": 3}),
+    )  # fmt: skip
+    assert not torch.equal(made.wave, guided.wave)
+
+
+@pytest.mark.parametrize("name", ["sketch_speech", "sketch_sound"])
+def test_a_collator_with_frontend_speakers_or_words_pickles(name):
+    component = registry.get("trainers", name)
+    model = registry.get("models", component.example_model)
+    trainer = component(component.Config(), model=model(model.example_config()))
+    pickle.loads(pickle.dumps(trainer.collator()))
