@@ -17,6 +17,7 @@ from amphion_core.modules.padding import reflect
 from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
+from amphion_core.modules.gpu_convolutions import ColumnConv2d
 
 SLOPE = 0.1
 
@@ -83,10 +84,10 @@ class _Period(nn.Module):
         widths = (1, channels, 4 * channels, 16 * channels, 32 * channels, 32 * channels)
         strides = (3, 3, 3, 3, last_stride)
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(before, after, (5, 1), (stride, 1), (2, 0)))
+            weight_norm(ColumnConv2d(before, after, (5, 1), (stride, 1), (2, 0)))
             for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
-        self.conv_post = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
+        self.conv_post = weight_norm(ColumnConv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, T) -> scores (B, S), feature maps."""

@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from amphion_core.api import BaseConfig, Discriminator
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
+from amphion_core.modules.gpu_convolutions import BlockedConv1d
 
 SLOPE = 0.1
 # (kernel, stride, groups) and channels relative to the first convolution's
@@ -103,10 +104,10 @@ class _Scale(nn.Module):
         norm: Any = spectral_norm if first else weight_norm
         self.convs, before = nn.ModuleList(), 1
         for kernel, stride, groups, width in _CONVS:
-            conv = nn.Conv1d(before, width * channels, kernel, stride, kernel // 2, groups=groups)
+            conv = BlockedConv1d(before, width * channels, kernel, stride, kernel // 2, groups=groups)
             self.convs.append(norm(conv))
             before = width * channels
-        self.conv_post = norm(nn.Conv1d(before, 1, 3, padding=1))
+        self.conv_post = norm(BlockedConv1d(before, 1, 3, padding=1))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, T) -> scores (B, S), feature maps."""

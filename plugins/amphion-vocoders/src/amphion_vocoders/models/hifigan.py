@@ -21,6 +21,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.errors import AudioError
 from amphion_core.modules.folding import fold_weight_norms
+from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
+from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 
 
@@ -77,29 +79,36 @@ class HiFiGANGenerator(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         channels = config.channels
-        self.conv_pre = nn.Conv1d(in_channels, channels, 7, padding=3)
+        self.conv_pre = TimeConv1d(in_channels, channels, 7, padding=3)
         if condition_channels:
             self.cond = nn.Conv1d(condition_channels, channels, 1)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         block = ResBlock1 if config.resblock == "1" else ResBlock2
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernels, strict=True):
-            up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
+            up = TimeConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
             self.ups.append(weight_norm(up))
             channels //= 2
             for size, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True):
                 self.resblocks.append(block(channels, size, dilations))
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=post_bias)
+        self.conv_post = TimeConv1d(channels, 1, 7, padding=3, bias=post_bias)
         if norm_ends:
             self.conv_pre, self.conv_post = weight_norm(self.conv_pre), weight_norm(self.conv_post)
-        self.packed: PackedGenerator | None = None
+        self.packed: PackedGenerator | GPUGenerator | None = None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]."""
         if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return self.packed(x, None if condition is None else self.cond(condition))
+        if x.is_cuda:  # convolutions over channels that lie side by side are faster there
+            return self._equations(channels_last(x), condition).squeeze(2)
+        return self._equations(x, condition)
+
+    def _equations(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """(B, C, N) -> (B, 1, T), or the same with a further dimension of size 1 before the last."""
         x = self.conv_pre(x)
         if condition is not None:
-            x = x + self.cond(condition)
+            projected = self.cond(condition)
+            x = x + (projected if x.dim() == 3 else projected.unsqueeze(2))
         per_stage = len(self.resblocks) // len(self.ups)
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, self.slope))  # (B, C / 2, N * rate)
@@ -108,14 +117,17 @@ class HiFiGANGenerator(nn.Module):
         return torch.tanh(self.conv_post(F.leaky_relu(x, self.last_slope)))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """Fold the weight norms and reorder the weights for the CPU's convolutions.
+        """Fold the weight norms and reorder the weights for the device's convolutions.
 
         ``precision`` must be one that this device supports, see ``resolve_precision``.
         """
         self.eval().requires_grad_(False)
         fold_weight_norms(self)
-        on_cpu = next(self.parameters()).device.type == "cpu"
-        self.packed = PackedGenerator(self, precision) if on_cpu and PackedGenerator.available() else None
+        device = next(self.parameters()).device.type
+        if device == "cuda":
+            self.packed = GPUGenerator(self, precision)
+        else:
+            self.packed = PackedGenerator(self, precision) if device == "cpu" and PackedGenerator.available() else None
         return self
 
     # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
@@ -164,7 +176,7 @@ class ResBlock2(nn.Module):
 
 
 def _conv(channels: int, kernel: int, dilation: int) -> nn.Module:
-    return weight_norm(nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
+    return weight_norm(TimeConv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
 
 
 class HiFiGAN(Vocoder):
@@ -236,7 +248,7 @@ class HiFiGAN(Vocoder):
             return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """Prepare as every model does, and reorder the weights for the CPU: see ``hifigan_packed.py``."""
+        """Prepare as every model does, and reorder the weights: see ``hifigan_packed.py`` and ``hifigan_gpu.py``."""
         super().for_inference(precision)
         self.generator.for_inference(self.precision)
         return self
