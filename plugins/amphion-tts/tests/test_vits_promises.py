@@ -8,7 +8,7 @@ import torch
 import amphion_core as amphion
 from amphion_core.api import Prompt
 from amphion_core.errors import DataError, RecipeError, WeightsError
-from amphion_tts.models import vits
+from amphion_tts.models import vits, vits_speech
 from amphion_tts.models.alignment import monotonic_alignment
 from amphion_tts.models.vits import VITS, kl_loss
 
@@ -105,7 +105,7 @@ def test_no_token_lasts_longer_than_the_bound(tiny):
     net = VITS(tiny.config.replace(length_scale=1e30, noise_scale=0.0)).for_inference()
     made = net.synthesize(torch.tensor([[1, 2]]), torch.tensor([2]), torch.tensor([0]), seed=0)
     mel = net.config.mel
-    assert int(made.durations.max()) <= vits.LONGEST_TOKEN * mel.sample_rate / mel.hop_length + 1
+    assert int(made.durations.max()) <= vits_speech.LONGEST_TOKEN * mel.sample_rate / mel.hop_length + 1
 
 
 def test_after_the_fast_layout_other_weights_can_still_be_loaded(tiny):

@@ -67,7 +67,9 @@ class GraphCache:
 class _Recording:
     """One graph with the tensors that it reads and writes."""
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor | None, ...], memory: Any):
+    def __init__(
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor | None, ...], memory: Any
+    ) -> None:
         with torch.inference_mode(False):  # such tensors can be written both inside and outside inference mode
             self.inputs = [None if x is None else torch.empty_like(x).copy_(x) for x in inputs]
         stream = torch.cuda.Stream()

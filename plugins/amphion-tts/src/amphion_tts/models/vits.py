@@ -32,12 +32,12 @@ from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
-from amphion_tts.models.alignment import expand, monotonic_alignment, path_of_durations
+from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
+from amphion_tts.models.vits_speech import GPUSpeech, Speech, draw_noise, generators
 from amphion_vocoders import HiFiGANGenerator
-
-LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
+from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,7 @@ class VITS(TextToSpeech):
             self.dp = StochasticDurationPredictor(hidden, 3, c.duration_dropout, g, posterior=c.posterior)
         else:
             self.dp = DurationPredictor(hidden, c.duration_width, 3, c.duration_dropout, g)
+        self._graphs: GPUSpeech | None = None
         if g:
             self.emb_g = nn.Embedding(c.n_speakers, g)
 
@@ -243,33 +244,21 @@ class VITS(TextToSpeech):
         on the other items. Raises DataError for ids and speakers that the network does not have, and for a prompt.
         """
         c = self.config
-        self._check_tokens(ids, lengths)
+        sizes = self._check_tokens(ids, lengths)
         if prompt is not None:
             raise DataError("VITS cannot imitate a recording", hint="leave the prompt out, or use another model")
         noise_scale = self._scale(controls, "noise_scale")
         duration_noise_scale = self._scale(controls, "duration_noise_scale")
         length_scale = self._scale(controls, "length_scale")
-        draws = [_generator(seed, item, ids.device) for item in range(len(ids))]
-        g = self._speaker(speaker)
-        mask = length_mask(lengths, ids.shape[1])
-        h, m_p, logs_p = self.enc_p(ids, mask)
+        draws, speech, g = generators(seed, len(ids), ids.device), self._speech(), self._speaker(speaker)
+        noise = None
         if isinstance(self.dp, StochasticDurationPredictor):
-            noise = _noise(draws, 2, lengths, ids.shape[1]) * duration_noise_scale
-            log_durations = self.dp.sample(h, mask, noise, g)
-        else:
-            log_durations = self.dp(h, mask, g)
-        longest = LONGEST_TOKEN * c.mel.sample_rate / c.mel.hop_length
-        durations = torch.ceil((torch.exp(log_durations) * length_scale).clamp(max=longest) * mask)[:, 0]
-        frames = durations.sum(1).clamp_min(1).long()
-        path = path_of_durations(durations, int(frames.max()))
-        frame_mask = length_mask(frames, path.shape[1])
-        z_p = expand(m_p, path)
-        if noise_scale:
-            z_p = (
-                z_p + _noise(draws, z_p.shape[1], frames, z_p.shape[2]) * torch.exp(expand(logs_p, path)) * noise_scale
-            )
-        z = self.flow.reverse(z_p * frame_mask, frame_mask, g)
-        return Synthesis(frames * c.mel.hop_length, wave=self._decode(z, frames, g), durations=durations.long())
+            noise = draw_noise(draws, 2, sizes, ids.shape[1]) * duration_noise_scale
+        m_p, logs_p, durations, frames = speech.plan(ids, lengths, noise, g, length_scale)
+        counts = frames.tolist()
+        noise = draw_noise(draws, c.latent_channels, counts, max(counts)) if noise_scale else None
+        wave = speech.render(m_p, logs_p, durations, frames, noise, g, noise_scale, size=max(counts))
+        return Synthesis(frames * c.mel.hop_length, wave=wave, durations=durations[:, : ids.shape[1]].long())
 
     @torch.inference_mode()
     def convert(
@@ -284,12 +273,12 @@ class VITS(TextToSpeech):
         self._need_posterior("convert voices")
         mask = length_mask(lengths, spec.shape[2])
         if noise is None:
-            draws = [_generator(seed, item, spec.device) for item in range(len(spec))]
-            noise = _noise(draws, self.config.latent_channels, lengths, spec.shape[2])
+            draws = generators(seed, len(spec), spec.device)
+            noise = draw_noise(draws, self.config.latent_channels, lengths.tolist(), spec.shape[2])
         z, _, _ = self.enc_q(spec, mask, self._speaker(source), noise)
         g = self._speaker(target)
         z = self.flow.reverse(self.flow(z, mask, self._speaker(source)), mask, g)
-        return Synthesis(lengths * self.config.mel.hop_length, wave=self._decode(z * mask, lengths, g))
+        return Synthesis(lengths * self.config.mel.hop_length, wave=self._speech().decode(z * mask, lengths, g))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """As for every model; the weights are also laid out for the CPU. Only the decoder computes in bfloat16."""
@@ -335,28 +324,30 @@ class VITS(TextToSpeech):
                 hint="import the voice's training checkpoint instead, or build a network with posterior=True",
             )
 
-    def _check_tokens(self, ids: Tensor, lengths: Tensor) -> None:
-        if not ids.numel() or bool((lengths < 1).any() | (lengths > ids.shape[1]).any()):
+    def _check_tokens(self, ids: Tensor, lengths: Tensor) -> list[int]:
+        """The lengths. Everything is read from the device at once, because each reading waits for the device."""
+        values = torch.cat([ids.flatten(), lengths]).tolist()
+        numbers, sizes = values[: ids.numel()], values[ids.numel() :]
+        if not numbers or min(sizes) < 1 or max(sizes) > ids.shape[1]:
             raise DataError(
-                f"ids of shape {tuple(ids.shape)} with lengths {lengths.tolist()}: each item needs 1 to L tokens",
+                f"ids of shape {tuple(ids.shape)} with lengths {sizes}: each item needs 1 to L tokens",
                 hint="ids are (B, L), lengths (B)",
             )
-        if bool((ids < 0).any() | (ids >= self.config.vocabulary_size).any()):
+        if min(numbers) < 0 or max(numbers) >= self.config.vocabulary_size:
             largest = self.config.vocabulary_size - 1
             raise DataError(
-                f"ids from {int(ids.min())} to {int(ids.max())}: this VITS has 0 to {largest}",
+                f"ids from {min(numbers)} to {max(numbers)}: this VITS has 0 to {largest}",
                 hint="make ids with the frontend of the network's own config",
             )
+        return sizes
 
-    def _decode(self, z: Tensor, frames: Tensor, g: Tensor | None) -> Tensor:
-        """(B, C, N) -> (B, T); each item at its own length."""
-        if bool((frames == z.shape[2]).all()):
-            return self.dec(z, g)[:, 0]
-        wave = z.new_zeros(len(z), z.shape[2] * self.config.mel.hop_length)
-        for item, count in enumerate(frames.tolist()):
-            own = self.dec(z[item : item + 1, :, :count], None if g is None else g[item : item + 1])
-            wave[item, : own.shape[-1]] = own[0, 0]
-        return wave
+    def _speech(self) -> Speech:
+        """How this network infers: with recorded graphs after ``for_inference`` on a GPU, else plainly."""
+        if not isinstance(self.dec.packed, GPUGenerator):
+            return Speech(self)
+        if self._graphs is None or self._graphs.decoder is not self.dec.packed:
+            self._graphs = GPUSpeech(self)
+        return self._graphs
 
 
 def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
@@ -376,20 +367,3 @@ def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tens
     """
     kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
     return (kl * mask).sum()
-
-
-def _generator(seed: int | None, item: int, device: torch.device) -> torch.Generator:
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed + item)
-    return generator
-
-
-def _noise(draws: list[torch.Generator], channels: int, lengths: Tensor, size: int) -> Tensor:
-    """Standard normal (B, channels, size), 0 beyond each length; an item's noise does not depend on other items."""
-    noise = torch.zeros(len(draws), channels, size, device=lengths.device)
-    for item, (draw, length) in enumerate(zip(draws, lengths.tolist(), strict=True)):
-        noise[item, :, :length] = torch.randn(channels, length, generator=draw, device=lengths.device)
-    return noise

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.modules.gpu_convolutions import ColumnConv2d
 from amphion_core.modules.padding import reflect
 from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
-from amphion_core.modules.gpu_convolutions import ColumnConv2d
 
 SLOPE = 0.1
 

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.modules.gpu_convolutions import BlockedConv1d
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
-from amphion_core.modules.gpu_convolutions import BlockedConv1d
 
 SLOPE = 0.1
 # (kernel, stride, groups) and channels relative to the first convolution's

@@ -66,7 +66,8 @@ class GPUGenerator:
             last = index + 1 == len(self.stages)
             x = self._mean(x, blocks, valid, torch.float32 if last else self.dtype)
         x = F.leaky_relu_(x, self.last_slope).flatten(2)
-        return torch.tanh_(single_output(x, *self.post, self.padding))
+        wave = torch.tanh_(single_output(x, *self.post, self.padding))
+        return valid.cut(wave.unsqueeze(2)).squeeze(2) if valid else wave
 
     def _recorded(self, x: Tensor, condition: Tensor | None, frames: Tensor) -> tuple[Tensor]:
         return (self.compute(x, condition, frames),)

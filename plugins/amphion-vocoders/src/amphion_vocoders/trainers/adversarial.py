@@ -58,4 +58,6 @@ def _pairs(real: list[Tensor], fake: list[Tensor]) -> list[tuple[Tensor, Tensor]
 
 def _mean(values: Tensor) -> Tensor:
     """(B, ...) -> (B,)."""
-    return values.flatten(1).mean(1)
+    return values.mean(
+        tuple(range(1, values.dim()))
+    )  # without flattening, which would copy maps that are channels last
