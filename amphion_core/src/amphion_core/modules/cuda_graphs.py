@@ -72,7 +72,7 @@ class _Recording:
     ) -> None:
         with torch.inference_mode(False):  # such tensors can be written both inside and outside inference mode
             self.inputs = [None if x is None else torch.empty_like(x).copy_(x) for x in inputs]
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # libraries allocate their workspace on the first call
             function(*self.inputs)

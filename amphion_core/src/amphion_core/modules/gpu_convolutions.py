@@ -42,7 +42,9 @@ class ColumnConv2d(nn.Conv2d):
             return y.view(len(x), 1, -1, x.shape[3])
         if self.in_channels == 1:
             return single_input(x, self.weight, self.bias, stride, padding)
-        return super().forward(x.contiguous(memory_format=torch.channels_last))
+        x, weight = _cast(x, self.weight)
+        x, weight = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (x, weight))
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups)
 
 
 def blocked_conv1d(
@@ -115,7 +117,7 @@ class TimeConv1d(nn.Conv1d):
         if self.out_channels == 1 and self.stride == self.dilation == (1,):
             return single_output(x.flatten(2), self.weight, self.bias, int(self.padding[0])).unsqueeze(2)
         place = (1, self.stride[0]), (0, int(self.padding[0])), (1, self.dilation[0])
-        return F.conv2d(x, self.weight.unsqueeze(2), self.bias, *place, self.groups)
+        return F.conv2d(x, _wide(x, self.weight), self.bias, *place, self.groups)
 
 
 class TimeConvTranspose1d(nn.ConvTranspose1d):
@@ -126,7 +128,13 @@ class TimeConvTranspose1d(nn.ConvTranspose1d):
         if x.dim() == 3:
             return super().forward(x, output_size)
         place = (1, self.stride[0]), (0, int(self.padding[0])), (0, self.output_padding[0])
-        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, *place, self.groups, (1, self.dilation[0]))
+        return F.conv_transpose2d(x, _wide(x, self.weight), self.bias, *place, self.groups, (1, self.dilation[0]))
+
+
+def _wide(x: Tensor, weight: Tensor) -> Tensor:
+    """(C', C, K) -> (C', C, 1, K) in the order and the type that the convolution of ``x`` uses, in one copy."""
+    enabled = torch.is_autocast_enabled(x.device.type)
+    return channels_last(weight, torch.get_autocast_dtype(x.device.type) if enabled else None)
 
 
 def channels_last(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -14,6 +14,8 @@ from amphion_core.training.config import EngineConfig
 
 # cuBLAS gives the same sums in every run only with a workspace of fixed size. Read when CUDA's libraries start.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+# Each size of input is compiled for itself, and replayed as CUDA graphs: launching would take most of a step's time.
+COMPILE: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
 _NOT_DETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 _WORKSPACE_MISSING = "uses CuBLAS"  # what torch says when the workspace was not set before CUDA started
 
@@ -78,7 +80,7 @@ def compile_networks(networks: Mapping[str, nn.Module]) -> None:
     """
     for network in networks.values():
         for module in _callable_parts(network):
-            module.compile()
+            module.compile(**COMPILE)
             module._compiled_call_impl = _in_training_only(module, module._compiled_call_impl)
 
 

@@ -7,13 +7,31 @@ lsgan: Mao et al., arXiv:1611.04076, as HiFi-GAN uses it (arXiv:2010.05646, eq. 
 arXiv:1705.02894, as MelGAN (arXiv:1910.06711) and EnCodec (arXiv:2210.13438) use it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Adversarial = Literal["lsgan", "hinge"]
 Matching = Literal["hifigan", "melgan", "encodec"]
+
+
+@contextmanager
+def without_gradients_of(network: nn.Module) -> Iterator[None]:
+    """Inside, gradients flow through ``network`` to its input, and not to its parameters.
+
+    A generator's update does not use them. Compiled networks would compute them nevertheless.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:

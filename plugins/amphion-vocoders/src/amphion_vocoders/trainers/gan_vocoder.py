@@ -27,7 +27,7 @@ from amphion_core.api import (
 )  # fmt: skip
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss
+from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss, without_gradients_of
 
 
 class GANVocoderTrainer(ModelTrainer):
@@ -90,7 +90,7 @@ class GANVocoderTrainer(ModelTrainer):
         adversarial = bool(len(self.discriminator)) and step >= self.config.discriminator_start
         if adversarial:
             scores, _ = self._discriminate(torch.cat([real, fake.detach()]))  # one pass takes less time than two
-            halves = [score.split(len(real)) for score in scores]
+            halves = [score.chunk(2) for score in scores]
             loss = discriminator_loss([half[0] for half in halves], [half[1] for half in halves], kind)
             yield Update("discriminator", loss.sum() / items)
         losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
@@ -98,7 +98,8 @@ class GANVocoderTrainer(ModelTrainer):
         if adversarial:
             with torch.no_grad():
                 _, real_features = self._discriminate(real)
-            fake_scores, fake_features = self._discriminate(fake)
+            with without_gradients_of(self.discriminator):
+                fake_scores, fake_features = self._discriminate(fake)
             losses["adversarial"] = generator_loss(fake_scores, kind).sum() / items
             losses["feature"] = feature_loss(real_features, fake_features).sum() / items
             total = total + self.config.adversarial_weight * losses["adversarial"]
