@@ -1,4 +1,4 @@
-"""Augmentations: each does by measurement what its config says, by its seed alone, and says what it cannot do."""
+"""Augmentations: measured effects agree with the config, results depend on the seed only, bad input is an error."""
 
 import sys
 from importlib.util import find_spec
@@ -88,7 +88,7 @@ def test_gain_is_drawn_within_its_decibels():
 
 @pytest.mark.parametrize("fields", [{"color": "white"}, {"color": "pink"}, {"folder": True}])
 @pytest.mark.parametrize("ratio", [-5, 0, 20])
-def test_noise_has_the_ratio_asked_for(fields, ratio, speech, data_pack):
+def test_noise_has_the_ratio_of_the_config(fields, ratio, speech, data_pack):
     if "folder" in fields:
         fields = {"folder": str(data_pack / "soundfx/audio")}
     added = apply(Noise, speech, low=ratio, high=ratio, **fields).astype(np.float64) - speech
@@ -102,7 +102,7 @@ def test_the_power_of_pink_noise_falls_as_one_over_f(slope, color):
     assert np.polyfit(np.log(frequencies[middle]), np.log(power[middle]), 1)[0] == pytest.approx(slope, abs=0.05)
 
 
-def test_noise_comes_from_any_place_of_any_file_and_is_repeated(tmp_path):
+def test_noise_comes_from_any_part_of_any_file_and_is_repeated(tmp_path):
     (tmp_path / "deep").mkdir()
     Audio(np.full(40, 0.5, np.float32), 8000).save(tmp_path / "deep/short.wav")
     Audio(np.stack([np.linspace(-0.5, -0.1, 9000)] * 2).astype(np.float32), 8000).save(tmp_path / "long.wav")
@@ -112,10 +112,10 @@ def test_noise_comes_from_any_place_of_any_file_and_is_repeated(tmp_path):
     assert all(len(each) == 900 for each in made)
     assert {bool(each.mean() > 0) for each in made} == {True, False}
     slopes = {round(float(each[0] / each[-1]), 3) for each in made if each.mean() < 0}
-    assert len(slopes) > 3  # pieces of other places
+    assert len(slopes) > 3  # pieces of other positions
 
 
-def test_a_folder_of_noise_that_cannot_be_used_is_told(tmp_path, speech):
+def test_an_unusable_folder_of_noise_is_an_error(tmp_path, speech):
     with pytest.raises(DataError, match="contains no audio"):
         apply(Noise, speech, folder=str(tmp_path / "absent"))
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
@@ -151,7 +151,7 @@ def mean_envelope(samples):
 
 @needs_world
 @pytest.mark.parametrize("semitones", [-5, 0, 4])
-def test_pitch_moves_f0_by_the_semitones_asked_for(semitones, speech):
+def test_pitch_moves_f0_by_the_semitones_of_the_config(semitones, speech):
     made = apply(Pitch, speech, low=semitones, high=semitones)
     before, after = f0_of(speech), f0_of(made)
     both = (before > 0) & (after > 0)
@@ -179,7 +179,7 @@ def test_formants_move_and_f0_stays(semitones, speech):
     assert shifts[int(np.argmin(distance))] / 4 == pytest.approx(semitones, abs=0.5)
 
 
-def test_a_stretched_envelope_has_its_peak_elsewhere():
+def test_a_stretched_envelope_has_its_peak_at_the_scaled_frequency():
     bins = np.arange(513)
     envelope = np.exp(-np.square((bins - 200) / 30))[None] + 1e-3
     assert stretched(envelope, 1.25)[0].argmax() == 250 and stretched(envelope, 0.8)[0].argmax() == 160
@@ -208,7 +208,7 @@ def test_pitch_without_its_package_names_the_line_that_installs_it(speech, monke
 @pytest.mark.parametrize("gain", [-9.0, 6.0])
 @pytest.mark.parametrize("frequency", [0.01, 0.1, 0.4])
 @pytest.mark.parametrize("form", ["peak", "low_shelf", "high_shelf"])
-def test_a_filter_has_its_gain_where_it_belongs(form, frequency, gain):
+def test_a_filter_has_its_gain_at_its_frequency(form, frequency, gain):
     row = np.array([biquad(form, frequency, gain, SHELF_Q)])
     _, response = sosfreqz(row, worN=2 * np.pi * np.array([0, frequency, 0.5]))
     expected = {"peak": [0, gain, 0], "low_shelf": [gain, gain / 2, 0], "high_shelf": [0, gain / 2, gain]}[form]
@@ -227,7 +227,7 @@ def test_the_equalizers_filters_stay_within_their_gain():
 
 
 @pytest.mark.parametrize(
-    ("component", "fields", "told"),
+    ("component", "fields", "message"),
     [
         (Gain, {"low": 3, "high": 1}, r"low: 3.0 dB is above high 1.0 dB"),
         (Noise, {"low": 50}, r"low: 50.0 dB is above high 40.0 dB"),
@@ -241,8 +241,8 @@ def test_the_equalizers_filters_stay_within_their_gain():
         (Gain, {"probability": 1.5}, "probability: input should be less than or equal to 1"),
     ],
 )
-def test_a_wrong_config_is_told_by_its_field(component, fields, told):
-    with pytest.raises(RecipeError, match=told):
+def test_the_error_of_a_wrong_config_names_the_field(component, fields, message):
+    with pytest.raises(RecipeError, match=message):
         validate(component.Config, fields)
 
 
@@ -255,7 +255,7 @@ def test_a_part_holds_an_augmentation_by_name():
 
 
 class Careless(Augmentation):
-    """Breaks one rule after another."""
+    """An augmentation that breaks one rule of the interface."""
 
     Config = AugmentationConfig
     keeps_length = True
@@ -274,7 +274,7 @@ class Careless(Augmentation):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ("chance", "give different results"),
         ("input", "given to apply are changed"),
@@ -282,8 +282,8 @@ class Careless(Augmentation):
         ("value", "not finite"),
     ],
 )
-def test_the_conformance_kit_finds_what_is_wrong(broken, told, monkeypatch):
+def test_the_conformance_kit_finds_what_is_wrong(broken, message, monkeypatch):
     monkeypatch.setattr(Careless, "broken", broken)
     monkeypatch.setattr(ComponentRef, "load", lambda ref: Careless)
-    with pytest.raises(CheckFailed, match=told):
+    with pytest.raises(CheckFailed, match=message):
         check_augmentation(reference(Careless))

@@ -1,4 +1,4 @@
-"""Readers: the data pack as its own tables list it, and small trees in each corpus's published layout."""
+"""Readers: the data pack compared with its tables, and small folders in the published layout of each corpus."""
 
 import csv
 import json
@@ -245,7 +245,7 @@ def test_hugging_face_datasets_on_disk(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(amphion.list("datasets")))
-def test_another_folder_is_told_with_what_was_looked_for(name, tmp_path):
+def test_the_error_of_another_folder_names_the_expected_files(name, tmp_path):
     (tmp_path / "stray").mkdir()
     with pytest.raises(DataError) as caught:
         read(name, tmp_path)

@@ -1,4 +1,4 @@
-"""English in words, and texts in sentences."""
+"""English numbers and symbols as words, and texts split into sentences."""
 
 import pytest
 from hypothesis import given, settings, strategies as st

@@ -61,7 +61,7 @@ def test_f0_and_energy_as_published(case, name, alignment):
     )
 
 
-def test_the_published_front_end_is_praats(case):
+def test_the_published_tracker_is_praats(case):
     np.testing.assert_array_equal(track_published(audio(case["inputs"]["ref"])), case["outputs"]["praat_f0_ref"])
 
 
@@ -80,7 +80,7 @@ def test_f0_metrics_are_root_mean_square_and_pearson_of_frames_voiced_in_both(ca
     assert metric("f0_rmse", **fields).variant == f"{tracker}, cut"
 
 
-def test_ours_sees_an_octave_and_the_published_definition_hides_it():
+def test_ours_counts_an_octave_error_and_the_published_definition_hides_it():
     times = np.arange(24000) / 24000
     low, high = (audio(sum(np.sin(2 * np.pi * f * k * times) / k for k in range(1, 8)) * 0.1) for f in (150.0, 300.0))
     assert metric("f0_rmse").score(high, low) == pytest.approx(1200, abs=10)
@@ -105,7 +105,7 @@ def test_voicing_is_counted_over_the_corpus():
 
 
 def test_mcd_as_pymcd_computes_it(case):
-    """The same frames as pymcd; its FastDTW finds a path that is no cheaper than the exact one."""
+    """Both use the same frames; the path of pymcd's FastDTW is approximate, ours is exact."""
     ref, deg = (audio(soxr.resample(case["inputs"][name], 24000, 22050), 22050) for name in ("ref", "deg"))
     y = case["outputs"]
     assert metric("mcd", definition=V01, alignment="cut").score(deg, ref) == pytest.approx(
@@ -123,7 +123,7 @@ def worlds_envelope(samples, rate, n_fft):
 
 @pytest.mark.parametrize(("rate", "n_fft"), [(8000, 512), (16000, 1024), (22050, 512), (24000, 1024), (48000, 2048)])
 def test_cheaptrick_is_pyworlds(rate, n_fft, data_pack):
-    """Speech in a little noise: where it is fainter, pyworld's random numbers of 1e-12 change the faintest bins."""
+    """Speech with a little noise: without it, pyworld's random numbers of 1e-12 would change the faintest bins."""
     clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3]).resample(rate)
     samples = clip.samples + 1e-3 * np.random.default_rng(0).standard_normal(len(clip.samples))
     f0, times, theirs = worlds_envelope(samples, rate, n_fft)
@@ -185,7 +185,7 @@ def test_singing_power_ratio_of_a_known_spectrum():
     assert metric("spr").score(audio(tone * 0.02)) == pytest.approx(20, abs=1)
 
 
-def test_ltas_knows_no_level_and_sees_a_tilt(case):
+def test_ltas_ignores_the_level_and_measures_a_tilt(case):
     ref = audio(case["inputs"]["ref"])
     assert metric("ltas").score(audio(0.3 * case["inputs"]["ref"]), ref) < 0.05
     dull = scipy.signal.lfilter([1], [1, -0.9], case["inputs"]["ref"])
@@ -205,7 +205,7 @@ def test_frechet_distance_is_the_closed_form(case):
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
 
 
-def test_extrapolation_takes_the_bias_of_few_windows_away():
+def test_extrapolation_removes_the_bias_of_few_windows():
     """Both sets come from one Gaussian, so that the true distance is 0."""
     plain, extrapolated = [], []
     for seed in range(8):

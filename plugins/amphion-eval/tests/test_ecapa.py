@@ -1,4 +1,4 @@
-"""ECAPA-TDNN, alone and on WavLM, against the published networks with the same weights; their files."""
+"""ECAPA-TDNN, alone and with WavLM, compared with the published networks with the same weights; their files."""
 
 import math
 import zlib
@@ -28,7 +28,7 @@ SMALL = {
 
 
 def filled(shapes):
-    """Weights by name: numbers that any implementation can make again."""
+    """Weights computed from their names, so that any implementation can compute the same ones."""
     found = {}
     for name, shape in shapes.items():
         leaf = name.rsplit(".", 1)[-1]
@@ -49,10 +49,10 @@ def filled(shapes):
 
 
 def recording(length=24000):
-    """Sawtooth of 125 Hz in noise that swells four times a second."""
-    place = np.arange(length)
+    """A sawtooth of 125 Hz with noise whose level rises four times a second."""
+    index = np.arange(length)
     noise = np.random.RandomState(7).standard_normal(length)
-    return (0.2 * (place % 128 / 128 - 0.5) + 0.02 * noise * (1 + place % 4000 / 4000)).astype(np.float32)
+    return (0.2 * (index % 128 / 128 - 0.5) + 0.02 * noise * (1 + index % 4000 / 4000)).astype(np.float32)
 
 
 def shapes_of(network):
@@ -60,18 +60,18 @@ def shapes_of(network):
 
 
 def published_upstream(size, layers, heads, inner):
-    """WavLM's own tensors, as the published file names them."""
+    """WavLM's tensors with the names of the published file."""
     shapes = {"mask_emb": (size,), "layer_norm.weight": (512,), "layer_norm.bias": (512,)}
-    for place, kernel in enumerate((10, 3, 3, 3, 3, 2, 2)):
-        start = f"feature_extractor.conv_layers.{place}"
-        shapes[f"{start}.0.weight"] = (512, 512 if place else 1, kernel)
+    for index, kernel in enumerate((10, 3, 3, 3, 3, 2, 2)):
+        start = f"feature_extractor.conv_layers.{index}"
+        shapes[f"{start}.0.weight"] = (512, 512 if index else 1, kernel)
         shapes |= {f"{start}.2.1.{leaf}": (512,) for leaf in ("weight", "bias")}
     shapes |= {"post_extract_proj.weight": (size, 512), "post_extract_proj.bias": (size,)}
     shapes |= {"encoder.pos_conv.0.weight_g": (1, 1, 128), "encoder.pos_conv.0.weight_v": (size, size // 16, 128)}
     shapes |= {"encoder.pos_conv.0.bias": (size,), "encoder.layer_norm.weight": (size,)}
     shapes |= {"encoder.layer_norm.bias": (size,)}
-    for place in range(layers):
-        start = f"encoder.layers.{place}"
+    for index in range(layers):
+        start = f"encoder.layers.{index}"
         for linear, (out, width) in {
             "self_attn.k_proj": (size, size), "self_attn.v_proj": (size, size), "self_attn.q_proj": (size, size),
             "self_attn.out_proj": (size, size), "self_attn.grep_linear": (8, size // heads), "fc1": (inner, size),
@@ -86,7 +86,7 @@ def published_upstream(size, layers, heads, inner):
 
 
 def published_verifier(network, upstream):
-    """The tensors of a published file: the upstream's, those of the head, and the classifier of the training."""
+    """The tensors of a published file: WavLM's, those of ECAPA-TDNN, and the classifier used in training."""
     head = {name: shape for name, shape in shapes_of(network).items() if not name.startswith("feature_extract.")}
     return filled({**upstream, **head, "loss_calculator.projection.weight": (5, 256)})
 
@@ -96,8 +96,8 @@ def test_ecapa_is_speechbrains():
     network.load_state_dict(filled(shapes_of(network)))
     mel = ecapa.log_mel(torch.from_numpy(recording()))
     assert mel.shape == (80, 151)
-    for place, value in MELS.items():
-        assert float(mel[place]) == pytest.approx(value, abs=5e-5)  # dB; both sum in float32
+    for index, value in MELS.items():
+        assert float(mel[index]) == pytest.approx(value, abs=5e-5)  # dB; both sum in float32
     with torch.inference_mode():
         vector = network(mel[None])[0]
     np.testing.assert_allclose(vector[:8], ECAPA_VECTOR, atol=1e-4)
@@ -132,7 +132,7 @@ def test_a_file_of_ecapa_loads_and_a_missing_tensor_is_named(tmp_path):
 
 
 def test_wavlm_ecapa_is_unispeechs(tmp_path, monkeypatch):
-    """At a small size, from a file in the published form, through the component."""
+    """A small network, loaded by the component from a file in the published format."""
     pytest.importorskip("transformers", reason='pip install "amphion-eval[transformers]"')
     state = published_verifier(wavlm_ecapa.Network(**SMALL), published_upstream(32, 2, 4, 48))
     torch.save({"model": state}, tmp_path / "wavlm.pth")
@@ -152,7 +152,7 @@ def test_wavlm_ecapa_is_unispeechs(tmp_path, monkeypatch):
         )
 
 
-def test_every_tensor_of_wavlm_large_has_its_place():
+def test_every_tensor_of_wavlm_large_is_read():
     pytest.importorskip("transformers", reason='pip install "amphion-eval[transformers]"')
     with torch.device("meta"):
         wanted = shapes_of(wavlm_ecapa.Network(**wavlm_ecapa.LARGE))

@@ -1,4 +1,4 @@
-"""Embeddings on real audio and real weights, against their libraries, and the metrics that look through them."""
+"""Embeddings on real audio with real weights, compared with their libraries, and the metrics that use them."""
 
 import csv
 import json
@@ -55,7 +55,7 @@ def test_the_tagger_knows_its_classes(tagger, sounds):
     assert names[silence.argmax()] == "Silence" and 1 / (1 + np.exp(-silence.max())) == pytest.approx(0.54, abs=0.01)
     for category, wanted in (("rooster", "Chicken, rooster"), ("rain", "Rain"), ("helicopter", "Helicopter")):
         logits = np.mean([net.embed(clip(path, 32000)).logits[0] for path in sounds[category][:4]], axis=0)
-        assert wanted in [names[place] for place in logits.argsort()[-3:]]
+        assert wanted in [names[index] for index in logits.argsort()[-3:]]
     long = net.embed(Audio(np.tile(clip(sounds["dog"][0], 32000).samples, 5), 32000))
     assert long.vectors.shape == (3, 384) and long.logits.shape == (3, 527)
 
@@ -84,7 +84,7 @@ def test_a_corpus_is_nearer_to_its_other_half_than_to_another(tagger, data_pack,
     assert again.summary == report.summary
 
 
-def test_sets_need_no_partners_and_lost_references_are_told(tagger, data_pack, tmp_path, capsys):
+def test_sets_need_no_partners_and_unreadable_references_are_listed(tagger, data_pack, tmp_path, capsys):
     from amphion_core.cli.main import main
 
     clips = sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[:10]
@@ -99,7 +99,7 @@ def test_sets_need_no_partners_and_lost_references_are_told(tagger, data_pack, t
     assert details == {"windows": 5.0, "reference_windows": 5.0}
     (tmp_path / "other/broken.wav").write_bytes(b"RIFF")
     assert main(words) == 1
-    assert "references" in (told := capsys.readouterr().err) and "broken.wav is not readable audio" in told
+    assert "references" in (errors := capsys.readouterr().err) and "broken.wav is not readable audio" in errors
 
 
 def test_weights_that_are_missing_or_wrong_are_named(tagger, tmp_path):
@@ -116,7 +116,7 @@ def test_weights_that_are_missing_or_wrong_are_named(tagger, tmp_path):
         embedding("efficientat", weights=str(tmp_path / "less.pt")).embed(second)
 
 
-def test_metrics_without_weights_are_left_out_or_an_error(tmp_path):
+def test_metrics_without_weights_are_skipped_or_an_error(tmp_path):
     path = Audio(0.1 * np.ones(16000, np.float32), 16000).save(tmp_path / "a.wav")
     systems = {"a": [Item("a", path, path)]}
     report = evaluate(systems, plan(["fad", "snr"]), lenient=True)
@@ -134,8 +134,8 @@ def test_vggish_front_end_and_layout(tmp_path):
     torch.manual_seed(0)
     network = vggish.VGG().eval()
     names = {key for key in network.state_dict() if key.endswith("weight")}
-    assert names == {f"features.{place}.weight" for place in (0, 3, 6, 8, 11, 13)} | {
-        f"embeddings.{place}.weight" for place in (0, 2, 4)
+    assert names == {f"features.{index}.weight" for index in (0, 3, 6, 8, 11, 13)} | {
+        f"embeddings.{index}.weight" for index in (0, 2, 4)
     }
     assert network.embeddings[0].in_features == 12288
     torch.save(network.state_dict(), tmp_path / "vggish.pth")
@@ -253,8 +253,8 @@ def test_one_speaker_is_nearer_than_another(speakers):
 
 
 @needs_speaker
-def test_any_recordings_of_the_target_speaker_will_do_without_partners(speakers, tmp_path):
-    """The value is the mean over all pairs, and higher for the speaker than for another."""
+def test_overall_similarity_needs_no_partners(speakers, tmp_path):
+    """The value is the mean over all pairs, and higher for the same speaker than for another."""
     (one, two, three), (other, *_) = list(speakers.values())[:2]
     systems = {"same": [Item("a", Path(one))], "other": [Item("b", Path(other))]}
     report = evaluate(systems, plan(["speaker_similarity_overall"]), references=[Path(two), Path(three)])
@@ -301,7 +301,7 @@ def test_dnsmos_is_the_packages(data_pack):
     assert found.details["signal"] == pytest.approx(theirs["sig_mos"], rel=1e-6)
 
 
-def test_utmos_calls_its_package_and_says_what_is_missing(monkeypatch):
+def test_utmos_calls_its_package_and_names_what_is_missing(monkeypatch):
     from types import ModuleType
 
     from amphion_core.errors import MissingPackage

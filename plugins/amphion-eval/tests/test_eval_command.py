@@ -1,4 +1,4 @@
-"""``amphion eval``: pairing, resuming, workers that die, several systems, and what bad input says."""
+"""``amphion eval``: pairing, continuing, killed workers, several systems, and the errors for bad input."""
 
 import json
 import os
@@ -48,15 +48,15 @@ def test_two_folders_of_different_rates_and_formats(folders, capsys):
     assert rows(folders / "out")[0]["rates"] == {"generated": 24000, "reference": 22050}
 
 
-def test_missing_partners_and_broken_files_are_listed_and_the_exit_code_tells(folders, capsys):
+def test_missing_partners_and_broken_files_are_listed_and_change_the_exit_code(folders, capsys):
     next((folders / "ref").iterdir()).unlink()
     (folders / "gen/broken.wav").write_bytes(b"RIFF")
     Audio(np.zeros(24000, np.float32), 24000).save(folders / "gen/silent.wav")
     (folders / "ref/silent.wav").write_bytes((folders / "gen/silent.wav").read_bytes())
     assert main(["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "stoi", "--json"]) == 1
-    told = capsys.readouterr()
-    assert "no reference" in told.err and "broken" in told.err and "silent" in told.err
-    found = json.loads(told.out)["systems"]["gen"]["stoi"]
+    output = capsys.readouterr()
+    assert "no reference" in output.err and "broken" in output.err and "silent" in output.err
+    found = json.loads(output.out)["systems"]["gen"]["stoi"]
     assert found["n"] == 2 and found["failed"] == 3
     assert np.isfinite(found["value"])
 
@@ -71,7 +71,7 @@ def test_one_reason_for_many_metrics_is_one_line(folders, capsys):
 
 
 def test_every_metric_has_a_reason_for_every_kind_of_bad_audio(tmp_path, data_pack, capsys):
-    """No number for silence, a click, noise without voice in F0, another length: a reason, or a warning."""
+    """Silence, a click, noise without F0 and another length have no score but a reason, or a warning."""
     clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3]).resample(16000)
     noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     bad = {
@@ -124,7 +124,7 @@ def test_two_systems_are_compared_on_the_items_that_both_have(folders, capsys):
 def test_a_table_names_pairs_systems_and_texts(folders, capsys):
     names = sorted(path.stem for path in (folders / "gen").iterdir())
     lines = ["system,id,generated,reference"]
-    lines += [f"first,{place},gen/{name}.wav,ref/{name}.flac" for place, name in enumerate(names)]
+    lines += [f"first,{index},gen/{name}.wav,ref/{name}.flac" for index, name in enumerate(names)]
     lines += [f"second,0,ref/{names[0]}.flac,ref/{names[0]}.flac", "second,1,gen/nothing.wav,ref/nothing.flac"]
     (folders / "pairs.csv").write_text("\n".join(lines) + "\n")
     words = ["eval", "--pairs", str(folders / "pairs.csv"), "--metrics", "stoi", "-o", str(folders / "out")]
@@ -148,7 +148,7 @@ class Counting(Metric):
     """Peak."""
 
     class Config(BaseConfig):
-        """What to log, and where to die."""
+        """The log file, and the item that kills the process."""
 
         log: str = ""
         deadly: str = ""
@@ -172,7 +172,7 @@ class Counting(Metric):
 
 @pytest.fixture
 def counting(tmp_path, monkeypatch):
-    """Forty files whose peaks tell them apart, and the metric of a plugin that workers find as they find any other."""
+    """Forty files with different peaks, and the metric of a plugin that is installed for the workers."""
     (tmp_path / "many").mkdir()
     for number in range(40):
         Audio(np.full(100, (number + 1) / 100, np.float32), 8000).save(tmp_path / "many" / f"{number:02}.wav")
@@ -199,7 +199,7 @@ def counting(tmp_path, monkeypatch):
     registry.refresh()
 
 
-def test_what_is_done_is_not_done_again(counting):
+def test_finished_shards_are_not_measured_again(counting):
     folder, run, log = counting
     seen = []
 
@@ -222,14 +222,14 @@ def test_what_is_done_is_not_done_again(counting):
     assert run().summary == report.summary
 
 
-def test_a_worker_that_is_killed_loses_nothing(counting):
+def test_a_killed_worker_loses_no_score(counting):
     _, run, log = counting
     report = run(workers=2, fields={"deadly": "0.13"})
     assert report.summary["many"]["counting"]["n"] == 40 and not report.problems
     assert set(log()) == {f"{(number + 1) / 100:.2f}" for number in range(40)}
 
 
-def test_a_file_that_kills_its_worker_each_time_costs_its_own_score_alone(counting):
+def test_a_file_that_kills_its_worker_every_time_loses_only_its_own_score(counting):
     _, run, _ = counting
     report = run(workers=2, fields={"deadly": "0.13", "once": False})
     assert report.summary["many"]["counting"]["n"] == 39
@@ -253,7 +253,7 @@ def test_a_ray_cluster_gives_the_report_of_one_process_and_survives_a_killed_wor
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["nowhere", "--ref", "ref"], "no file or folder nowhere"),
         (["gen", "--metrics", "pesq"], "did you mean pesq"),
@@ -271,7 +271,7 @@ def test_a_ray_cluster_gives_the_report_of_one_process_and_survives_a_killed_wor
         (["--pairs", "bad.csv"], "no column generated"),
     ],
 )
-def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
+def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folders)
     for name in ("empty", "other", "twice"):
         (folders / name).mkdir()
@@ -281,7 +281,7 @@ def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
     (folders / "bad.txt").write_text("no bar here\n")
     (folders / "bad.csv").write_text("name,words\na,b\n")
     assert main(["eval", *words]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_single_pair_of_files(folders, capsys):
@@ -291,7 +291,7 @@ def test_a_single_pair_of_files(folders, capsys):
 
 
 def test_scores_of_versa_go_in_and_out(folders, capsys):
-    """What was written as VERSA's lines comes back as a system beside those measured; no two definitions mix."""
+    """Scores written in VERSA's format are read back as another system; different definitions keep different names."""
     words = ["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "stoi,mcd,si_snr"]
     assert main([*words, "-o", str(folders / "one")]) == 0
     path = folders / "one/versa/gen.jsonl"

@@ -1,4 +1,4 @@
-"""Word and character error rates: what is heard in real recordings, how texts are made comparable, what is refused."""
+"""Word and character error rates: recognition of real recordings, normalisation of texts, and errors."""
 
 import csv
 import json
@@ -112,7 +112,7 @@ def test_a_language_without_spaces_is_for_cer():
 
 
 @needs_asr
-def test_wer_and_cer_listen_once_and_silence_is_no_words(data_pack, monkeypatch):
+def test_wer_and_cer_share_one_recognition_and_silence_has_no_words(data_pack, monkeypatch):
     path = sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3]
     clip = Audio.load(path).resample(16000)
     wer, cer, against = metric("wer"), metric("cer"), metric("wer_reference")
@@ -127,12 +127,12 @@ def test_wer_and_cer_listen_once_and_silence_is_no_words(data_pack, monkeypatch)
 
 
 @needs_asr
-def test_a_language_that_the_recogniser_lacks_is_named():
+def test_the_error_for_an_unknown_language_names_it():
     with pytest.raises(DataError, match="does not know the language 'qqq'"):
         recognizer("faster_whisper").transcribe(audio(np.ones(1600)), "qqq")
 
 
-def test_no_text_and_no_recogniser_are_told(monkeypatch):
+def test_a_missing_text_or_recogniser_is_an_error(monkeypatch):
     with pytest.raises(DataError, match="no text"):
         metric("wer").measure(audio(np.ones(100)), text="...")
     monkeypatch.setattr("amphion_eval.recognizers.faster_whisper.PathFinder.find_spec", lambda name: None)
@@ -142,11 +142,11 @@ def test_no_text_and_no_recogniser_are_told(monkeypatch):
 
 @pytest.fixture(scope="module")
 def hubert(tmp_path_factory):
-    """A tiny HuBERT with random weights and a table of letters, as a folder."""
+    """The folder of a tiny HuBERT with random weights and a table of letters."""
     transformers = pytest.importorskip("transformers", reason='pip install "amphion-eval[transformers]"')
     folder = tmp_path_factory.mktemp("hubert")
     letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJ"]
-    (folder / "vocab.json").write_text(json.dumps({letter: place for place, letter in enumerate(letters)}))
+    (folder / "vocab.json").write_text(json.dumps({letter: index for index, letter in enumerate(letters)}))
     tokenizer = transformers.Wav2Vec2CTCTokenizer(folder / "vocab.json")
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
     transformers.Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(folder)
@@ -175,11 +175,11 @@ def test_hubert_decodes_as_transformers_does(hubert):
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory):
-    """A tiny Whisper with random weights, multilingual, as a folder."""
+    """The folder of a tiny multilingual Whisper with random weights."""
     transformers = pytest.importorskip("transformers", reason='pip install "amphion-eval[transformers]"')
     folder = tmp_path_factory.mktemp("whisper")
     special = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
-    letters = {chr(code): place for place, code in enumerate(range(97, 123))}
+    letters = {chr(code): index for index, code in enumerate(range(97, 123))}
     (folder / "vocab.json").write_text(json.dumps(letters | {"<|endoftext|>": 26}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = transformers.WhisperTokenizer(
@@ -207,7 +207,7 @@ def whisper(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_whisper_of_transformers_hears_any_length_and_knows_its_languages(whisper):
+def test_whisper_of_transformers_takes_any_length_and_knows_its_languages(whisper):
     found = recognizer("whisper", model=str(whisper), beam=2)
     wave = 0.1 * np.random.default_rng(0).standard_normal(16000 * 31).astype(np.float32)
     text = found.transcribe(audio(wave), "en")

@@ -1,4 +1,4 @@
-"""A listening test from folders to table: the page in a real browser, by keyboard alone, and answers read back."""
+"""A listening test from folders to table: the page in a real browser, used by keyboard only, and its answers."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two systems and recordings: tones of half a second, of different levels; one clip is not in all folders."""
+    """Two systems and recordings: tones of half a second with different levels; one clip is not in all folders."""
     times = np.arange(8000) / 16000
     for system, level in (("alpha", 0.3), ("beta", 0.03), ("rec", 0.1)):
         (tmp_path / system).mkdir()
@@ -45,17 +45,17 @@ def hand_in(folders, key, opinions, names=("ann", "bob")):
     return [str(path) for path in paths]
 
 
-def test_the_page_tells_nobody_which_system_it_is(folders, capsys):
+def test_the_page_does_not_contain_the_names_of_systems(folders, capsys):
     page, key = make(folders, "--ref", str(folders / "rec"))
-    told = capsys.readouterr()
-    assert "extra: not in all folders" in told.err and "test.key.json" in told.out.splitlines()[-1]
+    output = capsys.readouterr()
+    assert "extra: not in all folders" in output.err and "test.key.json" in output.out.splitlines()[-1]
     text = page.read_text()
     assert not any(name in text for name in ("alpha", "beta", "rec/", "clip0"))
     assert len(key["trials"]) == 9 and key["systems"] == ["alpha", "beta", "reference"]
     assert "http://" not in text and "https://" not in text
 
 
-def test_clips_are_of_one_loudness(folders):
+def test_all_clips_have_the_same_loudness(folders):
     import base64
     import io
     import re
@@ -87,10 +87,10 @@ def test_answers_become_a_table_and_what_cannot_be_counted_is_listed(folders, ca
     (folders / "wrong.json").write_text(json.dumps(wrong))
     odd = [str(folders / f"{name}.json") for name in ("odd", "other", "wrong")]
     assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *files, files[0], *odd]) == 1
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     for part in ("not the answers", "another page", "already counted", "'9'", "'no'", "0 of 6 trials"):
-        assert part in told.err
-    assert "alpha - beta: 2.00 (2.00 to 2.00)" in told.out
+        assert part in output.err
+    assert "alpha - beta: 2.00 (2.00 to 2.00)" in output.out
 
 
 def test_the_interval_is_wider_when_listeners_disagree(folders):
@@ -103,7 +103,7 @@ def test_the_interval_is_wider_when_listeners_disagree(folders):
     assert high - low > 0.5
 
 
-def test_preferences_are_counted_whichever_came_first(folders, capsys):
+def test_preferences_are_counted_for_both_orders_of_a_pair(folders, capsys):
     _, key = make(folders, "--kind", "ab")
     orders = [about["systems"] for about in key["trials"].values()]
     assert len(orders) == 3 and {order[0] for order in orders} == {"alpha", "beta"}
@@ -114,7 +114,7 @@ def test_preferences_are_counted_whichever_came_first(folders, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["alpha", "--kind", "ab"], "needs two systems"),
         (["alpha", "--kind", "smos"], "needs reference voices"),
@@ -126,7 +126,7 @@ def test_preferences_are_counted_whichever_came_first(folders, capsys):
         (["nokey.json", "--answers", "nokey.json"], "is not the key of a listening test"),
     ],
 )
-def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
+def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folders)
     for name in ("empty", "odd", "quiet"):
         (folders / name).mkdir()
@@ -135,7 +135,7 @@ def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, told):
         Audio(np.zeros(16000, np.float32), 16000).save(folders / f"quiet/clip{number}.wav")
     (folders / "nokey.json").write_text("[]")
     assert main(["eval", "listen", *words]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def browser():
 
 
 @pytest.mark.parametrize("kind", ["mos", "smos", "ab"])
-def test_a_listener_needs_nothing_but_the_keyboard(folders, browser, kind, capsys):
+def test_a_listener_needs_only_the_keyboard(folders, browser, kind, capsys):
     words = ["--kind", kind, "--samples", "2", *(["--ref", str(folders / "rec")] if kind == "smos" else [])]
     path, key = make(folders, *words)
     wrong = []
@@ -194,7 +194,7 @@ def test_a_listener_needs_nothing_but_the_keyboard(folders, browser, kind, capsy
         assert [row["mean"] for row in outcome.rows] == [4, 4]
 
 
-def test_a_system_cannot_be_called_as_the_recordings(folders):
+def test_a_system_must_not_have_the_name_of_the_recordings(folders):
     files = {"a": folders / "alpha/clip0.wav"}
     with pytest.raises(DataError, match="must not have the name 'reference'"):
         make_page(folders / "x.html", {"reference": files}, kind="mos", references=files)

@@ -1,4 +1,4 @@
-"""M-STFT against auraloss's number, against librosa, and what is not defined."""
+"""M-STFT compared with auraloss and librosa, and signals for which it is not defined."""
 
 import librosa
 import numpy as np
@@ -26,8 +26,8 @@ def test_reference_numbers(golden):
     assert parts == pytest.approx(expected["amphion_mstft_rect"], rel=1e-4)
 
 
-def test_blocks_make_no_difference_to_a_whole_spectrogram():
-    """A recording of several blocks, by librosa in double precision."""
+def test_blocks_give_the_value_of_the_whole_spectrogram():
+    """A recording of several blocks; librosa computes the whole one in double precision."""
     random = np.random.default_rng(0)
     s = random.standard_normal(60000) * np.linspace(0.01, 0.3, 60000)
     x = s + 0.02 * random.standard_normal(60000)

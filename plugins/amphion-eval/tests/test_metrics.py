@@ -1,4 +1,4 @@
-"""Every metric against reference numbers and its trusted library; what is not defined has a reason."""
+"""Every metric compared with reference numbers and a trusted library; an undefined value has a reason."""
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_what_is_not_defined_has_a_reason(name, samples):
 
 
 @pytest.mark.parametrize("name", ["mcd", "f0_rmse"])
-def test_a_rate_without_a_warp_is_named(name):
+def test_the_error_for_an_unsupported_rate_names_it(name):
     tone = audio(np.sin(np.arange(11025) * 0.1) * 0.1, 11025)
     with pytest.raises(DataError, match="not defined for 11025 Hz"):
         metric(name, alignment="dtw").score(tone, tone)

@@ -1,4 +1,4 @@
-"""RawNet3 against the published network with the same weights, its segments, and its file."""
+"""RawNet3 compared with the published network with the same weights: its values, segments and file."""
 
 import math
 import zlib
@@ -35,7 +35,7 @@ def noise(name, shape):
 
 
 def filled(state):
-    """Weights by name: numbers that any implementation can make again."""
+    """Weights computed from their names, so that any implementation can compute the same ones."""
     found = {}
     for name, value in state.items():
         drawn, leaf = noise(name, tuple(value.shape)), name.rsplit(".", 1)[-1]
@@ -61,10 +61,10 @@ def filled(state):
 
 
 def recording(length):
-    """Sawtooth of 125 Hz in noise that swells four times a second; no function whose last digit a machine decides."""
-    place = np.arange(length)
-    swelling = 0.02 * noise("rawnet3", 48003)[:length] * (1 + place % 4000 / 4000)
-    return (0.2 * (place % 128 / 128 - 0.5) + swelling).astype(np.float32)
+    """A sawtooth of 125 Hz with noise whose level rises four times a second; computed alike on every machine."""
+    index = np.arange(length)
+    swelling = 0.02 * noise("rawnet3", 48003)[:length] * (1 + index % 4000 / 4000)
+    return (0.2 * (index % 128 / 128 - 0.5) + swelling).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def embedding(state, tmp_path_factory):
-    """The component with a file of the published form."""
+    """The component with a file in the published format."""
     path = tmp_path_factory.mktemp("rawnet3") / "model.pt"
     torch.save({"model": state}, path)
     return RawNet3(RawNet3.Config(weights=str(path)))
@@ -92,7 +92,7 @@ def test_in_double_precision_it_is_the_published_network(state):
     with torch.inference_mode():
         features, vector = network.features(wave), network(wave)
     assert features.shape == (1, 256, 4775)
-    assert [features[0, *place].item() for place in FEATURES] == pytest.approx([*FEATURES.values()], abs=1e-7)
+    assert [features[0, *index].item() for index in FEATURES] == pytest.approx([*FEATURES.values()], abs=1e-7)
     assert features.norm().item() == pytest.approx(FEATURES_NORM, rel=1e-8)
     some, norm = VECTORS[48000]
     assert vector[0, :8].tolist() == pytest.approx(some, abs=1e-7)
@@ -101,7 +101,7 @@ def test_in_double_precision_it_is_the_published_network(state):
 
 @pytest.mark.parametrize("length", VECTORS)
 def test_a_recording_has_the_vector_of_the_published_inference(embedding, length):
-    """One segment, audio that is repeated, and four segments of which three count threefold."""
+    """One segment, audio that is repeated, and four segments, three of which count three times."""
     found = embedding.embed(Audio(recording(length), embedding.sample_rate)).vectors
     assert found.shape == (1, embedding.dim) == (1, 256) and found.dtype == np.float32
     some, norm = VECTORS[length]
@@ -110,7 +110,7 @@ def test_a_recording_has_the_vector_of_the_published_inference(embedding, length
 
 
 def test_the_state_is_that_of_the_release():
-    """Counts of the reference, which users of the published model.pt (SHA-256 1ab283bc...) report of it too."""
+    """The counts of the reference; users of the published model.pt (SHA-256 1ab283bc...) report the same."""
     network = Network()
     state = network.state_dict()
     assert len(state) == 234 and sum(value.numel() for value in state.values()) == 16_305_693

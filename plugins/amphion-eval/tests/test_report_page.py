@@ -1,13 +1,17 @@
-"""The report page in a real browser, and the tables for papers: nothing from the network, hostile names harmless."""
+"""The report page in a real browser, without network and with hostile names, and the tables for papers."""
 
+import base64
+import io
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from amphion_core.api import Audio
+from amphion_core.colours import colour_map
 from amphion_eval import Item, Report, evaluate, plan
-from amphion_eval.pages.report import write_page
+from amphion_eval.pages.report import picture, write_page
 from amphion_eval.pages.tables import digits, latex, markdown, winners
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,7 +54,7 @@ def browser():
 
 @pytest.fixture
 def opened(report, browser, tmp_path):
-    """The page in a window of any size; what it asked of the network and what went wrong are collected."""
+    """The page in a window of any size; collects its network requests and its errors."""
     path = write_page(tmp_path / "report.html", report)
     wrong = []
 
@@ -67,7 +71,7 @@ def opened(report, browser, tmp_path):
     assert not wrong
 
 
-def test_the_page_shows_tables_sounds_and_pictures_and_asks_for_nothing(opened, report):
+def test_the_page_shows_tables_sounds_and_pictures_without_network(opened, report):
     page = opened(viewport={"width": 1200, "height": 900})
     assert page.locator("#summary tbody tr").count() == 4
     assert page.locator("#summary").inner_text().count("failed") == 4  # the broken file, in each metric
@@ -88,7 +92,7 @@ def test_the_page_shows_tables_sounds_and_pictures_and_asks_for_nothing(opened, 
     page.close()
 
 
-def test_what_can_be_clicked_works(opened):
+def test_the_buttons_work(opened):
     page = opened()
     overlay = page.locator(".sound svg").first
     assert overlay.is_visible() and overlay.locator("path").first.get_attribute("d").startswith("M")
@@ -156,3 +160,13 @@ def test_thousands_of_files_make_a_page_that_a_browser_can_show(report, tmp_path
 )
 def test_three_digits(value, text):
     assert digits(value) == text
+
+
+def test_spectrograms_have_the_colours_of_the_core():
+    """A tone at 3 kHz: the lowest rows have the darkest colour, and the loudest bin has the lightest."""
+    times = np.arange(22050) / 22050
+    shown = picture(Audio((0.3 * np.sin(2 * np.pi * 3000 * times)).astype(np.float32), 22050))
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["png"]))))
+    dark, light = colour_map(np.array([0.0, 1.0]))
+    assert (pixels[-3:, 5:-5] == dark).all() and (pixels == light).all(-1).any()
+    assert pixels.shape[0] == 80

@@ -1,4 +1,4 @@
-"""Intervals, paired comparisons and the correction, against what is known of them."""
+"""Intervals, paired comparisons and Holm's correction, compared with known values and with scipy."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors(stoi):
 
 
 def test_a_corpus_rate_is_resampled_as_a_rate():
-    """One long item and many short ones: the interval is of the pooled rate, not of the mean of rates."""
+    """One long item and many short ones: the interval is that of the pooled rate, not of the mean of the rates."""
     component = amphion.get("metrics", "wer")
     wer = component(component.Config())
     items = [Score(0.0, {"edits": 0.0, "count": 990.0}), *[Score(100.0, {"edits": 1.0, "count": 1.0})] * 10]

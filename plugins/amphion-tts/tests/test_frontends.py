@@ -1,4 +1,4 @@
-"""Text frontends: symbols of many languages, and what cannot be said."""
+"""Text frontends: symbols of many languages, and texts that cannot be spoken."""
 
 import csv
 import warnings
@@ -33,18 +33,18 @@ def test_ids_stay_inside_the_table_for_every_sentence_of_a_corpus(name, data_pac
 
 @pytest.mark.parametrize("name", FRONTENDS)
 @pytest.mark.parametrize("text", ["", "  \n\t", "...", "🎉🎊"])
-def test_nothing_to_say_is_told(name, text):
+def test_a_text_without_words_is_an_error(name, text):
     with pytest.raises(DataError, match="nothing to say"):
         FrontendPart.named(name).build().tokens(text)
 
 
 @pytest.mark.parametrize("name", FRONTENDS)
-def test_emoji_and_control_characters_are_left_out(name):
+def test_emoji_and_control_characters_are_removed(name):
     frontend = FrontendPart.named(name).build()
     assert frontend.tokens("good\x07 morning 🎉") == frontend.tokens("good morning")
 
 
-def test_blanks_stand_where_the_config_says():
+def test_blanks_are_inserted_as_the_config_states():
     table = {"symbols": ("_", "^", "$", "a", "b"), "blank": "_"}
     both = FrontendPart.named("characters", **table).build()
     assert both.ids(["a", "b"]) == [0, 3, 0, 4, 0]
@@ -54,7 +54,7 @@ def test_blanks_stand_where_the_config_says():
     assert none.ids(["b", "a"]) == [1, 0]
 
 
-def test_a_letter_of_another_script_is_named_with_its_place():
+def test_the_error_for_another_script_names_the_letter_and_its_position():
     frontend = FrontendPart.named("characters").build()
     with pytest.raises(DataError, match=r"symbol 'ж' at position 3 of 4"):
         frontend.ids(frontend.tokens("ok жу".replace(" ", "")))
@@ -74,7 +74,7 @@ def test_numbers_are_spoken_and_words_are_separated():
 
 
 def test_letter_rules_stay_below_their_known_error():
-    """Phoneme error rate, stress left out, on every 97th word of the dictionary. Measured: 27 %."""
+    """Phoneme error rate without stress on every 97th word of the dictionary. Measured: 27 %."""
     import jiwer
 
     from amphion_tts.frontends.cmudict import _dictionary
@@ -145,7 +145,7 @@ def test_an_unknown_language_gets_the_nearest():
     assert "en-us" in caught.value.hint
 
 
-def test_without_espeak_the_pip_command_is_told(monkeypatch):
+def test_without_espeak_the_error_names_the_pip_command(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)

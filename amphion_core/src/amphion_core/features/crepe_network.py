@@ -1,4 +1,4 @@
-"""CREPE's network computed by Fourier transforms: torchcrepe's numbers, several times faster on a CPU.
+"""CREPE's network computed by Fourier transforms: torchcrepe's numbers, several times faster on a CPU and on a GPU.
 
 Kim, Salamon, Li, Bello: "CREPE: A Convolutional Representation for Pitch Estimation", arXiv:1802.06182. The kernels are
 64 and 512 long, so multiplying spectra costs far less than sliding the kernels. The second layer does nine tenths of
