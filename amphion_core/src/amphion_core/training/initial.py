@@ -42,10 +42,11 @@ def load(
     if given is None:
         return []
     if isinstance(given, str):
-        if (Path(given) / checkpoint.SUMS).is_file():
-            stored = checkpoint.read(Path(given))[0]["networks"]
+        folder = Path(given).expanduser().absolute()
+        if (folder / checkpoint.SUMS).is_file():
+            stored = checkpoint.read(folder)[0]["networks"]
             if {name.partition(".")[0] for name in stored} == {*networks}:
-                if (Path(given).absolute().parent.parent / "config.yaml").is_file():
+                if (folder.parent.parent / "config.yaml").is_file():  # else nothing states the mel convention
                     _require_same_mel(model, open_weights(given), given)
                 load_flat(networks, stored)
                 return []
@@ -124,16 +125,16 @@ def _target(model: nn.Module, networks: Mapping[str, nn.Module], name: str) -> n
     )
 
 
-def _require_same_mel(model: nn.Module, found: Weights, place: str) -> None:
-    """Raises WeightsError if the source was trained on another mel convention than ``model``, with the fields."""
+def _require_same_mel(model: nn.Module, found: Weights, source: str) -> None:
+    """Raises WeightsError, with the differing fields, if the source was trained on another mel convention."""
     ours = getattr(getattr(model, "config", None), "mel", None)
-    stated = validate(registry.get("models", found.name).Config, found.config, where=place)
+    stated = validate(registry.get("models", found.name).Config, found.config, where=source)
     theirs = getattr(stated, "mel", None)
-    if not isinstance(ours, MelConfig) or not isinstance(theirs, MelConfig) or not (found_ := theirs.differences(ours)):
+    if not isinstance(ours, MelConfig) or not isinstance(theirs, MelConfig) or not (fields := theirs.differences(ours)):
         return
-    listed = "; ".join(f"{name}: {there} there and {here} here" for name, (there, here) in found_.items())
+    listed = "; ".join(f"{name}: {there} there and {here} here" for name, (there, here) in fields.items())
     raise WeightsError(
-        f"{place} was trained on another mel convention than the model has ({listed})",
+        f"{source} was trained on another mel convention than the model has ({listed})",
         hint="train with the mel of the weights: set audio=..., or, for a part that reads no mel,"
         " engine.init_from.PART.mel=any",
     )
