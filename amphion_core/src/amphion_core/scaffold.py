@@ -1,6 +1,7 @@
-"""A new plugin from templates: six files that pass the conformance kit untouched."""
+"""Writes a new plugin from templates. It passes the conformance kit without changes."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
@@ -8,20 +9,68 @@ import amphion_core
 from amphion_core.errors import AmphionError
 
 TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """One kind of plugin: its entry points, and its files in the package, each with its template.
+
+    ``entries`` are (group, name, module:class), of which the first is the component that the plugin is about.
+    ``trains`` is True where the plugin needs the packages for training. ``$ident``, ``$model`` and others stand for
+    values of the plugin.
+    """
+
+    entries: tuple[tuple[str, str, str], ...]
+    files: tuple[tuple[str, str], ...]
+    trains: bool = False
+
+
+def _single(kind: str, group: str, name: str = "$ident") -> Scaffold:
+    return Scaffold(((group, name, "$ident:$class_name"),), (("$ident.py", f"{kind}.py"),))
+
+
+_RECIPES = ("recipes", "$dist", "recipes")
+
 KINDS = {
-    "vocoder": ("models", "vocoder/{}"),
-    "feature": ("features", "{}"),
-    "frontend": ("frontends", "{}"),
-    "metric": ("metrics", "{}"),
-    "embedding": ("embeddings", "{}"),
-    "recognizer": ("recognizers", "{}"),
-    "dataset": ("datasets", "{}"),
-}
-"""What can be scaffolded: entry-point group and name of each kind."""
+    "vocoder": _single("vocoder", "models", "vocoder/$ident"),
+    "codec": _single("codec", "models", "codec/$ident"),
+    "tts": Scaffold(
+        (
+            ("models", "tts/$ident", "$ident:$class_name"),
+            ("trainers", "$ident", "trainer:${class_name}Trainer"),
+            ("frontends", "$ident", "letters:${class_name}"),
+            _RECIPES,
+        ),
+        (
+            ("$ident.py", "tts.py"), ("trainer.py", "tts_trainer.py"), ("letters.py", "frontend.py"),
+            ("recipes/__init__.py", "recipes_init.py"), ("recipes/$ident.yaml", "tts.yaml"),
+        ),
+        trains=True,
+    ),
+    "trainer": Scaffold(
+        (
+            ("trainers", "$ident", "$ident:$class_name"),
+            ("models", "vocoder/$ident", "model:$class_name"),
+            _RECIPES,
+        ),
+        (
+            ("$ident.py", "trainer.py"), ("model.py", "vocoder.py"),
+            ("recipes/__init__.py", "recipes_init.py"), ("recipes/$ident.yaml", "trainer.yaml"),
+        ),
+        trains=True,
+    ),
+    "feature": _single("feature", "features"),
+    "frontend": _single("frontend", "frontends"),
+    "metric": _single("metric", "metrics"),
+    "embedding": _single("embedding", "embeddings"),
+    "recognizer": _single("recognizer", "recognizers"),
+    "dataset": _single("dataset", "datasets"),
+}  # fmt: skip
+"""What ``amphion plugin new --kind`` can write."""
 
 
 def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
-    """Write the plugin ``dist`` (such as ``amphion-repeat``) with one component into ``folder``; returns the files.
+    """Write the plugin ``dist`` (such as ``amphion-repeat``) into ``folder``; returns the files.
 
     Raises AmphionError: a name that cannot be a distribution, a kind without template, a folder that is not empty.
     """
@@ -33,28 +82,19 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
         raise AmphionError(f"there is no template for {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AmphionError(f"{folder} exists and is not empty", hint="choose another folder with --out")
-    package = dist.replace("-", "_")
-    ident = package.removeprefix("amphion_")
-    class_name = "".join(word.capitalize() for word in ident.split("_"))
-    group, name = KINDS[kind]
-    major, minor, *_ = amphion_core.__version__.split(".")
-    values = {
-        "dist": dist, "package": package, "ident": ident, "class_name": class_name, "kind": kind, "group": group,
-        "name": name.format(ident), "title": f"{class_name}: a {kind} for Amphion.", "core": f"{major}.{minor}",
-        "core_next": f"{major}.{int(minor) + 1}",
-    }  # fmt: skip
+    values = _values(dist, kind)
     files = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
-        f"src/{package}/__init__.py": "init.py",
-        f"src/{package}/{ident}.py": f"{kind}.py",
+        "src/$package/__init__.py": "init.py",
+        **{f"src/$package/{path}": template for path, template in KINDS[kind].files},
         "tests/test_conformance.py": "test_conformance.py",
         ".github/workflows/tests.yml": "ci.yml",
     }
     written = []
-    for place, template in files.items():
+    for name, template in files.items():
         text = Template((TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")).substitute(values)
-        path = folder / place
+        path = folder / Template(name).substitute(values)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -62,3 +102,20 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
             raise AmphionError(f"{path} cannot be written: {error}", hint="choose another folder with --out") from error
         written.append(path)
     return written
+
+
+def _values(dist: str, kind: str) -> dict[str, str]:
+    """What stands for the variables of the templates."""
+    package = dist.replace("-", "_")
+    ident = package.removeprefix("amphion_")
+    class_name = "".join(word.capitalize() for word in ident.split("_"))
+    values = {"dist": dist, "package": package, "ident": ident, "class_name": class_name, "kind": kind}
+    entries = [tuple(Template(part).substitute(values) for part in entry) for entry in KINDS[kind].entries]
+    tables = [f'[project.entry-points."amphion.{group}"]\n"{name}" = "{package}.{at}"' for group, name, at in entries]
+    major, minor, *_ = amphion_core.__version__.split(".")
+    return values | {
+        "name": entries[0][1], "model": next((name for group, name, _ in entries if group == "models"), ""),
+        "title": f"{class_name}: a {kind} for Amphion.", "entry_points": "\n\n".join(tables),
+        "core": f"{major}.{minor}", "core_next": f"{major}.{int(minor) + 1}",
+        "extra": "[train]" if KINDS[kind].trains else "",
+    }  # fmt: skip
