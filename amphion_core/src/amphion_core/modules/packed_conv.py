@@ -71,25 +71,34 @@ class PackedConv1d(nn.Conv1d):
 
     def _multiply(self, rows: Tensor) -> Tensor:
         """(B, T, C_in) -> (B, T', C_out): one matrix product of the weight with all windows of the input."""
-        batch, length, channels = rows.shape
-        matrix, padding, dilation = self.matrix, int(self.padding[0]), self.dilation[0]
-        if self.kernel_size[0] > 1 or padding:
-            out_length = length + 2 * padding - dilation * (self.kernel_size[0] - 1)
-            # A tap that only ever meets the padding adds nothing. For very short inputs most of the weight is skipped.
-            taps = [tap for tap in range(self.kernel_size[0]) if -out_length < tap * dilation - padding < length]
-            first, stop = taps[0], taps[-1] + 1
-            matrix = matrix[first * channels : stop * channels]
-            before = padding - first * dilation
-            after = out_length + (stop - 1) * dilation - padding - length
-            rows = F.pad(rows, (0, 0, before, after)).contiguous()
-            size, stride = (
-                (batch, out_length, stop - first, channels),
-                (rows.stride(0), channels, dilation * channels, 1),
-            )
-            rows, length = rows.as_strided(size, stride), out_length
-        flat = rows.reshape(batch * length, -1)
-        made = flat @ matrix if self.bias is None else torch.addmm(self.bias, flat, matrix)
-        return made.view(batch, length, self.out_channels)
+        taps, padding, dilation = self.kernel_size[0], int(self.padding[0]), self.dilation[0]
+        if taps == 1 and not padding:
+            return multiply_windows(rows, self.matrix, self.bias, 1, 1)
+        channels, length = rows.shape[2], rows.shape[1]
+        out_length = length + 2 * padding - dilation * (taps - 1)
+        # A tap that only ever meets the padding adds nothing. For very short inputs this skips most of the weight.
+        used = [tap for tap in range(taps) if -out_length < tap * dilation - padding < length]
+        first, stop = used[0], used[-1] + 1
+        before = padding - first * dilation
+        after = out_length + (stop - 1) * dilation - padding - length
+        matrix = self.matrix[first * channels : stop * channels]
+        return multiply_windows(F.pad(rows, (0, 0, before, after)), matrix, self.bias, stop - first, dilation)
+
+
+def multiply_windows(rows: Tensor, matrix: Tensor, bias: Tensor | None, taps: int, dilation: int) -> Tensor:
+    """Convolution without padding as one matrix product: (B, T, C_in) -> (B, T - (taps - 1) * dilation, C_out).
+
+    ``matrix`` (taps * C_in, C_out) holds the weights tap by tap: ``weight.permute(2, 1, 0).reshape(-1, C_out)``.
+    """
+    batch, length, channels = rows.shape
+    if taps > 1:
+        rows = rows.contiguous()
+        length -= (taps - 1) * dilation
+        strides = (rows.stride(0), channels, dilation * channels, 1)
+        rows = rows.as_strided((batch, length, taps, channels), strides)
+    flat = rows.reshape(batch * length, -1)
+    product = flat @ matrix if bias is None else torch.addmm(bias, flat, matrix)
+    return product.view(batch, length, -1)
 
 
 def pack_convolutions(part: Part) -> Part:
@@ -104,5 +113,5 @@ def pack_convolutions(part: Part) -> Part:
     return part
 
 
-def _pads_with_zeros(conv: nn.Conv1d) -> bool:
+def _pads_with_zeros(conv: Any) -> bool:
     return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amphion_core.modules.packed_conv import multiply_windows
+
 if TYPE_CHECKING:
     from amphion_core.api import Precision
     from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 PIECE = 1 << 20  # values of one activation computed at once: a few of them fit a third-level cache
 SPLIT_FROM = 448  # inputs x taps from which a convolution is split; below, the additions cost more than is saved
+SHORT = 128  # outputs up to which one matrix product is faster than oneDNN, which would reorder the weights first
 SPLITS = 2  # times a convolution may be split; after a third the parts are too small to be fast
 
 
@@ -114,10 +117,16 @@ class _Layer:
         self.fir = _Fir(weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype), dilation, splits)
         self.padding = padding
         self.slope = slope
+        self.bias = self.fir.bias
+        self.matrix = weight.detach().to(dtype).permute(2, 1, 0).reshape(-1, weight.shape[0])  # for short inputs
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C', 1, T'), T' = T where the padding is half the convolution's reach."""
         length = x.shape[-1] + 2 * self.padding - (self.fir.taps - 1) * self.fir.dilation
+        if length <= SHORT:
+            padded = _taken(x, -self.padding, 1, x.shape[-1] + 2 * self.padding, self.slope)
+            rows = padded.squeeze(2).mT
+            return multiply_windows(rows, self.matrix, self.bias, self.fir.taps, self.fir.dilation).mT.unsqueeze(2)
         return self.fir(x, -self.padding, length, self.slope)
 
 
