@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from amphion_core.modules.folding import fold_weight_norms
-from amphion_core.modules.packed_conv import PackedConv1d, pack_convolutions, packing_available
+from amphion_core.modules.packed_conv import (
+    PackedConv1d,
+    PackedDepthwiseConv1d,
+    pack_convolutions,
+    packing_available,
+)
 
 pytestmark = pytest.mark.skipif(not packing_available(), reason="this torch has no oneDNN convolutions to pack for")
 
@@ -24,7 +29,7 @@ def test_packing_keeps_the_results(length):
         plain = net(x)
         fold_weight_norms(net)
         packed = pack_convolutions(net)(x)
-    assert [type(part) for part in net] == [PackedConv1d, PackedConv1d, nn.ReLU, nn.Conv1d]  # groups stay as they are
+    assert [type(part) for part in net] == [PackedConv1d, PackedConv1d, nn.ReLU, PackedDepthwiseConv1d]
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=1e-5)
 
 
@@ -41,6 +46,18 @@ def test_every_length_equals_the_plain_convolution(length, kernel, padding, dila
         torch.testing.assert_close(packed(x), expected, atol=1e-5, rtol=1e-5)
         alone = torch.cat([packed(item[None]) for item in x])
         torch.testing.assert_close(alone, packed(x), atol=1e-5, rtol=1e-5)  # rounding only: neighbours have no effect
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 200])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation", "bias"), [(3, 1, 1, True), (3, 9, 9, True), (5, 2, 1, False)]
+)
+def test_a_depthwise_convolution_equals_the_plain_one(length, kernel, padding, dilation, bias):
+    torch.manual_seed(0)
+    plain = nn.Conv1d(10, 10, kernel, padding=padding, dilation=dilation, groups=10, bias=bias)
+    x = torch.randn(2, 10, length)
+    with torch.no_grad():
+        torch.testing.assert_close(PackedDepthwiseConv1d(plain)(x), plain(x), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel", "length"), [(1, 5), (1, 200), (5, 5), (5, 60)])

@@ -85,6 +85,35 @@ class PackedConv1d(nn.Conv1d):
         return multiply_windows(F.pad(rows, (0, 0, before, after)), matrix, self.bias, stop - first, dilation)
 
 
+class PackedDepthwiseConv1d(nn.Conv1d):
+    """Convolution with stride 1 and a separate filter for each channel: (B, C, T) -> (B, C, T').
+
+    Without gradients on a CPU it adds one shifted copy of the input for each tap, in the memory order (B, T, C).
+    """
+
+    def __init__(self, conv: Any) -> None:
+        super().__init__(
+            conv.in_channels, conv.out_channels, conv.kernel_size[0], padding=conv.padding, dilation=conv.dilation,
+            groups=conv.groups, bias=conv.bias is not None, device="meta",
+        )  # fmt: skip
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C, T'), T' = T where the padding is half the kernel's reach."""
+        if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
+            return super().forward(x)
+        taps, padding, dilation = self.kernel_size[0], int(self.padding[0]), self.dilation[0]
+        rows = F.pad(x.mT, (0, 0, padding, padding))
+        length = rows.shape[1] - (taps - 1) * dilation
+        weights = self.weight[:, 0].unbind(1)  # one (C) for each tap
+        total = rows[:, :length] * weights[0]
+        if self.bias is not None:
+            total += self.bias
+        for tap in range(1, taps):
+            total.addcmul_(rows[:, tap * dilation : tap * dilation + length], weights[tap])
+        return total.mT
+
+
 def multiply_windows(rows: Tensor, matrix: Tensor, bias: Tensor | None, taps: int, dilation: int) -> Tensor:
     """Convolution without padding as one matrix product: (B, T, C_in) -> (B, T - (taps - 1) * dilation, C_out).
 
@@ -105,13 +134,11 @@ def pack_convolutions(part: Part) -> Part:
     """Replace each convolution in ``part`` that can be packed, and return ``part``. Fold weight norms first."""
     if packing_available():
         for name, child in list(part.named_children()):
-            plain = isinstance(child, nn.Conv1d) and not isinstance(child, PackedConv1d)
-            if plain and child.groups == 1 and child.stride == (1,) and _pads_with_zeros(child):
-                setattr(part, name, PackedConv1d(child))
-            else:
+            if type(child) is not nn.Conv1d:
                 pack_convolutions(child)
+            elif child.stride == (1,) and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+                if child.groups == 1:
+                    setattr(part, name, PackedConv1d(child))
+                elif child.groups == child.in_channels == child.out_channels:
+                    setattr(part, name, PackedDepthwiseConv1d(child))
     return part
-
-
-def _pads_with_zeros(conv: Any) -> bool:
-    return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)

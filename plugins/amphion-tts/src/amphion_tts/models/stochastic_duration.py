@@ -18,6 +18,18 @@ BINS = 10
 TAIL = 5.0  # outside [-TAIL, TAIL] a spline is the identity
 
 
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x (B, C, L) with 0 where the mask (B, 1, L) is 0; without a mask, x itself."""
+    return x if mask is None else x * mask
+
+
+def without_needless_mask(mask: Tensor | None) -> Tensor | None:
+    """None where every position is valid, so that inference on a CPU saves the products; else the mask."""
+    if mask is None or torch.is_grad_enabled() or mask.device.type != "cpu":  # on a GPU the question costs a wait
+        return mask
+    return None if bool(mask.all()) else mask
+
+
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of (B, C, L), parameters named as in the published checkpoints."""
 
@@ -47,15 +59,15 @@ class DilatedSeparableConv(nn.Module):
         self.norms_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, C, L) -> (B, C, L); ``condition`` (B, C, L) is added first."""
+    def forward(self, x: Tensor, mask: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """(B, C, L) -> (B, C, L); ``condition`` (B, C, L) is added first; ``mask`` None: every position is valid."""
         if condition is not None:
             x = x + condition
         for separable, pointwise, norm_1, norm_2 in zip(self.convs_sep, self.convs_1x1, self.norms_1, self.norms_2):
-            y = F.gelu(norm_1(separable(x * mask)))
+            y = F.gelu(norm_1(separable(masked(x, mask))))
             y = F.gelu(norm_2(pointwise(y)))
             x = x + self.dropout(y)
-        return x * mask
+        return masked(x, mask)
 
 
 class Affine(nn.Module):
@@ -70,9 +82,9 @@ class Affine(nn.Module):
         """(B, 2, L) -> y (B, 2, L) and the log determinant (B)."""
         return (self.m + torch.exp(self.logs) * x) * mask, (self.logs * mask).sum((1, 2))
 
-    def reverse(self, y: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
+    def reverse(self, y: Tensor, mask: Tensor | None, condition: Tensor | None = None) -> Tensor:
         """(B, 2, L) -> x (B, 2, L)."""
-        return (y - self.m) * torch.exp(-self.logs) * mask
+        return masked((y - self.m) * torch.exp(-self.logs), mask)
 
 
 class ConvFlow(nn.Module):
@@ -91,18 +103,21 @@ class ConvFlow(nn.Module):
         """(B, 2, L) -> y (B, 2, L) and the log determinant (B)."""
         return self._bend(x, mask, condition, inverse=False)
 
-    def reverse(self, y: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
+    def reverse(self, y: Tensor, mask: Tensor | None, condition: Tensor | None = None) -> Tensor:
         """(B, 2, L) -> x (B, 2, L)."""
         return self._bend(y, mask, condition, inverse=True)[0]
 
-    def _bend(self, x: Tensor, mask: Tensor, condition: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _bend(
+        self, x: Tensor, mask: Tensor | None, condition: Tensor | None, *, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
         kept, bent = x.chunk(2, 1)
-        shape = self.proj(self.convs(self.pre(kept), mask, condition)) * mask  # (B, 3 bins - 1, L)
-        widths, heights, slopes = shape.mT.split([self.bins, self.bins, self.bins - 1], -1)
+        shape = masked(self.proj(self.convs(self.pre(kept), mask, condition)), mask)  # (B, 3 bins - 1, L)
+        widths, heights, slopes = torch.split(shape.mT, [self.bins, self.bins, self.bins - 1], -1)
         bent, log_slope = spline(
             bent[:, 0], widths * self.scale, heights * self.scale, slopes, tail=self.tail, inverse=inverse
         )
-        return torch.cat([kept, bent[:, None]], 1) * mask, (log_slope * mask[:, 0]).sum(1)
+        bent = bent[:, None]
+        return masked(torch.cat([kept, bent], 1), mask), masked(log_slope[:, None], mask).sum((1, 2))
 
 
 def spline(
@@ -222,19 +237,20 @@ class StochasticDurationPredictor(nn.Module):
 
         The first coupling of the list is not undone, as in the published implementation.
         """
-        h = self._encode(x, mask, condition)
+        needed = without_needless_mask(mask)
+        h = self._encode(x, needed, condition)
         z = noise
-        couplings: list[Any] = [self.flows[place] for place in (7, 5, 3)]
+        couplings: list[Any] = [self.flows[index] for index in (7, 5, 3)]
         for coupling in couplings:
-            z = coupling.reverse(z.flip(1), mask, h)
+            z = coupling.reverse(z.flip(1), needed, h)
         affine: Any = self.flows[0]
-        return affine.reverse(z.flip(1), mask)[:, :1]
+        return affine.reverse(z.flip(1), needed)[:, :1]
 
-    def _encode(self, x: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+    def _encode(self, x: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
         h = self.pre(x.detach())
         if condition is not None:
             h = h + self.cond(condition.detach())
-        return self.proj(self.convs(h, mask)) * mask
+        return masked(self.proj(self.convs(h, mask)), mask)
 
 
 class DurationPredictor(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_tts.models.stochastic_duration import ChannelNorm
+from amphion_tts.models.stochastic_duration import ChannelNorm, masked, without_needless_mask
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -36,25 +36,34 @@ class RelativeAttention(nn.Module):
         for conv in (self.conv_q, self.conv_k, self.conv_v):
             nn.init.xavier_uniform_(conv.weight)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, L) -> (B, C, L)."""
+    def forward(self, x: Tensor, mask: Tensor | None, offsets: "Offsets") -> Tensor:
+        """(B, C, L) -> (B, C, L); ``mask`` None: every token is valid."""
         batch, channels, length = x.shape
         heads = (batch, self.n_heads, channels // self.n_heads, length)
-        q = self.conv_q(x).view(heads).mT / math.sqrt(heads[2])  # (B, H, L, D)
-        k = self.conv_k(x).view(heads)
-        v = self.conv_v(x).view(heads).mT
-        place = torch.arange(length, device=x.device)
-        offset = place - place[:, None] + self.window  # row i, column j: j - i, counted from -window
-        near = (offset >= 0) & (offset <= 2 * self.window)
-        to_table = offset.clamp(0, 2 * self.window).expand(batch, self.n_heads, -1, -1)
-        scores = q @ k + (q @ self.emb_rel_k.mT).gather(-1, to_table) * near
-        scores = scores.masked_fill(mask[:, :, None] == 0, -1e4)
+        q = self.conv_q(x).reshape(heads).mT / math.sqrt(heads[2])  # (B, H, L, D)
+        k = self.conv_k(x).reshape(heads)
+        v = self.conv_v(x).reshape(heads).mT
+        shape = (batch, self.n_heads, -1, -1)
+        scores = q @ k + (q @ self.emb_rel_k.mT).gather(-1, offsets.to_table.expand(shape)) * offsets.near
+        if mask is not None:
+            scores = scores.masked_fill(mask[:, :, None] == 0, -1e4)
         weights = self.drop(scores.softmax(-1))  # (B, H, L, L)
-        neighbour = place[:, None] + torch.arange(-self.window, self.window + 1, device=x.device)
-        inside = (neighbour >= 0) & (neighbour < length)
-        by_offset = weights.gather(-1, neighbour.clamp(0, length - 1).expand(batch, self.n_heads, -1, -1)) * inside
+        by_offset = weights.gather(-1, offsets.neighbour.expand(shape)) * offsets.inside
         out = weights @ v + by_offset @ self.emb_rel_v  # (B, H, L, D)
         return self.conv_o(out.mT.reshape(batch, channels, length))
+
+
+class Offsets:
+    """Distances between the tokens of a text, as indices. All layers of an encoder share one object."""
+
+    def __init__(self, length: int, window: int, device: torch.device) -> None:
+        token = torch.arange(length, device=device)
+        offset = token - token[:, None] + window  # row i, column j: j - i, counted from -window
+        self.near = (offset >= 0) & (offset <= 2 * window)  # (L, L): inside the table
+        self.to_table = offset.clamp(0, 2 * window)  # (L, L): index into the table
+        neighbour = token[:, None] + torch.arange(-window, window + 1, device=device)
+        self.inside = (neighbour >= 0) & (neighbour < length)  # (L, 2 * window + 1): inside the text
+        self.neighbour = neighbour.clamp(0, length - 1)  # (L, 2 * window + 1): index of the token at each distance
 
 
 class FeedForward(nn.Module):
@@ -67,10 +76,10 @@ class FeedForward(nn.Module):
         self.conv_2 = nn.Conv1d(width, channels, kernel, padding=kernel // 2)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, L) -> (B, C, L)."""
-        x = self.drop(torch.relu(self.conv_1(x * mask)[..., self.first :]))
-        return self.conv_2(x * mask)[..., self.first :] * mask
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, C, L) -> (B, C, L); ``mask`` None: every token is valid."""
+        x = self.drop(torch.relu(self.conv_1(masked(x, mask))[..., self.first :]))
+        return masked(self.conv_2(masked(x, mask))[..., self.first :], mask)
 
 
 class Transformer(nn.Module):
@@ -80,6 +89,7 @@ class Transformer(nn.Module):
         self, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int, dropout: float
     ) -> None:
         super().__init__()
+        self.window = window
         self.attn_layers = nn.ModuleList(RelativeAttention(channels, n_heads, window, dropout) for _ in range(n_layers))
         self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, width, kernel, dropout) for _ in range(n_layers))
@@ -88,12 +98,14 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, C, L) -> (B, C, L)."""
-        x = x * mask
+        needed = without_needless_mask(mask)
+        offsets = Offsets(x.shape[2], self.window, x.device)
+        x = masked(x, needed)
         layers = zip(self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True)
         for attend, norm_1, feed, norm_2 in layers:
-            x = norm_1(x + self.drop(attend(x, mask)))
-            x = norm_2(x + self.drop(feed(x, mask)))
-        return x * mask
+            x = norm_1(x + self.drop(attend(x, needed, offsets)))
+            x = norm_2(x + self.drop(feed(x, needed)))
+        return masked(x, needed)
 
 
 class TextEncoder(nn.Module):
@@ -135,23 +147,21 @@ class WaveNet(nn.Module):
         if condition_channels:
             self.cond_layer = weight_norm(nn.Conv1d(condition_channels, 2 * channels * n_layers, 1))
 
-    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, C, N) -> (B, C, N); ``condition`` (B, G, 1)."""
-        total = torch.zeros_like(x)
-        biases = (
-            [None] * len(self.in_layers)
-            if condition is None
-            else self.cond_layer(condition).chunk(len(self.in_layers), 1)
-        )
+    def forward(self, x: Tensor, mask: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """(B, C, N) -> (B, C, N); ``condition`` (B, G, 1); ``mask`` None: every frame is valid."""
+        count = len(self.in_layers)
+        biases = [None] * count if condition is None else self.cond_layer(condition).chunk(count, 1)
+        total: Tensor | None = None
         for layer, (gate, res_skip, bias) in enumerate(zip(self.in_layers, self.res_skip_layers, biases, strict=True)):
             h = gate(x) if bias is None else gate(x) + bias
             a, b = h.chunk(2, 1)
             h = res_skip(torch.tanh(a) * torch.sigmoid(b))
-            if layer + 1 < len(self.in_layers):
+            if layer + 1 < count:
                 residual, h = h.chunk(2, 1)
-                x = (x + residual) * mask
-            total = total + h
-        return total * mask
+                x = masked(x + residual, mask)
+            total = h if total is None else total + h
+        assert total is not None
+        return masked(total, mask)
 
 
 class PosteriorEncoder(nn.Module):
@@ -182,9 +192,9 @@ class Coupling(nn.Module):
         for tensor in self.post.parameters():  # begins as the identity
             nn.init.zeros_(tensor)
 
-    def shift(self, kept: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
-        """(B, C / 2, N) -> (B, C / 2, N)."""
-        return self.post(self.enc(self.pre(kept) * mask, mask, condition)) * mask
+    def shift(self, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        """(B, C / 2, N) -> (B, C / 2, N); ``mask`` None: every frame is valid."""
+        return masked(self.post(self.enc(masked(self.pre(kept), mask), mask, condition)), mask)
 
 
 class Flow(nn.Module):
@@ -207,8 +217,9 @@ class Flow(nn.Module):
 
     def reverse(self, z: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
         """Latent of the prior -> latent of the posterior, (B, C, N)."""
+        needed = without_needless_mask(mask)
         couplings: Any = self.flows[::2]
         for coupling in reversed(couplings):
             kept, moved = z.flip(1).chunk(2, 1)
-            z = torch.cat([kept, (moved - coupling.shift(kept, mask, condition)) * mask], 1)
+            z = torch.cat([kept, masked(moved - coupling.shift(kept, needed, condition), needed)], 1)
         return z

@@ -8,6 +8,7 @@ Three changes, each of which pays (benchmarks/hifigan.py):
   the fast FIR algorithm of Mou and Duhamel, IEEE Trans. Signal Processing 39 (1991), applied twice.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.modules.packed_conv import multiply_windows
+from amphion_core.modules.workers import run_pieces
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20  # values of one activation computed at once: a few of them fit a third-level cache
 SPLIT_FROM = 448  # inputs x taps from which a convolution is split; below, the additions cost more than is saved
+PIECES_PER_THREAD = 2  # so that a thread that another program slows down leaves pieces to the others
 SHORT = 128  # outputs up to which one matrix product is faster than oneDNN, which would reorder the weights first
 SPLITS = 2  # times a convolution may be split; after a third the parts are too small to be fast
 
@@ -82,16 +85,28 @@ class _Stage:
         """(B, C, 1, T) -> (B, C / 2, 1, T * rate)."""
         x = self.up(x)
         length = x.shape[-1]
-        step = max(PIECE // (x.shape[0] * x.shape[1]), 4 * self.reach)
-        if length <= step:
+        step = self._step(x)
+        if step >= length:
             return self._mix(x)
         result = _empty(x, x.shape[1], length, self.sum_dtype)
-        for start in range(0, length, step):
+
+        def compute(start: int) -> None:
             stop = min(start + step, length)
             first = max(0, start - self.reach)
-            made = self._mix(x[..., first : stop + self.reach])  # at the true ends it is padded as the whole would be
+            made = self._mix(x[..., first : stop + self.reach])  # at both ends of x the layers pad with zeros as usual
             result[..., start:stop] = made[..., start - first : stop - first]
+
+        run_pieces([partial(compute, start) for start in range(0, length, step)])
         return result
+
+    def _step(self, x: Tensor) -> int:
+        """Length of the pieces: they fit the cache, are enough for all threads, and are long beside their overlap."""
+        length, threads = x.shape[-1], torch.get_num_threads()
+        step = PIECE // (x.shape[0] * x.shape[1])
+        if threads > 1:
+            step = min(step, -(-length // (PIECES_PER_THREAD * threads)))
+        step = max(step, 4 * self.reach, 1)
+        return -(-length // -(-length // step))  # the same number of pieces, of equal length
 
     def _mix(self, x: Tensor) -> Tensor:
         total: Tensor | None = None

@@ -1,0 +1,72 @@
+"""Pieces of work on worker threads: one core each, results in order, and no effect on torch's own settings."""
+
+import multiprocessing
+import threading
+
+import pytest
+import torch
+
+from amphion_core.modules.workers import run_pieces
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_keep_the_order_and_each_piece_has_one_thread(two_threads):
+    assert run_pieces([lambda n=n: (n, torch.get_num_threads()) for n in range(7)]) == [(n, 1) for n in range(7)]
+
+
+def test_two_pieces_run_at_the_same_time(two_threads):
+    meeting = threading.Barrier(2, timeout=60)  # passes only if both pieces arrive
+    assert sorted(run_pieces([meeting.wait, meeting.wait])) == [0, 1]
+
+
+def test_the_number_of_threads_stays_for_the_caller_and_for_new_threads(two_threads):
+    run_pieces([lambda: None, lambda: None])
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert (torch.get_num_threads(), seen) == (2, [2])
+
+
+def test_pieces_record_no_gradients_and_keep_inference_mode(two_threads):
+    assert run_pieces([torch.is_grad_enabled] * 2) == [False, False]
+    with torch.inference_mode():
+        assert run_pieces([torch.is_inference_mode_enabled] * 2) == [True, True]
+
+
+def test_an_exception_of_a_piece_reaches_the_caller(two_threads):
+    with pytest.raises(ZeroDivisionError):
+        run_pieces([lambda: 1, lambda: 1 // 0])
+
+
+def test_with_one_thread_the_caller_runs_the_pieces():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert run_pieces([threading.get_ident] * 3) == [threading.get_ident()] * 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_child(queue) -> None:
+    queue.put(run_pieces([lambda: 1, lambda: 2]))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_starts_threads_again(two_threads):
+    run_pieces([lambda: None, lambda: None])
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    try:
+        assert queue.get(timeout=60) == [1, 2]
+    finally:
+        child.join()
