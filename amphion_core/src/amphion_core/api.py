@@ -13,7 +13,7 @@ _MODULES = {
     "amphion_core.config": ("AugmentationConfig", "BaseConfig", "FrontendConfig"),
     "amphion_core.devices": ("Device",),
     "amphion_core.families": (
-        "Codec", "CodecStream", "Codes", "Discriminator", "ModelArchitecture", "Precision", "Prompt", "Synthesis",
+        "Codec", "CodecStream", "Codes", "Discriminator", "ModelArchitecture", "Prompt", "Synthesis",
         "TextCondition", "TextEncoder", "TextToAudio", "TextToSpeech", "Vocoder", "VoiceConverter",
     ),
     "amphion_core.hooks": ("hookimpl",),
@@ -24,6 +24,7 @@ _MODULES = {
         "AugmentationPart", "DatasetPart", "EmbeddingPart", "FeaturePart", "FrontendPart", "MetricPart", "ModelPart",
         "Part", "RecognizerPart", "TrainerPart",
     ),
+    "amphion_core.precision": ("Precision",),
     "amphion_core.registry": ("SPOKEN", "v1"),
     "amphion_core.requests": ("AudioInput", "ControlValues"),
     "amphion_core.speakers": ("speaker_index",),
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
         Codes as Codes,
         Discriminator as Discriminator,
         ModelArchitecture as ModelArchitecture,
-        Precision as Precision,
         Prompt as Prompt,
         Synthesis as Synthesis,
         TextCondition as TextCondition,
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         RecognizerPart as RecognizerPart,
         TrainerPart as TrainerPart,
     )
+    from amphion_core.precision import Precision as Precision
     from amphion_core.registry import SPOKEN as SPOKEN, v1 as v1
     from amphion_core.requests import AudioInput as AudioInput, ControlValues as ControlValues
     from amphion_core.speakers import speaker_index as speaker_index

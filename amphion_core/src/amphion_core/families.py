@@ -17,13 +17,11 @@ from amphion_core.component import Component
 from amphion_core.config import BaseConfig, validate
 from amphion_core.errors import DataError, WeightsError
 from amphion_core.modules.folding import fold_weight_norms
+from amphion_core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:
     from amphion_core.data.facts import CorpusFacts
     from amphion_core.parts import FeaturePart
-
-Precision = Literal["float32", "bf16"]
-"""The number format of inference: bf16 is used where the device computes faster with it."""
 
 
 class ModelArchitecture(Component, nn.Module):
@@ -79,8 +77,6 @@ class ModelArchitecture(Component, nn.Module):
 
         ``precision="bf16"`` computes in bfloat16 where that is faster; elsewhere it warns and stays in float32.
         """
-        from amphion_core.precision import resolve_precision
-
         self.eval().requires_grad_(False)
         fold_weight_norms(self)
         self.precision = resolve_precision(precision, self.device)

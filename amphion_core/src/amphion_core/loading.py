@@ -13,8 +13,9 @@ from amphion_core.errors import UnknownComponent, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from amphion_core.families import ModelArchitecture, Precision
+    from amphion_core.families import ModelArchitecture
     from amphion_core.parts import ModelPart
+    from amphion_core.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Which precision inference runs in: bfloat16 where the device gains from it, float32 elsewhere."""
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 
-if TYPE_CHECKING:
-    from amphion_core.families import Precision
+Precision = Literal["float32", "bf16"]
+"""What inference computes in. bf16 is used only on devices where it is faster."""
 
 
 def bf16_is_fast(device: torch.device) -> bool:
@@ -22,7 +22,7 @@ def bf16_is_fast(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in queries)
 
 
-def resolve_precision(precision: "Precision", device: torch.device) -> "Precision":
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """``precision`` if the device gains from it, else float32 with a warning. Raises ValueError for another word."""
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: {precision!r} is neither float32 nor bf16")

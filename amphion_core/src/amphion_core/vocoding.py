@@ -10,8 +10,8 @@ from amphion_core.errors import AudioError, RegistryError, UnknownComponent
 from amphion_core.families import Vocoder
 
 if TYPE_CHECKING:
-    from amphion_core.families import Precision
     from amphion_core.mel import MelConfig
+    from amphion_core.precision import Precision
 
 
 def open_vocoder(

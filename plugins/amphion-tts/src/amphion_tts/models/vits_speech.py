@@ -4,7 +4,7 @@ Between them one number must be read back, the number of frames. On a GPU each h
 launching its several hundred operations takes longer than computing them.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +15,14 @@ from amphion_tts.models.alignment import expand, path_of_durations
 from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
 from amphion_tts.models.vits_modules import length_mask
 
-if TYPE_CHECKING:
-    from amphion_tts.models.vits import VITS
-
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
 
 
 class Speech:
-    """Both halves as the network computes them on any device."""
+    """Both halves as a `VITS` computes them on any device."""
 
-    def __init__(self, net: "VITS") -> None:
+    def __init__(self, net: Any) -> None:
         self.net = net
 
     def plan(
@@ -76,7 +73,7 @@ class Speech:
 class GPUSpeech(Speech):
     """Both halves with sizes rounded up, so that they repeat, and recorded as CUDA graphs. Equal to rounding."""
 
-    def __init__(self, net: "VITS") -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__(net)
         self.decoder: Any = net.dec.packed  # a copy of weights: a network with another one needs other recordings
         self._plans, self._renders = GraphCache(self._recorded_plan), GraphCache(self._recorded_render)

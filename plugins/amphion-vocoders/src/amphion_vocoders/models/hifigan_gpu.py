@@ -15,15 +15,14 @@ from amphion_core.modules.gpu_convolutions import channels_last, single_output
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
-    from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 GRAPH_FRAMES = 1024  # up to so many frames in a batch, launching takes longer than computing
 
 
 class GPUGenerator:
-    """A copy of a generator's weights, folded already, with its own forward pass. No gradients."""
+    """A copy of the weights of a `HiFiGANGenerator`, folded already, with its own forward pass. No gradients."""
 
-    def __init__(self, net: "HiFiGANGenerator", precision: "Precision") -> None:
+    def __init__(self, net: Any, precision: "Precision") -> None:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.slope, self.last_slope = net.slope, net.last_slope
         self.pre = _Convolution(net.conv_pre, self.dtype)

@@ -20,7 +20,6 @@ from amphion_core.modules.workers import run_pieces
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
-    from amphion_vocoders.models.hifigan import HiFiGANGenerator
 
 PIECE = 1 << 20  # values of one activation computed at once: a few of them fit a third-level cache
 SPLIT_FROM = 448  # inputs x taps from which a convolution is split; below, the additions cost more than is saved
@@ -30,14 +29,14 @@ SPLITS = 2  # times a convolution may be split; after a third the parts are too 
 
 
 class PackedGenerator:
-    """A copy of a generator's weights with its own forward pass; float32 or bfloat16, no gradients."""
+    """A copy of the weights of a `HiFiGANGenerator` with its own forward pass; float32 or bfloat16, no gradients."""
 
     @staticmethod
     def available() -> bool:
         """Whether this torch computes with oneDNN."""
         return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
-    def __init__(self, net: "HiFiGANGenerator", precision: "Precision") -> None:
+    def __init__(self, net: Any, precision: "Precision") -> None:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.slope = net.slope
         self.pre = self._layer(net.conv_pre, slope=1.0)
