@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, yaml
@@ -15,8 +16,10 @@ from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.parts import ModelPart
+from amphion_core.training import checkpoint, device
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
+from amphion_vocoders.trainers.adversarial import without_gradients_of
 
 SMALL = {"name": "vocoder/hifigan@v3", "channels": 64}
 MPD = {"name": "discriminator/mpd", "channels": 2, "periods": [2, 3]}
@@ -170,3 +173,45 @@ def test_one_recipe_for_each_variant_trains_at_22_and_at_24_khz_on_sixteen_crops
 def test_there_is_one_recipe_for_each_variant_of_hifigan():
     names = [path.stem for path, dist, _ in recipes.recipes() if dist == "amphion-vocoders"]
     assert names == ["hifigan_quickstart", "hifigan_v1", "hifigan_v2", "hifigan_v3"]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler reads it of every input
+def test_a_compiled_run_learns_what_a_plain_one_learns_under_the_same_names(clips, tmp_path, monkeypatch):
+    counter = CompileCounterWithBackend("aot_eager")  # every step of a compiler but the generation of code
+    monkeypatch.setattr(device, "COMPILE", {"backend": counter, "dynamic": False})
+    curves, names = [], []
+    for compiled in (False, True):
+        recipe = make(clips, 3, discriminators=[MPD, MSD])
+        recipe = recipe.replace(engine=recipe.engine.replace(compile=compiled, log_every=1))
+        train(recipe, tmp_path / str(compiled))
+        curves.append([line for line in RunFolder(tmp_path / str(compiled)).curve() if "generator/loss" in line])
+        names.append(list(checkpoint.read(tmp_path / str(compiled) / "checkpoints/step-3")[0]["networks"]))
+    assert counter.frame_count >= 5  # the generator; both discriminators with and without gradients of their weights
+    assert names[0] == names[1]
+    assert len(curves[0]) == 3
+    for plain, other in zip(*curves, strict=True):  # a later step's losses show the earlier steps' updates
+        assert other == pytest.approx(plain, rel=2e-3)  # Adam turns rounding into changes of weights that barely matter
+
+
+def test_a_run_names_the_operation_that_cannot_be_deterministic(clips, tmp_path, monkeypatch):
+    def refused(*args):
+        return torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+
+    monkeypatch.setattr("amphion_vocoders.trainers.gan_vocoder.feature_loss", refused)
+    recipe = make(clips, 1, discriminators=[MPD])
+    recipe = recipe.replace(engine=recipe.engine.replace(deterministic=True))
+    with pytest.raises(RecipeError, match=r"engine\.deterministic: the operation put_ has no deterministic"):
+        train(recipe, tmp_path / "run")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_only_the_input_of_a_judge_gets_gradients_and_frozen_weights_stay_frozen():
+    judge = torch.nn.Linear(3, 1)
+    judge.bias.requires_grad_(False)
+    x = torch.ones(1, 3, requires_grad=True)
+    with without_gradients_of(judge):
+        score = judge(x)
+    score.sum().backward()
+    assert x.grad is not None
+    assert judge.weight.grad is None
+    assert [parameter.requires_grad for parameter in judge.parameters()] == [True, False]

@@ -14,8 +14,8 @@ from amphion_core.training.config import EngineConfig
 
 # cuBLAS gives the same sums in every run only with a workspace of fixed size. Read when CUDA's libraries start.
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-# Each size of input is compiled for itself, and replayed as CUDA graphs: launching would take most of a step's time.
-COMPILE: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
+# Each size of input is compiled for itself: crops of a fixed length are the common case, and fixed sizes run faster.
+COMPILE: dict[str, Any] = {"dynamic": False}
 _NOT_DETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 _WORKSPACE_MISSING = "uses CuBLAS"  # what torch says when the workspace was not set before CUDA started
 
