@@ -17,7 +17,7 @@ from amphion_eval.pretrained import pretrained
 
 
 class CLAP(AudioEmbedding):
-    """Mono audio at 48 kHz -> one vector (N, D) per window of 10 seconds, the longest that the model can process."""
+    """Mono audio at 48 kHz -> vectors (N, D), one per window; the model processes at most 10 seconds at once."""
 
     class Config(BaseConfig):
         """The model, its window and its device."""
