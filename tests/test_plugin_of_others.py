@@ -15,17 +15,25 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pydantic import Field
 
 import amphion_core as amphion
 from amphion_core import registry, yaml
-from amphion_core.api import TextCondition
+from amphion_core.api import BaseConfig, Codes, Synthesis, TextCondition, Update
 from amphion_core.cli.main import main
-from amphion_core.testing import checks_of
+from amphion_core.errors import RecipeError
+from amphion_core.testing import CheckFailed, checks_of, family_checks, network_checks, run_checks, trainer_checks
 from amphion_core.training import checkpoint
 from amphion_core.training.run_folder import RunFolder
 
 SOURCE = Path(__file__).with_name("plugin_amphion_sketch")
 STEPS = 12  # of each of the plugin's recipes
+
+
+class Unbounded(BaseConfig):
+    """A control without a range."""
+
+    speed: float | None = Field(default=None, description="factor")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -235,3 +243,121 @@ def test_a_collator_with_frontend_speakers_or_words_pickles(name):
     model = registry.get("models", component.example_model)
     trainer = component(component.Config(), model=model(model.example_config()))
     pickle.loads(pickle.dumps(trainer.collator()))
+
+
+def broken(kind, name, **changes):
+    """A subclass of an installed component that breaks a promise, with a reference whose ``load`` returns it."""
+
+    class Reference(registry.ComponentRef):
+        def load(self):
+            return type("Broken", (registry.get(kind, name),), changes)
+
+    ref = registry.find(kind, name)
+    return Reference(ref.kind, ref.name, ref.target, ref.dist, ref.version, ref.requires_core, ref.api)
+
+
+def mean_of_the_batch(self, batch, step):
+    distance, _ = self._losses(batch)
+    yield Update("text", distance.sum() / batch.counts["mel"])
+    distance, _ = self._losses(batch)
+    yield Update("speech", distance.sum() / batch.counts["mel"])
+
+
+def padding_counted(self, batch, step):
+    made, _ = self.model(batch["ids"], batch["id_lengths"], batch["mel_lengths"], batch["speaker"])
+    size = made.shape[2]
+    yield Update("text", (made - batch["mel"]).abs().mean(1).sum() / batch.totals["items"] / size)
+    made, _ = self.model(batch["ids"], batch["id_lengths"], batch["mel_lengths"], batch["speaker"])
+    yield Update("speech", (made - batch["mel"]).abs().mean(1).sum() / batch.totals["items"] / size)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "reason"),
+    [
+        (trainer_checks.check_split_batch, {"training_step": mean_of_the_batch}, "divide by batch.totals"),
+        (trainer_checks.check_padding, {"training_step": padding_counted}, "padding changes"),
+        (trainer_checks.check_example, {"example_model": ""}, "states no example_model"),
+    ],
+)
+def test_the_kit_finds_what_is_wrong_with_a_trainer(check, changes, reason, monkeypatch):
+    trainer = registry.get("trainers", "sketch_speech")
+    for name, value in changes.items():  # the recipe finds the class by its name
+        monkeypatch.setattr(trainer, name, value)
+    with pytest.raises(CheckFailed, match=reason):
+        check(registry.find("trainers", "sketch_speech"))
+
+
+def unseeded(self, condition, **arguments):
+    return Synthesis(torch.tensor([8, 8]), wave=torch.randn(2, 8))
+
+
+def noise_of_the_batch(self, condition, *, seed=None, **arguments):
+    count = len(condition.states)
+    drawn = torch.randn(count, 8, generator=torch.Generator().manual_seed(seed))
+    return Synthesis(torch.full((count,), 8), wave=drawn)
+
+
+def all_codebooks(self, wave, n_codebooks=None):
+    return Codes(self.quantise(self.analyse(wave, None), self.n_codebooks)[0].detach())
+
+
+def stream_without_memory(self):
+    stream = type(registry.get("models", "codec/sketch_codec").stream(self))
+    return type("Forgetful", (stream,), {"frames": None, "latents": None, "__setattr__": remember_codec})(self)
+
+
+def remember_codec(self, name, value):
+    object.__setattr__(self, name, value if name == "codec" else None)
+
+
+def mean_with_padding(self, texts):
+    found = self(*self.word_ids(texts))
+    return TextCondition(found.states + found.states.mean(1, keepdim=True), found.mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "changes", "reason"),
+    [
+        ("tta/sketch_sound", family_checks.check_sample, {"sample": unseeded}, "global random generator"),
+        ("tta/sketch_sound", family_checks.check_sample, {"sample": noise_of_the_batch}, "differs by"),
+        ("codec/sketch_codec", family_checks.check_codec, {"encode": all_codebooks}, "not the first codebook"),
+        ("codec/sketch_codec", family_checks.check_codec_stream, {"stream": stream_without_memory}, "two pieces"),
+        ("codec/sketch_codec", family_checks.check_codec_stream, {"causal": False}, "raises no DataError"),
+        ("text_encoder/sketch_words", family_checks.check_text_encoder, {"encode": mean_with_padding}, "differs by"),
+        ("vocoder/sketch_pulse", family_checks.check_vocode,
+         {"vocode": lambda self, mel, f0=None, *, seed=None: torch.zeros(2, mel.shape[2] * 256)}, "no AudioError"),
+        ("tts/sketch_speech", family_checks.check_synthesize, {"output": "wave"}, "another kind"),
+        ("svc/sketch_converter", family_checks.check_convert,
+         {"convert": lambda self, features, lengths, speaker, **other: Synthesis(lengths, mel=speaker.sum()
+          * torch.ones(len(lengths), 8, int(lengths.max())))}, "differs by"),
+        ("tts/sketch_speech", network_checks.check_controls, {"Controls": Unbounded}, "without a range"),
+    ],
+)  # fmt: skip
+def test_the_kit_finds_what_is_wrong_with_a_model(name, check, changes, reason):
+    with pytest.raises(CheckFailed, match=reason):
+        check(broken("models", name, **changes))
+
+
+def test_the_kit_finds_a_request_without_ranges():
+    with pytest.raises(CheckFailed, match=r"numbers without a range .*'speed'"):
+        run_checks.check_request(broken("tasks", "tts", Request=Unbounded))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name: made_up\nmodel: codec/sketch_codec\ntrainer: sketch_codec\n", "does not begin with a comment"),
+        ("# A recipe.\nname: other\nmodel: codec/sketch_codec\ntrainer: sketch_codec\n", "has the name 'other'"),
+        ("# A recipe.\nmodel: codec/sketch_codec\n", "has no trainer"),
+        ("# A recipe.\nmodel: {name: codec/sketch_codec, chanels: 3}\ntrainer: sketch_codec\n", "channels"),
+        ("# A recipe.\nmodel: codec/sketch_codec\ntrainer: nothing\n", "nothing"),
+    ],
+)
+def test_the_kit_finds_what_is_wrong_with_a_recipe(text, reason, tmp_path, monkeypatch):
+    package = tmp_path / "made_up_recipes"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "made_up.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((CheckFailed, RecipeError), match=reason):
+        run_checks.check_recipes(registry.ComponentRef("recipes", "x", "made_up_recipes", "x", "0.1.0"))
