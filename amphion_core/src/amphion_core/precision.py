@@ -1,4 +1,4 @@
-"""Which precision inference runs in: bfloat16 where the device gains from it, float32 elsewhere."""
+"""The precision of inference: bfloat16 on devices where it is faster, float32 elsewhere."""
 
 import warnings
 from typing import Literal
@@ -12,18 +12,21 @@ Precision = Literal["float32", "bf16"]
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices faster than float32 ones.
 
-    On a CPU: AMX tiles or AVX-512 BF16 dot products, through oneDNN. On a GPU: what torch says of it.
+    A CPU needs oneDNN, and AMX tiles or AVX-512 BF16 dot products. A GPU needs bfloat16 in hardware.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    queries = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private to torch: absent means no
+    queries = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private functions of torch, which it may drop
     return any(bool(getattr(torch.cpu, name, bool)()) for name in queries)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """``precision`` if the device gains from it, else float32 with a warning. Raises ValueError for another word."""
+    """``precision`` if the device supports it well, else float32 with a warning.
+
+    Raises ValueError unless it is float32 or bf16.
+    """
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: {precision!r} is neither float32 nor bf16")
     if precision == "bf16" and not bf16_is_fast(device):
