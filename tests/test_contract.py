@@ -1,4 +1,4 @@
-"""Every component of our own distributions passes the conformance kit that plugins of others are held to."""
+"""Every component of our own distributions passes the conformance kit, like the plugins of others."""
 
 import pytest
 import torch

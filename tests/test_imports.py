@@ -1,4 +1,4 @@
-"""Starting is cheap: what lists and help texts import, seen in a new process."""
+"""Lists and help texts start quickly: what they import, in a new process."""
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ def test_the_list_shows_what_is_installed_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "hint"),
     [
         (["info", "tts/vits"], "pip install amphion-tts"),
         (["tts", "Hello."], "pip install amphion-tts"),
@@ -40,10 +40,10 @@ def test_the_list_shows_what_is_installed_and_nothing_else():
         (["info", "svc/anything"], "pip install amphion-svc"),
     ],
 )
-def test_what_is_missing_is_told_with_the_command_that_brings_it(words, told):
+def test_what_is_missing_is_an_error_with_the_command_that_installs_it(words, hint):
     done = amphion(*words, hidden=OTHERS)
     assert done.returncode == 2
-    assert f"hint: {told}" in done.stderr
+    assert f"hint: {hint}" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -78,13 +78,12 @@ def test_a_broken_plugin_fails_its_checks_and_hurts_nobody_else(tmp_path):
     assert "No module named 'no_such_package'" in checked.stdout
     listed = run("-m", "amphion_core.cli.main", "list", "models", cwd=tmp_path, paths=[site])
     assert listed.returncode == 0 and "vocoder/broken" in listed.stdout and "vocoder/hifigan" in listed.stdout
-    asked = run("-m", "amphion_core.cli.main", "info", "vocoder/broken", cwd=tmp_path, paths=[site])
-    assert asked.returncode == 2
+    info = run("-m", "amphion_core.cli.main", "info", "vocoder/broken", cwd=tmp_path, paths=[site])
+    assert info.returncode == 2
     assert (
-        "'vocoder/broken' is provided by amphion-broken 0.1.0 but amphion_broken.broken failed to import"
-        in asked.stderr
+        "'vocoder/broken' is provided by amphion-broken 0.1.0 but amphion_broken.broken failed to import" in info.stderr
     )
-    assert "hint: pip install no_such_package" in asked.stderr
+    assert "hint: pip install no_such_package" in info.stderr
 
 
 @pytest.mark.parametrize(

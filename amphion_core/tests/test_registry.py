@@ -90,7 +90,7 @@ def test_an_alias_is_followed_and_never_loaded(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "told"),
+    ("fields", "error", "reason"),
     [
         ({"requires_core": ">=0.3"}, PluginIncompatible, "wants amphion-core>=0.3, found 0.1.0"),
         ({"requires_core": "what"}, PluginIncompatible, "no readable version"),
@@ -102,10 +102,10 @@ def test_an_alias_is_followed_and_never_loaded(monkeypatch):
         ({"target": f"{__name__}:NoConfig"}, InvalidComponent, "has no nested class Config"),
     ],
 )
-def test_what_cannot_be_used_says_why(fields, error, told):
+def test_what_cannot_be_used_says_why(fields, error, reason):
     with registry.temporary(ref(**fields)), pytest.raises(error) as caught:
         amphion.get("features", "fine")
-    assert told in caught.value.message and caught.value.hint
+    assert reason in caught.value.message and caught.value.hint
 
 
 @pytest.mark.parametrize(

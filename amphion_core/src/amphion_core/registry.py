@@ -1,11 +1,11 @@
-"""The registry: Python entry points, read as text. Listing imports nothing; resolving imports exactly one module.
+"""The registry: finds components by name. Listing imports nothing; resolving a name imports exactly one module.
 
-A component is announced in its distribution's ``pyproject.toml``::
+It reads Python entry points as text. A distribution declares a component in its ``pyproject.toml``::
 
     [project.entry-points."amphion.models"]
     "vocoder/hifigan" = "amphion_vocoders.models.hifigan:HiFiGAN"
 
-Names are ``[family/]ident``, with ``@tag`` where a card is meant. Nothing registers itself when imported.
+Names are ``[family/]ident``, with ``@tag`` for a card. Importing a module registers nothing.
 """
 
 import os
@@ -37,7 +37,7 @@ v1 = "amphion_core.api:v1"
 """The interface version; a plugin declares it as the entry point ``amphion.api``."""
 
 SPOKEN = (v1,)
-"""The interface versions this core speaks."""
+"""The interface versions that this core supports."""
 
 BASES = {
     "models": "amphion_core.families:ModelArchitecture",
@@ -51,7 +51,7 @@ BASES = {
     "recognizers": "amphion_core.component:SpeechRecognizer",
     "frontends": "amphion_core.component:TextFrontend",
 }
-"""The kinds of components, each with the base class that a component of it must have."""
+"""The kinds of components, each with the base class that its components must have."""
 
 FAMILIES = {
     "vocoder": "amphion_core.families:Vocoder",
@@ -62,7 +62,7 @@ FAMILIES = {
     "tta": "amphion_core.families:TextToAudio",
     "text_encoder": "amphion_core.families:TextEncoder",
 }
-"""The families of models that the core checks, each with its base class. Other families are models and no more."""
+"""The families of models that the core checks, each with its base class. Other families are not checked."""
 
 PLUMBING = ("pretrained", "recipes", "commands", "hooks", "aliases", "api")
 """Entry-point groups that are not components."""
@@ -73,7 +73,7 @@ PROVIDERS = {
     "tta": "amphion-tta", "eval": "amphion-eval", "metrics": "amphion-eval",
     "embeddings": "amphion-eval", "recognizers": "amphion-eval",
 }  # fmt: skip
-"""Who provides a family, kind or command. The core knows no model's name."""
+"""The distribution that provides a family, kind or command. The core knows no names of models."""
 
 NAME = re.compile(r"(?:(?P<family>[a-z][a-z0-9_]*)/)?(?P<ident>[a-z][a-z0-9_]*)(?:@(?P<tag>[a-z0-9][a-z0-9._-]*))?")
 _IMPORT_TO_DIST = {"parselmouth": "praat-parselmouth", "espeakng_loader": "espeakng-loader", "yaml": "pyyaml"}
@@ -81,7 +81,7 @@ _IMPORT_TO_DIST = {"parselmouth": "praat-parselmouth", "espeakng_loader": "espea
 
 @dataclass(frozen=True, slots=True)
 class ComponentRef:
-    """What the metadata says of one component or command; made without importing anything."""
+    """One component or command, as the metadata of its distribution describes it. Making it imports nothing."""
 
     kind: str
     name: str
@@ -93,7 +93,7 @@ class ComponentRef:
 
     @property
     def status(self) -> str:
-        """``ok``, or why it cannot be used: a version, an interface, a second claimant."""
+        """``ok``, or the reason it cannot be used: its version, its interface, or another one of that name."""
         rivals = [ref.dist for ref in _claims(self.kind, self.name) if ref.dist != self.dist]
         if rivals and _preferred(self.name) != self.dist:
             return f"also claimed by {', '.join(rivals)}"
@@ -127,7 +127,7 @@ def names(kind: str, pattern: str = "*") -> list[str]:
 
 
 def refs(kind: str) -> list[ComponentRef]:
-    """Every claim of a kind, sorted by name; a name claimed twice appears twice. Raises RegistryError: no such kind."""
+    """The references of a kind, sorted by name; two if two distributions have one name. Raises RegistryError."""
     if kind not in BASES and kind not in PLUMBING:
         raise RegistryError(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(BASES)}")
     found = [ref for ref in (*_temporary.get(), *_scan()) if ref.kind == kind]
@@ -135,9 +135,9 @@ def refs(kind: str) -> list[ComponentRef]:
 
 
 def find(kind: str, name: str) -> ComponentRef:
-    """The reference of a name (a tag is ignored, an alias followed). Imports no plugin.
+    """The reference of a name; a tag is ignored, and an alias gives what it stands for. Imports no plugin.
 
-    Raises UnknownComponent with the nearest name or the pip line, NameConflict when two distributions claim it.
+    Raises UnknownComponent with the nearest name or the pip command, NameConflict when two distributions have it.
     """
     match = NAME.fullmatch(name)
     if not match:
@@ -182,7 +182,7 @@ def name_of(component: type, kind: str = "models") -> str:
 
 @contextmanager
 def temporary(*added: ComponentRef) -> Iterator[None]:
-    """Make references known inside a ``with`` block: for notebooks and tests."""
+    """Add references for the duration of a ``with`` block, for notebooks and tests."""
     token = _temporary.set((*added, *_temporary.get()))
     try:
         yield
@@ -191,7 +191,7 @@ def temporary(*added: ComponentRef) -> Iterator[None]:
 
 
 def refresh() -> None:
-    """Forget the scan: after installing a distribution in a running process."""
+    """Read the installed distributions again. Needed after installing one in a running process."""
     _scan.cache_clear()
 
 
@@ -320,7 +320,7 @@ def _re_exports(target: str, component: type) -> bool:
     found: Any = sys.modules.get(module)  # a class that exists was imported through it, or is not offered by it
     if found is None:
         return False
-    if attribute == component.__name__:  # the package may import the class when it is first asked for
+    if attribute == component.__name__:  # the package may import the class lazily
         return getattr(found, attribute, None) is component
     return vars(found).get(attribute) is component
 
@@ -341,5 +341,5 @@ def _check_class(ref: ComponentRef, found: Any) -> None:
     elif not (isinstance(config := getattr(found, "Config", None), type) and issubclass(config, schema)):
         wrong = "has no nested class Config(BaseConfig)"
     if wrong:
-        hint = f"tell the authors of {ref.dist}; amphion plugin check {ref.dist} lists what to mend"
+        hint = f"report it to the authors of {ref.dist}; amphion plugin check {ref.dist} lists what is wrong"
         raise InvalidComponent(f"{ref.kind[:-1]} {ref.name!r} from {ref.dist}: {ref.target} {wrong}", hint=hint)

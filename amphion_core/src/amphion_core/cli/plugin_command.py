@@ -10,10 +10,10 @@ from amphion_core.scaffold import KINDS, new_plugin
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion plugin``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="new, check or list")
-    new = actions.add_parser("new", help="write a plugin with one component, its test and its CI")
+    new = actions.add_parser("new", help="write a small plugin that works, with its test and CI")
     new.add_argument("name", help="name of the distribution, such as amphion-repeat")
-    new.add_argument("--kind", required=True, choices=sorted(KINDS), help="what it brings")
-    new.add_argument("--out", type=Path, help="the folder to make; by default the plugin's name")
+    new.add_argument("--kind", required=True, choices=sorted(KINDS), help="what the plugin provides")
+    new.add_argument("--out", type=Path, help="the new folder; by default the plugin's name")
     check = actions.add_parser("check", help="run the conformance kit over an installed distribution")
     check.add_argument("name", help="name of the distribution")
     actions.add_parser("list", help="distributions with components: version, count, home page")
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; exit code 1 when a check fails."""
+    """Carry out the action; exit code 1 when a check fails."""
     if args.action == "new":
         return _new(args)
     return _check(args.name) if args.action == "check" else _list()
@@ -47,7 +47,7 @@ def _check(dist: str) -> int:
         except (CheckFailed, AmphionError) as error:
             failed += 1
             print(f"failed  {ref.kind} {ref.name}  {check.__name__}: {error}")
-        except Exception as error:  # a check that the component's own code breaks is a failed check
+        except Exception as error:  # an error in the component's own code also counts as a failed check
             failed += 1
             print(f"failed  {ref.kind} {ref.name}  {check.__name__}: {type(error).__name__}: {error}")
     print(f"{dist}: {passed} checks passed, {failed} failed")

@@ -42,7 +42,7 @@ def _repeatable(generate: Callable[[], Any], name: str) -> Any:
 
 
 def _require_alone(batch: Any, alone: Any, item: int, name: str) -> None:
-    """An item of a batch must equal what it is alone: the same length and the same values."""
+    """Raise CheckFailed unless an item has the same length and values alone and in a batch."""
     together, single = (found.wave if found.mel is None else found.mel for found in (batch, alone))
     require(together is not None, f"{name} returns neither mel nor wave")
     count, expected = int(batch.lengths[item]), int(alone.lengths[0])
@@ -102,7 +102,7 @@ def check_codec(ref: ComponentRef) -> None:
 
 
 def check_codec_stream(ref: ComponentRef) -> None:
-    """A causal codec gives piece by piece what it gives for the whole; another codec says that it cannot."""
+    """A causal codec gives the same piece by piece as for the whole; ``stream`` of other codecs is a DataError."""
     net = _ready(ref)
     wave = net.example_inputs()["wave"]
     frames = wave.shape[2] // net.hop_length
@@ -126,7 +126,7 @@ def check_codec_stream(ref: ComponentRef) -> None:
 
 
 def check_synthesize(ref: ComponentRef) -> None:
-    """Repeatable by seed; default controls change nothing; an item in a padded batch is what it is alone."""
+    """One seed gives one result; default controls change nothing; an item is the same alone and in a batch."""
     net = _ready(ref)
     inputs = net.example_inputs()
     ids, lengths, speaker = inputs["ids"], inputs["lengths"], inputs.get("speaker")
@@ -158,7 +158,7 @@ def _prompt_of(prompt: Prompt, item: int) -> Prompt:
 
 
 def check_convert(ref: ComponentRef) -> None:
-    """``convert`` works with the features that the extractors give; an item in a padded batch is what it is alone.
+    """``convert`` works with the features that the extractors give; an item is the same alone and in a batch.
 
     ``example_inputs`` has ``speaker``, (B) or (B, G). Where an extractor's package or weights are missing, the check
     takes its ``features`` and ``lengths`` instead.
@@ -172,7 +172,7 @@ def check_convert(ref: ComponentRef) -> None:
     both = _repeatable(lambda: net.convert(features, lengths, speaker, f0=f0, seed=3), "convert")
     require((both.mel is None) == (net.output == "wave"), f"output is {net.output!r}, and the result has another kind")
     hop = 1 if net.output == "mel" else mel.hop_length
-    require(torch.equal(both.lengths, lengths * hop), f"lengths are {both.lengths.tolist()}, not those asked for")
+    require(torch.equal(both.lengths, lengths * hop), f"lengths are {both.lengths.tolist()}, not the requested ones")
     for item in range(len(speaker)):
         row, count = slice(item, item + 1), int(lengths[item])
         share = count / int(lengths.max())
@@ -201,7 +201,7 @@ def _shorter(feature: Tensor, share: float) -> Tensor:
 
 
 def check_sample(ref: ComponentRef) -> None:
-    """The duration is the one asked for; repeatable by seed; item b draws from ``seed + b``; a negative is accepted.
+    """The duration is the requested one; the same seed gives the same result; item b draws from ``seed + b``.
 
     ``example_inputs`` has ``condition``, a TextCondition.
     """
@@ -222,7 +222,7 @@ def check_sample(ref: ComponentRef) -> None:
 
 
 def check_text_encoder(ref: ComponentRef) -> None:
-    """States (B, L, dim) and a mask; a caption alone gives what it gives in a batch; an empty caption is valid."""
+    """States (B, L, dim) and a mask; a caption gives the same alone and in a batch; an empty caption is valid."""
     net = _ready(ref)
     texts = ["a dog barks in the rain", "wind", ""]
     both = _repeatable(lambda: net.encode(texts), "encode")

@@ -52,7 +52,7 @@ def check_example(ref: ComponentRef) -> None:
 def check_split_batch(ref: ComponentRef) -> None:
     """A step of two micro-batches gives the losses and updates of the same step as one batch.
 
-    It fails when a loss is divided by something else than a count of the whole step (``batch.totals``). Random numbers
+    It fails when a loss is not divided by a count of the whole step (``batch.totals``). Random numbers
     are constant here, so that only the split differs.
     """
     with tempfile.TemporaryDirectory() as folder:
