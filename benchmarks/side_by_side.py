@@ -1,12 +1,15 @@
-"""Timing that survives a noisy machine: candidates take turns, medians and ratios are of the same minutes."""
+"""Timing on a noisy machine: the candidates take turns, so that medians and ratios come from the same minutes."""
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def medians(candidates: dict[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
-    """Median seconds of each candidate, run in turn ``rounds`` times after one warm-up."""
+    """Median seconds of each candidate. Each runs once to warm up, then all run in turn ``rounds`` times."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for run in candidates.values():
         run()
@@ -18,8 +21,20 @@ def medians(candidates: dict[str, Callable[[], object]], *, rounds: int = 7) -> 
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+@contextmanager
+def busy_process(wanted: bool = True) -> Iterator[None]:
+    """Keep one core busy with another process while the block runs; without ``wanted``, do nothing."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if wanted else None
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
 def matmul_rate(dtype: object = None, size: int = 1024) -> float:
-    """The machine's matrix products, floating-point operations a second, at the present thread count."""
+    """Floating-point operations per second of a matrix product on torch's present number of threads."""
     import torch
 
     a = torch.randn(size, size, dtype=dtype or torch.float32)  # type: ignore[arg-type]
