@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from amphion_core.modules.workers import run_pieces
+from amphion_core.modules.workers import run_on_one_thread, run_pieces
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def test_pieces_record_no_gradients_and_keep_inference_mode(two_threads):
     assert run_pieces([torch.is_grad_enabled] * 2) == [False, False]
     with torch.inference_mode():
         assert run_pieces([torch.is_inference_mode_enabled] * 2) == [True, True]
+
+
+def test_one_function_runs_on_one_thread_without_gradients(two_threads):
+    assert run_on_one_thread(lambda: (torch.get_num_threads(), torch.is_grad_enabled())) == (1, False)
+    with pytest.raises(ZeroDivisionError):
+        run_on_one_thread(lambda: 1 // 0)
 
 
 def test_an_exception_of_a_piece_reaches_the_caller(two_threads):

@@ -27,13 +27,26 @@ def run_pieces(pieces: Sequence[Callable[[], Result]]) -> list[Result]:
     count = torch.get_num_threads()
     if count == 1 or len(pieces) == 1:
         return [piece() for piece in pieces]
-    inference = torch.is_inference_mode_enabled()
+    return list(_pool(count).map(_without_gradients(), pieces))
 
-    def run(piece: Callable[[], Result]) -> Result:
+
+def run_on_one_thread(work: Callable[[], Result]) -> Result:
+    """Run a function on one thread of torch's and return its result. Gradients are not recorded.
+
+    Many small operations gain little from a second thread, and lose much when another program uses its core.
+    """
+    count = torch.get_num_threads()
+    return work() if count == 1 else _pool(count).submit(_without_gradients(), work).result()
+
+
+def _without_gradients() -> Callable[[Callable[[], Result]], Result]:
+    inference = torch.is_inference_mode_enabled()  # the caller's mode: a new thread starts without it
+
+    def run(work: Callable[[], Result]) -> Result:
         with torch.inference_mode(inference), torch.no_grad():
-            return piece()
+            return work()
 
-    return list(_pool(count).map(run, pieces))
+    return run
 
 
 def _pool(count: int) -> ThreadPoolExecutor:

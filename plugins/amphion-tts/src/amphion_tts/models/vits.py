@@ -35,7 +35,7 @@ from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
-from amphion_tts.models.vits_speech import GPUSpeech, Speech, draw_noise, generators
+from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech, draw_noise, generators
 from amphion_vocoders import HiFiGANGenerator
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 
@@ -344,7 +344,7 @@ class VITS(TextToSpeech):
     def _speech(self) -> Speech:
         """How this network infers: with recorded graphs after ``for_inference`` on a GPU, else plainly."""
         if not isinstance(self.dec.packed, GPUGenerator):
-            return Speech(self)
+            return CPUSpeech(self) if self.device.type == "cpu" else Speech(self)
         if self._graphs is None or self._graphs.decoder is not self.dec.packed:
             self._graphs = GPUSpeech(self)
         return self._graphs

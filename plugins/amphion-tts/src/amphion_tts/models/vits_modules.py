@@ -5,13 +5,17 @@ Letters: B batch, C channels, L tokens, N frames. A mask is (B, 1, L) or (B, 1, 
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from amphion_core.modules.workers import run_pieces
 from amphion_tts.models.stochastic_duration import ChannelNorm, masked, without_needless_mask
+
+MIN_PIECE = 32  # frames of the flow that are worth a thread
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -135,6 +139,7 @@ class WaveNet(nn.Module):
     def __init__(self, channels: int, kernel: int, dilation_rate: int, n_layers: int, condition_channels: int) -> None:
         super().__init__()
         self.channels = channels
+        self.reach = sum(dilation_rate**layer * (kernel - 1) // 2 for layer in range(n_layers))  # frames on each side
         self.in_layers = nn.ModuleList()
         self.res_skip_layers = nn.ModuleList()
         for layer in range(n_layers):
@@ -221,5 +226,22 @@ class Flow(nn.Module):
         couplings: Any = self.flows[::2]
         for coupling in reversed(couplings):
             kept, moved = z.flip(1).chunk(2, 1)
-            z = torch.cat([kept, masked(moved - coupling.shift(kept, needed, condition), needed)], 1)
+            z = torch.cat([kept, masked(moved - _shift_in_pieces(coupling, kept, needed, condition), needed)], 1)
         return z
+
+
+def _shift_in_pieces(coupling: Coupling, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    """`Coupling.shift`; on a CPU with several threads, pieces of time on one thread each."""
+    length, threads = kept.shape[2], torch.get_num_threads()
+    if kept.device.type != "cpu" or torch.is_grad_enabled() or threads == 1 or length < MIN_PIECE * threads:
+        return coupling.shift(kept, mask, condition)
+    step = -(-length // min(2 * threads, length // MIN_PIECE))
+    reach = coupling.enc.reach
+
+    def compute(start: int) -> Tensor:
+        first, stop = max(0, start - reach), start + step + reach
+        part = None if mask is None else mask[..., first:stop]
+        made = coupling.shift(kept[..., first:stop], part, condition)
+        return made[..., start - first : start - first + step]
+
+    return torch.cat(run_pieces([partial(compute, start) for start in range(0, length, step)]), 2)

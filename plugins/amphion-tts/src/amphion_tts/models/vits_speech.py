@@ -4,6 +4,7 @@ Between them one number must be read back, the number of frames. On a GPU each h
 launching its several hundred operations takes longer than computing them.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.modules.cuda_graphs import GraphCache, rounded
+from amphion_core.modules.workers import run_on_one_thread
 from amphion_tts.models.alignment import expand, path_of_durations
 from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
 from amphion_tts.models.vits_modules import length_mask
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
+SHORT_TOKENS, SHORT_FRAMES = 60, 64  # up to so many in a batch, a CPU computes on one thread
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
 
 
@@ -68,6 +71,25 @@ class Speech:
             own = self.net.dec(z[item : item + 1, :, :count], None if g is None else g[item : item + 1])
             wave[item, : own.shape[-1]] = own[0, 0]
         return wave
+
+
+class CPUSpeech(Speech):
+    """Both halves on a CPU. What is short runs on one thread: waiting for others would take longer than is saved."""
+
+    def plan(
+        self, ids: Tensor, lengths: Tensor, noise: Tensor | None, g: Tensor | None, length_scale: float | Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `Speech.plan`."""
+        run = partial(super().plan, ids, lengths, noise, g, length_scale)
+        return run_on_one_thread(run) if ids.numel() <= SHORT_TOKENS else run()
+
+    def render(
+        self, m_p: Tensor, logs_p: Tensor, durations: Tensor, frames: Tensor, noise: Tensor | None, g: Tensor | None,
+        noise_scale: float | Tensor, *, size: int,
+    ) -> Tensor:  # fmt: skip
+        """As `Speech.render`."""
+        run = partial(super().render, m_p, logs_p, durations, frames, noise, g, noise_scale, size=size)
+        return run_on_one_thread(run) if len(m_p) * size <= SHORT_FRAMES else run()
 
 
 class GPUSpeech(Speech):
