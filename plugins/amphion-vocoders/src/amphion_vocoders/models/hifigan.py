@@ -10,6 +10,7 @@ norm overwrites the N(0, 0.01) that it sets. Some published weights standardise 
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -113,7 +114,9 @@ class HiFiGANGenerator(nn.Module):
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, self.slope))  # (B, C / 2, N * rate)
             blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
-            x = sum(block(x) for block in blocks) / per_stage  # section 2.3: multi-receptive field fusion
+            x = (
+                reduce(torch.add, (block(x) for block in blocks)) / per_stage
+            )  # section 2.3: multi-receptive field fusion
         return torch.tanh(self.conv_post(F.leaky_relu(x, self.last_slope)))
 
     def for_inference(self, precision: Precision = "float32") -> Self:

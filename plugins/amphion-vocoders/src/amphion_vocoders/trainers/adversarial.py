@@ -61,10 +61,10 @@ def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]], kind: Match
     parts: list[Tensor] = []
     for recorded, generated in zip(real, fake, strict=True):
         weight = 4 / ((len(recorded) + 1) * len(real)) if kind == "melgan" else 1.0
-        for r, g in _pairs(recorded, generated):
-            difference = _mean((r.detach() - g).abs())
+        for r, g in zip(recorded, generated, strict=True):
+            difference = _mean((g - r.detach()).float().abs())  # bfloat16 maps are subtracted before they are converted
             if kind == "encodec":
-                difference = difference / _mean(r.detach().abs()).clamp_min(1e-8)
+                difference = difference / _mean(r.detach().float().abs()).clamp_min(1e-8)
             parts.append(weight * difference)
     total = torch.stack(parts).sum(0)
     return total / len(parts) if kind == "encodec" else total
@@ -75,7 +75,5 @@ def _pairs(real: list[Tensor], fake: list[Tensor]) -> list[tuple[Tensor, Tensor]
 
 
 def _mean(values: Tensor) -> Tensor:
-    """(B, ...) -> (B,)."""
-    return values.mean(
-        tuple(range(1, values.dim()))
-    )  # without flattening, which would copy maps that are channels last
+    """(B, ...) -> (B,). Without flattening, which would copy maps that are channels last."""
+    return values.mean(tuple(range(1, values.dim())))
