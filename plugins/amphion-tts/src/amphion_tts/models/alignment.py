@@ -1,7 +1,7 @@
 """Monotonic alignment search: which frames belong to which token, without an aligner.
 
-Kim et al., "Glow-TTS", arXiv:2005.11129, algorithm 1; used by VITS, arXiv:2106.06103, section 2.2.1. numpy on the CPU,
-vectorised over batch and tokens, one step a frame: no compiled extension.
+Kim et al., "Glow-TTS", arXiv:2005.11129, algorithm 1; used by VITS, arXiv:2106.06103, section 2.2.1. It runs in numpy
+on the CPU: one step for each frame, for all items and tokens at once. No compiled extension is needed.
 """
 
 import numpy as np
@@ -13,15 +13,16 @@ FORBIDDEN = -1e9  # score of a token that cannot have been reached yet
 
 @torch.no_grad()
 def monotonic_alignment(scores: Tensor, token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:
-    """The monotonic path of highest summed score: each frame gets one token, each token at least one frame.
+    """The monotonic path with the highest sum of scores. Each frame has one token, each token at least one frame.
 
-    scores (B, N, L), lengths (B) each -> path (B, N, L) of 0 and 1 in the dtype of ``scores``. Ties stay on the token.
+    scores (B, N, L), lengths (B) each -> path (B, N, L) of 0 and 1 in the dtype of ``scores``. With equal scores the
+    path stays on the same token.
     Raises ValueError when an item has fewer frames than tokens.
     """
     if bool((frame_lengths < token_lengths).any()):
         item = int((frame_lengths < token_lengths).nonzero()[0, 0])
         counts = f"{int(frame_lengths[item])} frames for {int(token_lengths[item])} tokens"
-        raise ValueError(f"item {item} has {counts}; every token needs one")
+        raise ValueError(f"item {item} has {counts}; every token needs at least one frame")
     value = scores.detach().float().cpu().numpy().copy()
     batch, n_frames, n_tokens = value.shape
     rows, columns = np.arange(batch), np.arange(n_tokens)

@@ -24,14 +24,16 @@ def masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def without_needless_mask(mask: Tensor | None) -> Tensor | None:
-    """None where every position is valid, so that inference on a CPU saves the products; else the mask."""
-    if mask is None or torch.is_grad_enabled() or mask.device.type != "cpu":  # on a GPU the question costs a wait
+    """Return None if every position is valid, so that inference on a CPU skips the products; else the mask."""
+    if (
+        mask is None or torch.is_grad_enabled() or mask.device.type != "cpu"
+    ):  # on a GPU the test would wait for the device
         return mask
     return None if bool(mask.all()) else mask
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of (B, C, L), parameters named as in the published checkpoints."""
+    """Layer norm over the channels of (B, C, L). Parameters are named as in the published checkpoints."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -88,7 +90,7 @@ class Affine(nn.Module):
 
 
 class ConvFlow(nn.Module):
-    """Coupling: the first channel, with the text, decides the spline that bends the second."""
+    """Coupling: the first channel and the text determine a spline, which is applied to the second channel."""
 
     def __init__(self, channels: int, kernel: int, n_layers: int, bins: int, tail: float) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ class ConvFlow(nn.Module):
         self.pre = nn.Conv1d(1, channels, 1)
         self.convs = DilatedSeparableConv(channels, kernel, n_layers, 0.0)
         self.proj = nn.Conv1d(channels, 3 * bins - 1, 1)
-        for tensor in self.proj.parameters():  # begins as the identity
+        for tensor in self.proj.parameters():  # a new flow is the identity
             nn.init.zeros_(tensor)
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -172,8 +174,8 @@ def _knots(logits: Tensor, tail: float) -> tuple[Tensor, Tensor]:
 class StochasticDurationPredictor(nn.Module):
     """log duration given text: ``forward`` is the variational bound on -log p(d), ``sample`` draws log d.
 
-    The text is detached: durations do not train the text encoder. ``channels`` replace the filter width, as published.
-    Without ``posterior`` it can only sample: the parts that exported voices lack are not built.
+    The text is detached: durations do not train the text encoder. As in the published code, the filter
+    width equals ``channels``. Without ``posterior`` it can only sample; exported voices lack the other parts.
     """
 
     def __init__(
@@ -196,7 +198,7 @@ class StochasticDurationPredictor(nn.Module):
 
     @staticmethod
     def _chain(channels: int, kernel: int) -> nn.ModuleList:
-        """The published lists hold a channel swap after each coupling, so the four couplings have odd places."""
+        """The published lists have a channel swap after each coupling, so the four couplings have odd indices."""
         chain: list[nn.Module] = [Affine(2)]
         for _ in range(4):
             chain += [ConvFlow(channels, kernel, 3, BINS, TAIL), nn.Identity()]
@@ -235,7 +237,7 @@ class StochasticDurationPredictor(nn.Module):
     def sample(self, x: Tensor, mask: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (B, C, L), noise (B, 2, L) already scaled -> log durations (B, 1, L).
 
-        The first coupling of the list is not undone, as in the published implementation.
+        As in the published implementation, the first coupling of the list is not inverted.
         """
         needed = without_needless_mask(mask)
         h = self._encode(x, needed, condition)

@@ -19,12 +19,12 @@ MIN_PIECE = 32  # frames of the flow that are worth a thread
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """(B) -> (B, 1, size), 1 where the place is below the length."""
+    """(B) -> (B, 1, size), 1 where the index is below the length."""
     return (torch.arange(size, device=lengths.device) < lengths[:, None])[:, None].float()
 
 
 class RelativeAttention(nn.Module):
-    """Self attention that also sees how far apart two tokens are, up to ``window`` either way.
+    """Self-attention with learned weights for the distance between two tokens, up to ``window`` in both directions.
 
     Shaw et al., arXiv:1803.02155, equations 3 and 4, with one table for all heads.
     """
@@ -75,7 +75,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.first = 1 - kernel % 2  # an even kernel reaches one token further to the right
+        self.first = 1 - kernel % 2  # with an even kernel the convolution gives one token too many, at the start
         self.conv_1 = nn.Conv1d(channels, width, kernel, padding=kernel // 2)
         self.conv_2 = nn.Conv1d(width, channels, kernel, padding=kernel // 2)
         self.drop = nn.Dropout(dropout)
@@ -187,14 +187,14 @@ class PosteriorEncoder(nn.Module):
 
 
 class Coupling(nn.Module):
-    """Shifts the second half of the channels by a function of the first; the volume is unchanged."""
+    """Add a function of the first half of the channels to the second half. The log determinant is 0."""
 
     def __init__(self, channels: int, hidden: int, condition_channels: int) -> None:
         super().__init__()
         self.pre = nn.Conv1d(channels // 2, hidden, 1)
         self.enc = WaveNet(hidden, 5, 1, 4, condition_channels)
         self.post = nn.Conv1d(hidden, channels // 2, 1)
-        for tensor in self.post.parameters():  # begins as the identity
+        for tensor in self.post.parameters():  # a new coupling is the identity
             nn.init.zeros_(tensor)
 
     def shift(self, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
@@ -208,7 +208,7 @@ class Flow(nn.Module):
     def __init__(self, channels: int, hidden: int, condition_channels: int) -> None:
         super().__init__()
         chain: list[nn.Module] = []
-        for _ in range(4):  # the published list holds the reversals at odd places
+        for _ in range(4):  # in the published list, the reversals have the odd indices
             chain += [Coupling(channels, hidden, condition_channels), nn.Identity()]
         self.flows = nn.ModuleList(chain)
 

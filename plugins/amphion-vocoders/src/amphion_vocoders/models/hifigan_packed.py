@@ -1,11 +1,13 @@
-"""HiFi-GAN's generator on a CPU: the same sums in another order. Equal to the plain network to rounding.
+"""HiFi-GAN's generator for inference on a CPU. The results equal those of the plain network to rounding.
 
-Three changes, each of which pays (benchmarks/hifigan.py):
+It is faster for these reasons (measured by benchmarks/hifigan.py and benchmarks/short_texts.py):
 
-* Activations are channels-last, so that oneDNN's convolutions reorder neither input nor output.
-* A stage runs in pieces of time that fit the cache, each with as much around it as its convolutions reach.
-* In float32 a wide convolution is made of three of half the taps at half the rate, where four would be the plain sum:
-  the fast FIR algorithm of Mou and Duhamel, IEEE Trans. Signal Processing 39 (1991), applied twice.
+* Activations have the memory order channels-last, so that oneDNN need not reorder inputs and outputs.
+* Each stage computes pieces of time that fit the cache. A piece includes the samples on both sides that its
+  convolutions reach. With several threads, each piece runs on one of them.
+* In float32, a wide convolution is computed as three half-size convolutions instead of four: the fast FIR algorithm of
+  Mou and Duhamel, IEEE Trans. Signal Processing 39 (1991), applied twice.
+* A convolution with few outputs is one matrix product.
 """
 
 from functools import partial
@@ -21,11 +23,11 @@ from amphion_core.modules.workers import run_pieces
 if TYPE_CHECKING:
     from amphion_core.api import Precision
 
-PIECE = 1 << 20  # values of one activation computed at once: a few of them fit a third-level cache
-SPLIT_FROM = 448  # inputs x taps from which a convolution is split; below, the additions cost more than is saved
-PIECES_PER_THREAD = 2  # so that a thread that another program slows down leaves pieces to the others
-SHORT = 128  # outputs up to which one matrix product is faster than oneDNN, which would reorder the weights first
-SPLITS = 2  # times a convolution may be split; after a third the parts are too small to be fast
+PIECE = 1 << 20  # largest number of values in one activation of a piece; a few such activations fit the L3 cache
+PIECES_PER_THREAD = 2  # more pieces than threads: when another program slows one thread down, the others do more
+SHORT = 128  # up to this number of outputs a matrix product is faster, because oneDNN reorders the weights first
+SPLIT_FROM = 448  # split a convolution if inputs * taps is at least this; for less, the additions cost more time
+SPLITS = 2  # how often a convolution is split; with a third split the parts are too small to be fast
 
 
 class PackedGenerator:
@@ -47,7 +49,7 @@ class PackedGenerator:
             self.stages.append(
                 _Stage(_Upsampling(up, self.dtype, slope=self.slope), [self._block(block) for block in blocks])
             )
-        # What follows the last bfloat16 convolution costs little in float32, and half of PESQ's loss in bfloat16.
+        # After the last bfloat16 convolution, float32 costs little time and avoids half of the loss in PESQ.
         self.stages[-1].sum_dtype = torch.float32
         self.post = self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32)
 
@@ -72,12 +74,12 @@ class PackedGenerator:
 
 
 class _Stage:
-    """Upsampling, then the mean of the residual blocks, piece by piece."""
+    """Upsampling, then the mean of the residual blocks, computed in pieces of time."""
 
     def __init__(self, up: "_Upsampling", blocks: list[list[list["_Layer"]]]) -> None:
         self.up = up
         self.blocks = blocks
-        self.sum_dtype: torch.dtype | None = None  # of the mean of the blocks; None: as the convolutions
+        self.sum_dtype: torch.dtype | None = None  # type of the mean of the blocks; None: that of the convolutions
         self.reach = max(sum(layer.padding for pair in block for layer in pair) for block in blocks)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -127,7 +129,7 @@ class _Layer:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, dilation: int, padding: int, dtype: torch.dtype, *, slope: float
     ) -> None:
-        splits = SPLITS if dtype == torch.float32 else 0  # differences of sums cost bfloat16 its last digits
+        splits = SPLITS if dtype == torch.float32 else 0  # in bfloat16 the differences would lose too many digits
         self.fir = _Fir(weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype), dilation, splits)
         self.padding = padding
         self.slope = slope
@@ -145,7 +147,7 @@ class _Layer:
 
 
 class _Upsampling(_Layer):
-    """A leaky ReLU and a transposed convolution: output t * rate + phase is a convolution of its own for each phase."""
+    """A leaky ReLU and a transposed convolution, as one convolution for each phase of the output t * rate + phase."""
 
     def __init__(self, conv: Any, dtype: torch.dtype, *, slope: float) -> None:
         self.rate, self.cut = conv.stride[0], conv.padding[0]
@@ -165,9 +167,9 @@ class _Upsampling(_Layer):
 class _Fir:
     """y[n] = sum over i of w[i] x[n + i d], a convolution along time.
 
-    Split, with x0 and x1 the even and the odd samples, w0 and w1 the even and the odd taps, * a convolution of half the
-    taps, and d = 2 e + 1: P = w0 * x0, Q = w1 * x1, R = (w0 + w1) * (x1[n] + x0[n + e + 1]), and
-    y[2n] = P[n] + Q[n + e], y[2n + 1] = R[n] - Q[n] - P[n + e + 1].
+    A split convolution uses the even and odd samples x0 and x1, the even and odd taps w0 and w1, and d = 2 e + 1.
+    With * for a convolution with half the taps: P = w0 * x0, Q = w1 * x1, R = (w0 + w1) * (x1[n] + x0[n + e + 1]).
+    Then y[2n] = P[n] + Q[n + e] and y[2n + 1] = R[n] - Q[n] - P[n + e + 1].
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int, splits: int) -> None:
@@ -179,14 +181,18 @@ class _Fir:
         if splits and self.taps > 1 and dilation % 2 and weight.shape[1] * self.taps >= SPLIT_FROM:
             even, odd = weight[..., 0::2], weight[..., 1::2]
             both = even + F.pad(odd, (0, self.taps % 2))
-            biases = (bias, None, None if bias is None else 2 * bias)  # P has it once, and is subtracted from R
+            biases = (
+                bias,
+                None,
+                None if bias is None else 2 * bias,
+            )  # P contains the bias once and is subtracted from R
             pairs = zip((even, odd, both), biases, strict=True)
             self.parts = tuple(_Fir(part, own, dilation, splits - 1) for part, own in pairs)
         else:
             self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, start: int, length: int, slope: float) -> Tensor:
-        """``length`` values of y from n = ``start`` on, of the leaky ReLU of x; x is 0 outside its samples."""
+        """Apply the leaky ReLU to x, and compute y[start] to y[start + length - 1]. Outside its samples x is 0."""
         if not self.parts:
             x = _taken(x, start, 1, length + (self.taps - 1) * self.dilation, slope)
             return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, self.dilation), 1)
@@ -204,15 +210,20 @@ class _Fir:
 
 
 def _taken(x: Tensor, start: int, step: int, size: int, slope: float) -> Tensor:
-    """The leaky ReLU of x[start], x[start + step], ..., ``size`` of them, 0 outside x (B, C, 1, T); channels-last."""
+    """The leaky ReLU of x[start], x[start + step], ... (``size`` samples): (B, C, 1, T) -> (B, C, 1, size).
+
+    Outside its samples x is 0. The result is channels-last.
+    """
     if (start, step, size, slope) == (0, 1, x.shape[-1], 1.0):
         return x.contiguous(memory_format=torch.channels_last)
     result = _empty(x, x.shape[1], size)
     first = max(0, -(start // step))
     inside = x[..., start + first * step :: step][..., : size - first]
     stop = first + inside.shape[-1]
-    result[..., :first] = 0
-    result[..., stop:] = 0
+    if first:
+        result[..., :first] = 0
+    if stop < size:
+        result[..., stop:] = 0
     if slope == 1:
         result[..., first:stop] = inside
     else:
