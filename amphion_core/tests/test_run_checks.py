@@ -14,7 +14,7 @@ from amphion_core.api import BaseConfig, FrontendPart, ModelArchitecture, ModelT
 from amphion_core.errors import AmphionError, DeviceError, MissingPackage, RecipeError, UnknownComponent
 from amphion_core.loading import open_weights
 from amphion_core.training import checkpoint
-from amphion_core.training.run import train
+from amphion_core.training.run import complete_model, train
 from amphion_core.training.run_folder import RunFolder
 from amphion_core.training.state import Best
 
@@ -181,6 +181,28 @@ def test_a_resumed_run_keeps_the_config_that_it_began_with(spoken, tmp_path, mon
     for again in (make(spoken), recipes.read(str(tmp_path / "run/config.yaml"), ["engine.steps=4"])):
         train(again, tmp_path / "run", resume=True)
     assert yaml.read(tmp_path / "run/config.yaml")["model"]["speakers"] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_process_completes_the_config_while_the_others_wait(spoken, tmp_path, monkeypatch, first):
+    events = []
+
+    class OneOfTwo:
+        """What the engine knows of the processes."""
+
+        device = torch.device("cpu")
+
+        def __init__(self):
+            self.first = first
+
+        def barrier(self):
+            events.append("barrier")
+
+    completed = Reader.config_for
+    monkeypatch.setattr(Reader, "config_for", lambda *words: events.append("computed") or completed(*words))
+    recipe = complete_model(make(spoken), RunFolder(tmp_path / "run"), OneOfTwo())
+    assert events == (["computed", "barrier"] if first else ["barrier", "computed"])
+    assert recipe.model.config.speakers == ("ann", "bob")
 
 
 def test_a_run_is_not_resumed_with_another_model(spoken, tmp_path):
