@@ -1,4 +1,4 @@
-"""CPU time of starting: ``amphion list`` and ``amphion --help`` with all plugins installed, beside a bare interpreter.
+"""CPU time that ``amphion list`` and ``amphion --help`` take with all plugins, compared with a bare interpreter.
 
 Run: python benchmarks/cli.py
 """

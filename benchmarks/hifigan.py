@@ -1,4 +1,6 @@
-"""HiFi-GAN on a CPU: ours beside transformers' SpeechT5HifiGan, bfloat16 beside float32, all beside the matmul rate.
+"""HiFi-GAN on a CPU: our speed against transformers' SpeechT5HifiGan, and bfloat16 against float32.
+
+Each time is also compared with the rate of the processor's matrix products.
 
 Run: python benchmarks/hifigan.py
 """
@@ -13,13 +15,13 @@ FRAMES = 200
 
 
 def operations(net: torch.nn.Module, frames: int) -> float:
-    """Floating-point operations of the convolutions for one mel of ``frames``: two a multiply-add."""
+    """Floating-point operations of the convolutions for one mel of ``frames``: a multiply-add counts as two."""
     total = 0.0
 
     def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total
-        places = (output if isinstance(module, torch.nn.Conv1d) else inputs[0]).shape[-1]
-        total += 2 * module.weight.numel() * places
+        positions = (output if isinstance(module, torch.nn.Conv1d) else inputs[0]).shape[-1]
+        total += 2 * module.weight.numel() * positions
 
     convolutions = [
         module for module in net.modules() if isinstance(module, torch.nn.Conv1d | torch.nn.ConvTranspose1d)
@@ -33,7 +35,7 @@ def operations(net: torch.nn.Module, frames: int) -> float:
 
 
 def lively(net: torch.nn.Module) -> torch.nn.Module:
-    """Weights that keep the level of the signal; with transformers' N(0, 0.01) the output would be constant."""
+    """Set weights that keep the level of the signal; with transformers' own N(0, 0.01) the output would be constant."""
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.normal_(0, (parameter[0].numel() if parameter.dim() > 1 else 100) ** -0.5)

@@ -1,4 +1,6 @@
-"""VITS on a CPU with real weights: ours against transformers' VitsModel and onnxruntime, same ids, no noise.
+"""VITS on a CPU with real weights, against transformers' VitsModel and onnxruntime, with the same ids and no noise.
+
+benchmarks/short_texts.py measures texts of every length.
 
 Needs the extra amphion-tts[voice], onnxruntime and transformers. Run: python benchmarks/vits.py
 """
