@@ -1,7 +1,7 @@
 """One GPU: training steps and inference, agreement with the CPU, and whether a killed run resumes exactly.
 
 Measures HiFi-GAN V1 with MPD and MSD (16 crops of 8,192 samples), vocoding of ten seconds, and VITS speaking a second.
-Takes about five minutes, of which compiling takes two. Run: python benchmarks/gpu.py [SECTION ...]
+Compiling takes more than half of the time. Run: python benchmarks/gpu.py [SECTION ...]
 Sections: agreement vocoder vits resuming training compiled
 """
 
