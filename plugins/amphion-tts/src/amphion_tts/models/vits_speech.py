@@ -18,7 +18,7 @@ from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
 from amphion_tts.models.vits_modules import length_mask
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
-SHORT_TOKENS, SHORT_FRAMES = 60, 64  # up to so many in a batch, a CPU computes on one thread
+SHORT_TOKENS, SHORT_FRAMES = 200, 64  # up to this many tokens or frames in a batch, one CPU thread computes each half
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
 
 
