@@ -187,12 +187,16 @@ class Codec(ModelArchitecture):
         """(B, 1, T) -> Codes with indices (K, B, N) of the first ``n_codebooks`` or all codebooks. No gradients."""
 
     @abstractmethod
-    def decode(self, codes: Codes) -> Tensor:
-        """Codes -> (B, 1, T), T = N * hop_length. No gradients."""
-
-    @abstractmethod
     def latents(self, codes: Codes) -> Tensor:
         """Codes -> (B, C, N): the continuous vectors that the decoder reads. No gradients."""
+
+    @abstractmethod
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """(B, C, N) -> (B, 1, T), T = N * hop_length: also of vectors that another model generated. No gradients."""
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Codes -> (B, 1, T), T = N * hop_length. No gradients."""
+        return self.decode_latents(self.latents(codes))
 
     def stream(self) -> "CodecStream":
         """A coder that processes one long signal piece by piece. Raises DataError unless ``causal``."""
@@ -297,4 +301,7 @@ class TextEncoder(ModelArchitecture):
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> TextCondition:
-        """B captions -> TextCondition. No gradients. An empty caption is valid and means no condition."""
+        """B captions -> TextCondition. No gradients. An empty caption is valid and means no condition.
+
+        A trainer calls it in its step, with ``batch.texts["caption"]``; so it may not return tensors of inference mode.
+        """

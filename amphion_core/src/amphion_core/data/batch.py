@@ -35,12 +35,14 @@ class Batch:
 
     ``counts`` are the items, samples, frames, ... of this micro-batch. ``totals`` are the same counts of the whole
     step, over all its micro-batches and processes; losses and logs are divided by them. The engine fills them in.
+    ``texts`` are strings by name, one for each item, such as the captions that a text encoder reads in the step.
     """
 
     ids: tuple[str, ...]
     tensors: dict[str, Tensor]
     counts: dict[str, int]
     totals: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
@@ -61,7 +63,11 @@ class Batch:
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
         return type(self)(
-            self.ids, {name: change(tensor) for name, tensor in self.tensors.items()}, self.counts, self.totals
+            self.ids,
+            {name: change(tensor) for name, tensor in self.tensors.items()},
+            self.counts,
+            self.totals,
+            self.texts,
         )
 
 
@@ -87,14 +93,16 @@ def pad(rows: Sequence[Array], fill: float = 0.0) -> tuple[Tensor, Tensor]:
 def collate_audio(examples: Sequence[Example]) -> Batch:
     """``wave`` (B, T) and ``lengths`` (B) in samples, and all cached features as `collate_features` gives them.
 
-    Counts items, samples, and the frames of each feature under its name.
+    ``texts`` holds each item's ``text`` and ``caption``. Counts items, samples, and the frames of each feature under
+    its name.
     """
     wave, lengths = pad([example.wave for example in examples])
     features, counts = collate_features(examples)
     counts = {"items": len(examples), "samples": int(lengths.sum()), **counts}
-    return Batch(
-        tuple(example.utterance.id for example in examples), {"wave": wave, "lengths": lengths, **features}, counts
-    )
+    utterances = [example.utterance for example in examples]
+    texts = {"text": tuple(one.text for one in utterances), "caption": tuple(one.caption for one in utterances)}
+    tensors = {"wave": wave, "lengths": lengths, **features}
+    return Batch(tuple(one.id for one in utterances), tensors, counts, texts=texts)
 
 
 def collate_features(examples: Sequence[Example]) -> tuple[dict[str, Tensor], dict[str, int]]:

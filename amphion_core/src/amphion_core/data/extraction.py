@@ -24,6 +24,7 @@ from amphion_core.files import atomic_write
 from amphion_core.parts import FeaturePart
 
 CPU_SECONDS, GPU_SECONDS = 30.0, 240.0  # audio in one batch, padding counted
+FEW_SECONDS = 60.0  # audio for which starting further processes takes longer than they save
 TOLERANCE = 0.1  # seconds by which a feature may be longer or shorter than its audio, and at least 3 frames
 
 
@@ -54,7 +55,8 @@ def complete_features(
     """Compute everything that is missing in ``caches``; yields the progress, first for what is there already.
 
     ``device`` is "auto" (a GPU if there is one), "cpu", "cuda", or "cuda:1". An extractor that can be moved to a GPU
-    works there, in this process. Others work on the CPU in ``processes`` processes (None: one for each core). With
+    works there, in this process. Others work on the CPU in ``processes`` processes; None means one for each core, or
+    this process alone for less than a minute of audio. With
     ``ray`` the shards are spread over a Ray cluster instead, whose computers must see the same files.
     Raises DataError for an utterance whose feature cannot be computed, and what `spread` and `spread_on_ray` raise.
     """
@@ -96,7 +98,8 @@ def _spread(tasks: list[_Shard], device: str, processes: int | None, ray: bool) 
         return spread_on_ray(compute_shard, tasks, gpu=device != "cpu" and tasks[0].info.movable)
     if _device(tasks[0]) != "cpu":
         return map(compute_shard, tasks)
-    count = min(len(tasks), processes or default_processes())
+    seconds = sum(float(task.manifest.durations[task.utterances].sum()) for task in tasks)
+    count = min(len(tasks), processes or (1 if seconds < FEW_SECONDS else default_processes()))
     if count > 1:
         release_extractors()  # the processes build their own
     return spread(compute_shard, tasks, count)

@@ -97,6 +97,8 @@ def check_codec(ref: ComponentRef) -> None:
     latents = net.latents(codes)
     fits = latents.ndim == 3 and (latents.shape[0], latents.shape[2]) == (len(wave), frames)
     require(fits and latents.is_floating_point(), f"latents are {tuple(latents.shape)}, not (B, C, N)")
+    error = float((net.decode_latents(latents) - decoded).abs().max())
+    require(error < NEAR, f"decode_latents(latents(codes)) differs from decode(codes) by {error:.1e}")
     ratio = net.bitrate() / net.bitrate(1)
     require(abs(ratio - net.n_codebooks) < 1e-6, f"bitrate() is {ratio:.3f} times bitrate(1)")
 

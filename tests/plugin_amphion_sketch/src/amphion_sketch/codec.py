@@ -62,11 +62,6 @@ class SketchCodec(Codec):
         return Codes(self.quantise(self.analyse(wave, None), n_codebooks or self.n_codebooks)[0])
 
     @torch.inference_mode()
-    def decode(self, codes: Codes) -> Tensor:
-        """Codes -> (B, 1, T)."""
-        return self.synthesise(self.latents(codes), None)
-
-    @torch.inference_mode()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Latents (B, C, N) that a generator made -> (B, 1, T)."""
         return self.synthesise(latents, None)

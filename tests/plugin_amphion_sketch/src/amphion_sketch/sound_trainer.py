@@ -1,40 +1,22 @@
 """Trains the flow of SketchSound; the autoencoder in the model and the text encoder of the trainer stay frozen."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core import registry
 from amphion_core.api import (
     BaseConfig,
     Batch,
-    Collate,
-    Example,
     ModelArchitecture,
     ModelPart,
     ModelTrainer,
     Update,
     Validation,
 )
-from amphion_core.data.batch import collate_audio
 from amphion_sketch.batches import valid
-
-
-@dataclass(frozen=True)
-class CaptionCollate:
-    """Audio and the words of the captions. It pickles."""
-
-    word_ids: Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-
-    def __call__(self, examples: Sequence[Example]) -> Batch:
-        batch = collate_audio(examples)
-        words, lengths = self.word_ids([example.utterance.caption for example in examples])
-        batch.tensors |= {"words": words, "word_lengths": lengths}
-        return batch
 
 
 class SketchSoundTrainer(ModelTrainer):
@@ -64,10 +46,6 @@ class SketchSoundTrainer(ModelTrainer):
         """The flow alone, a part of the model."""
         return {"flow": self.model.flow}
 
-    def collator(self) -> Collate:
-        """Holds the function that turns captions into ids."""
-        return CaptionCollate(registry.get("models", self.config.text_encoder.name).word_ids)
-
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """The squared error of the velocity, over the frames of the whole step."""
         error, _ = self._error(batch)
@@ -86,7 +64,7 @@ class SketchSoundTrainer(ModelTrainer):
         with torch.no_grad():
             mask = valid(lengths, int(lengths.max()))
             latents = codec.latents(codec.encode(wave)).clone() * mask
-            condition = self.encoders["text"](batch["words"], batch["word_lengths"])
+            condition = self.encoders["text"].encode(batch.texts["caption"])
         time = torch.rand(len(latents), device=latents.device)
         start = torch.randn_like(latents)
         mixed = start + time[:, None, None] * (latents - start)

@@ -42,7 +42,7 @@ class SketchWords(TextEncoder):
 
     @staticmethod
     def word_ids(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions -> ids (B, L) and lengths (B). A collator calls it, because a batch holds tensors only."""
+        """B captions -> ids (B, L) and lengths (B)."""
         rows = [[zlib.crc32(word.encode()) % TABLE for word in text.lower().split()] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         size = max(1, *map(len, rows)) if rows else 1
@@ -54,7 +54,7 @@ class SketchWords(TextEncoder):
         states = self.vectors[ids] * mask[..., None]
         return TextCondition(states, mask, states.sum(1) / lengths.clamp_min(1)[:, None])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> TextCondition:
         """B captions -> TextCondition."""
         ids, lengths = self.word_ids(texts)
