@@ -152,3 +152,13 @@ def test_a_folder_and_a_device_are_not_written(tmp_path):
     for path in (tmp_path, "/dev/null"):
         with pytest.raises(AmphionError, match=r"not a file"):
             check_writable(path)
+
+
+def test_a_file_whose_header_states_no_length_has_a_reason(tmp_path):
+    path = Audio(np.zeros(800, np.float32), 16000).save(tmp_path / "a.flac")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the 36 bits of STREAMINFO that state the number of samples
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="does not state its length"):
+        Audio.load(path)

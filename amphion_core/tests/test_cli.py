@@ -108,3 +108,20 @@ def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m amphion_core.cli.main list | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("models\t") and not done.stderr
+
+
+def test_an_unknown_card_is_an_error_that_lists_the_cards(capsys):
+    assert main(["info", "vocoder/hifigan@zz"]) == 2
+    shown = capsys.readouterr()
+    assert not shown.out and "no card 'zz'" in shown.err and "v1, v2, v3" in shown.err
+
+
+def test_a_path_that_the_system_refuses_is_one_clear_sentence(capsys):
+    assert main(["train", "x" * 5000]) == 2
+    shown = capsys.readouterr().err
+    assert "File name too long" in shown and "unexpected" not in shown and len(shown) < 500
+
+
+def test_overrides_may_stand_before_the_recipe(capsys):
+    assert main(["train", "optim.lr=1e-4", "no_such_recipe"]) == 2
+    assert "there is no recipe 'no_such_recipe'" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from amphion_core.api import BaseConfig, FrontendPart, ModelArchitecture, ModelT
 from amphion_core.errors import AmphionError, DeviceError, MissingPackage, RecipeError, UnknownComponent
 from amphion_core.loading import open_weights
 from amphion_core.training import checkpoint
+from amphion_core.training.optim import freeze
 from amphion_core.training.run import complete_model, train
 from amphion_core.training.run_folder import RunFolder
 from amphion_core.training.state import Best
@@ -400,3 +401,33 @@ def test_several_processes_cannot_share_one_named_gpu(monkeypatch):
     assert processes.Processes("cuda").device == torch.device("cuda:0")
     with pytest.raises(AmphionError, match="2 processes cannot all use cuda:1"):
         processes.Processes("cuda:1")
+
+
+def check_recipe(**fields):
+    return recipes.check({"name": "r", "model": "vocoder/hifigan", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"seed": 10**23}, "seed: "), ({"optim": {"betas": [1, 2]}}, "optim.betas.0: input should be less than 1")],
+)
+def test_numbers_that_torch_refuses_are_wrong_in_the_recipe(fields, message):
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(**fields)
+
+
+def test_fields_of_a_mel_preset_can_be_overridden():
+    values = {"name": "r", "model": "vocoder/hifigan", "audio": "hifigan_22k_80"}
+    recipes.apply_override(values, "audio.fmin=20")
+    assert recipes.check(values).audio.fmin == 20
+
+
+def test_a_network_without_anything_to_train_is_an_error():
+    with pytest.raises(RecipeError, match="no parameter of the network 'a' is left to train"):
+        freeze({"a": nn.Linear(1, 1), "b": nn.Linear(1, 1)}, ["a.*"])
+
+
+def test_a_damaged_best_json_does_not_hide_the_checkpoints(tmp_path):
+    path = checkpoint.write(tmp_path, 2, {}, {"best": {"step": None}})
+    (tmp_path / "best.json").write_text("{trunc")
+    assert checkpoint.best_step(path) is None

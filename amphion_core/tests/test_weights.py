@@ -173,3 +173,14 @@ def test_layout_and_config_are_checked_before_a_layout_is_read(monkeypatch):
     with pytest.raises(WeightsError, match=r"'jik876' of vocoder/hifigan needs the publisher's config") as caught:
         amphion.import_model("vocoder/hifigan", {}, layout="jik876")
     assert "amphion convert --config" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"), (b"<html>404</html>", "a web page")],
+)
+def test_what_a_download_gave_in_place_of_a_checkpoint_is_named(tmp_path, content, what):
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=what):
+        weights.read_checkpoint(path)

@@ -13,6 +13,7 @@ from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
+UNKNOWN_FRAMES = 1 << 62  # libsndfile reports more frames than this where a header does not state the length
 _PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
 
 
@@ -44,6 +45,8 @@ class Audio:
         if not path.is_file():
             raise AudioError(f"there is no audio file {path}", hint="check the path")
         try:
+            if soundfile.info(path).frames >= UNKNOWN_FRAMES:
+                raise AudioError(f"the header of {path} does not state its length", hint=f"ffmpeg -i {path} NEW.wav")
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             formats = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)

@@ -81,7 +81,7 @@ def limits(field: FieldInfo) -> str:
         if (value := getattr(each, name, None)) is not None
     }
     if "ge" in bounds and "le" in bounds:
-        return f"{bounds['ge']:g} to {bounds['le']:g}"
+        return f"{bounds['ge']:.10g} to {bounds['le']:.10g}"
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     return ", ".join(f"{words[name]} {value:g}" for name, value in bounds.items())
 

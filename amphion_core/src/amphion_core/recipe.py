@@ -31,7 +31,7 @@ class Recipe(BaseConfig):
     trainer: TrainerPart | None = Field(default=None, description="how it is trained: losses, discriminators")
     optim: OptimConfig = Field(default=OptimConfig(), description="optimiser and schedule")
     engine: EngineConfig = Field(default=EngineConfig(), description="steps, batches, precision, checkpoints")
-    seed: int = Field(default=0, ge=0, description="every random number derives from it")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="every random number derives from it")
 
     @model_validator(mode="after")
     def _one_mel(self) -> Self:
@@ -123,14 +123,15 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 def _into(node: Any, step: str, path: str) -> Any:
     """The dict or list at ``step``, made if absent. A bare component name becomes ``{name: ...}``.
 
-    A bare place in ``engine.init_from`` becomes ``{source: ...}``.
+    A bare place in ``engine.init_from`` becomes ``{source: ...}``, and the name of a mel preset ``{preset: ...}``.
     """
     index: Any = _index(node, step, path) if isinstance(node, list) else step
     below = node[index] if isinstance(node, list) else node.setdefault(index, {})
     if below is None:  # as a resolved recipe writes a field without a value
         node[index] = below = {}
     elif isinstance(below, str):
-        node[index] = below = {"source" if path.startswith(INIT_FROM) else "name": below}
+        key = "source" if path.startswith(INIT_FROM) else "preset" if below in MelConfig.presets() else "name"
+        node[index] = below = {key: below}
     if not isinstance(below, dict | list):
         raise RecipeError(f"{path} is {below!r}, and has no keys")
     return below

@@ -97,6 +97,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (WeightsError, MissingPackage):
         raise
     except Exception as error:
+        if what := _not_weights(path):
+            raise WeightsError(f"{path} is {what}", hint="download the file itself again") from error
         if "weights_only" in str(error) or "Unsupported global" in str(error):
             raise WeightsError(
                 f"{path} is a pickle that contains code, and was not opened",
@@ -134,6 +136,15 @@ def state_digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:24]
+
+
+def _not_weights(path: Path) -> str:
+    """What a download gave in place of a checkpoint, in words; empty if it looks like neither."""
+    with path.open("rb") as file:
+        head = file.read(200).lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS to the checkpoint, not the checkpoint itself"
+    return "a web page, not a checkpoint" if head.startswith((b"<!doctype", b"<html")) else ""
 
 
 def _first_line(error: Exception) -> str:

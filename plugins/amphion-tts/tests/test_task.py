@@ -186,3 +186,8 @@ def test_info_shows_a_models_controls_and_a_tasks_request(capsys):
 
 def _request(**fields):
     return TTSTask.request(**({"text": "Hello there."} | fields))
+
+
+def test_a_seed_that_no_generator_takes_is_an_error(task):
+    with pytest.raises(RecipeError, match="seed: "):
+        task.request(text="a", seed=10**23)

@@ -19,10 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print all that is known of the name. A kind before it, as in ``features:mel``, chooses between two kinds."""
     kind, _, name = args.name.rpartition(":")
-    bare = name.partition("@")[0]
+    bare, _, tag = name.partition("@")
     kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
-    for each in kinds or [_likely_kind(bare)]:
-        _show(registry.find(each, bare))
+    found = [registry.find(each, bare) for each in kinds or [_likely_kind(bare)]]
+    if tag:
+        cards.find(f"{found[0].name}@{tag}")  # an error that lists the tags, before anything is printed
+    for ref in found:
+        _show(ref)
     for card in cards.cards(name if "@" in name else f"{bare}@"):
         print(f"\ncard {card.name}: {card.title}\n  status: {card.status}")
         files = ", ".join(file.source for key, file in card.sources.items() if key != "weights")

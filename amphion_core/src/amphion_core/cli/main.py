@@ -32,13 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the program that reads our output has ended, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        if error.filename is None:
+            return _unexpected(error)
+        shown = str(error.filename)
+        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+        _complain(f"error: {shown}: {error.strerror}", "hint: check the path and its permissions")
+        return 2
     except Exception as error:
         if debug:
             raise
-        _complain(
-            f"error: unexpected {type(error).__name__}: {error}", "hint: run it again with --debug for the traceback"
-        )
-        return 1
+        return _unexpected(error)
 
 
 def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentParser:
@@ -87,6 +93,11 @@ def _run(words: list[str]) -> int:
     if args.command is None:
         parser.error("which command?")
     return int(args.run(args) or 0)
+
+
+def _unexpected(error: Exception) -> int:
+    _complain(f"error: unexpected {type(error).__name__}: {error}", "hint: run it again with --debug for the traceback")
+    return 1
 
 
 def _complain(*lines: str) -> None:

@@ -22,12 +22,15 @@ def run(args: argparse.Namespace) -> int:
     """Train; the last line names the weights folder. Exit code 130 if the run was interrupted."""
     from amphion_core import recipe
 
-    source = Path(args.recipe)
+    words = [args.recipe, *args.override]  # overrides may stand before the recipe too
+    named = next((word for word in words if "=" not in word or Path(word).exists()), args.recipe)
+    words.remove(named)
+    source = Path(named)
     if (source / "config.yaml").is_file():
         folder, name = args.folder or source, str(source / "config.yaml")
     else:
-        folder, name = args.folder or Path("runs") / source.stem, args.recipe
-    read = recipe.read(name, args.override)
+        folder, name = args.folder or Path("runs") / source.stem, named
+    read = recipe.read(name, words)
     try:
         import accelerate  # noqa: F401
         import tensorboard  # noqa: F401

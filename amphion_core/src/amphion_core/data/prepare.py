@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from amphion_core import yaml
+from amphion_core.audio import UNKNOWN_FRAMES
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.data.manifest import ABOUT, Record
@@ -164,6 +165,8 @@ def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, 
         digest = _digest(utterance.path)
         with soundfile.SoundFile(utterance.path) as file:
             rate = int(file.samplerate)
+            if file.frames >= UNKNOWN_FRAMES:
+                raise DataError("its header does not state its length; convert it: ffmpeg -i FILE FILE.wav")
             file.seek(min(round(utterance.start * rate), file.frames))
             whole = file.frames - file.tell()
             count = min(whole, round(utterance.duration * rate)) if utterance.duration else whole

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from amphion_core.audio import UNKNOWN_FRAMES
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.errors import DataError
@@ -130,7 +131,7 @@ def seconds(path: Path) -> float:
 
     try:
         info = soundfile.info(path)
-        return float(info.frames / info.samplerate)
+        return float(info.frames / info.samplerate) if info.frames < UNKNOWN_FRAMES else 0.0
     except (RuntimeError, OSError):
         return 0.0
 

@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,9 @@ def best_step(checkpoint: Path) -> int | None:
     """The step with the best score in the run that ``checkpoint`` (``.../step-N``) belongs to; None without scores."""
     path = checkpoint.with_name("best.json")
     if path.is_file():
-        found: int | None = json.loads(path.read_text(encoding="utf-8"))["step"]
-        return found
+        with suppress(ValueError, KeyError, TypeError):  # a damaged file; the checkpoint states an earlier best
+            found: int | None = json.loads(path.read_text(encoding="utf-8"))["step"]
+            return found
     stored: int | None = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("best", {}).get("step")
     return stored
 

@@ -62,11 +62,14 @@ class Schedule(BaseConfig):
         return warm * float((self.gamma or 1.0) ** drops)
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class GroupConfig(BaseConfig):
     """Overrides for the optimiser of one network; null inherits the common value."""
 
     lr: float | None = Field(default=None, gt=0, description="learning rate")
-    betas: tuple[float, float] | None = Field(default=None, description="decay rates of the moments")
+    betas: tuple[Decay, Decay] | None = Field(default=None, description="decay rates of the moments")
     weight_decay: float | None = Field(default=None, ge=0, description="decoupled weight decay")
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
 
@@ -78,7 +81,7 @@ class OptimConfig(BaseConfig):
         default="adamw", description="update rule, as in torch.optim"
     )
     lr: float = Field(default=2e-4, gt=0, description="learning rate before the schedule")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay rates of the moments; sgd: momentum")
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), description="decay rates of the moments; sgd: momentum")
     eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
     weight_decay: float = Field(default=0.01, ge=0, description="weight decay, decoupled with adamw")
     clip: float | None = Field(default=None, gt=0, description="largest norm of a network's gradient; null: no limit")

@@ -26,7 +26,7 @@ def optimizer(config: OptimConfig, parameters: Iterable[nn.Parameter], device: t
 def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
     """Exclude the parameters whose ``network.name`` matches a pattern from training; returns their number of values.
 
-    Raises RecipeError for a pattern that no parameter matches.
+    Raises RecipeError for a pattern that no parameter matches, and for a network without trained parameters.
     """
     count = 0
     for pattern in patterns:
@@ -42,4 +42,11 @@ def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
         for parameter in fitting:
             parameter.requires_grad_(False)
             count += parameter.numel()
+    for network, module in networks.items():
+        trained = [parameter.requires_grad for parameter in module.parameters()]
+        if count and trained and not any(trained):
+            raise RecipeError(
+                f"optim.freeze: no parameter of the network {network!r} is left to train",
+                hint="choose patterns of fewer parameters",
+            )
     return count

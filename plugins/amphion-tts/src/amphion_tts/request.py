@@ -16,7 +16,7 @@ class TTSRequest(BaseConfig):
         default=None, description="name of the speaker, for models with several"
     )
     pause: float = Field(default=0.2, ge=0, le=10, description="silence between sentences, seconds")
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same audio")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="the same seed gives the same audio")
     controls: ControlValues = Field(
         default_factory=dict, description="a control of the model; amphion info MODEL lists them with their ranges"
     )

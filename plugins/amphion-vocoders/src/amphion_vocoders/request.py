@@ -10,4 +10,4 @@ class VocoderRequest(BaseConfig):
     """A recording to take apart into a mel and put together again."""
 
     audio: AudioInput = Field(description="the recording; several channels are mixed to one")
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same audio")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="the same seed gives the same audio")

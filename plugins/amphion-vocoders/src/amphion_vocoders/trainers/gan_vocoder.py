@@ -24,6 +24,7 @@ from amphion_core.api import (
     ModelTrainer,
     Update,
     Validation,
+    Vocoder,
 )  # fmt: skip
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
@@ -61,6 +62,11 @@ class GANVocoderTrainer(ModelTrainer):
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         super().__init__(config, model=model)
+        if not isinstance(model, Vocoder) or not any(True for _ in model.parameters()):
+            raise RecipeError(
+                f"the trainer gan_vocoder cannot train {type(model).__name__}: it trains vocoders that have parameters",
+                hint="amphion list models 'vocoder/*'",
+            )
         self.mel: MelConfig = model.config.mel
         self.loss_mel = self.mel.replace(fmax=None)
         self.discriminator = nn.ModuleDict()
