@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from amphion_core.modules.workers import run_on_one_thread, run_pieces
+from amphion_core.modules.workers import run_on_one_thread, run_pieces, threads_for_pieces
 
 
 @pytest.fixture
@@ -45,6 +45,30 @@ def test_one_function_runs_on_one_thread_without_gradients(two_threads):
     assert run_on_one_thread(lambda: (torch.get_num_threads(), torch.is_grad_enabled())) == (1, False)
     with pytest.raises(ZeroDivisionError):
         run_on_one_thread(lambda: 1 // 0)
+
+
+def test_work_on_one_thread_shares_its_pieces_with_the_other_threads(two_threads):
+    meeting = threading.Barrier(2, timeout=60)  # passes only if another thread takes the second piece
+
+    def work() -> tuple[int, list[int], list[int]]:
+        run_pieces([meeting.wait, meeting.wait])
+        return threads_for_pieces(), run_pieces([torch.get_num_threads] * 5), run_pieces([threads_for_pieces] * 5)
+
+    assert run_on_one_thread(work) == (2, [1] * 5, [1] * 5)  # pieces of a piece are not shared again
+
+
+def test_callers_at_the_same_time_do_not_block_each_other(two_threads):
+    found: list[list[int]] = []
+
+    def call() -> None:
+        found.append(run_on_one_thread(lambda: run_pieces([lambda n=n: n for n in range(5)])))
+
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(8)]  # more callers than worker threads
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert found == [list(range(5))] * 8
 
 
 def test_an_exception_of_a_piece_reaches_the_caller(two_threads):

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 MIN_BLOCKED_CHANNELS = 64  # oneDNN's blocked order is slower than the plain one below this number of channels
 MIN_BLOCKED_LENGTH = 100  # from this length on, one order serves every length (measured from 100 to 4,000)
+FEW_ROWS = range(2, 11)  # products of so many rows are up to twice as fast with the weights of an output side by side
 Part = TypeVar("Part", bound=nn.Module)
 
 
@@ -49,7 +50,8 @@ class PackedConv1d(nn.Conv1d):
     def _pack(self) -> None:
         weight = self.weight.detach()
         by_tap = weight.permute(2, 1, 0)  # (K, C_in, C_out)
-        self.matrix = by_tap.reshape(-1, self.out_channels)  # (K * C_in, C_out); for K = 1 no copy of the weight
+        self.matrix = by_tap.reshape(-1, self.out_channels).contiguous()  # (K * C_in, C_out)
+        self.by_output = weight.mT.reshape(self.out_channels, -1).T  # the same numbers in the other memory order
         if self.kernel_size[0] > 1:
             channels_last = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
             self.order = blocked(channels_last, int(self.padding[0]), self.dilation[0])
@@ -72,17 +74,19 @@ class PackedConv1d(nn.Conv1d):
     def _multiply(self, rows: Tensor) -> Tensor:
         """(B, T, C_in) -> (B, T', C_out): one matrix product of the weight with all windows of the input."""
         taps, padding, dilation = self.kernel_size[0], int(self.padding[0]), self.dilation[0]
-        if taps == 1 and not padding:
-            return multiply_windows(rows, self.matrix, self.bias, 1, 1)
         channels, length = rows.shape[2], rows.shape[1]
         out_length = length + 2 * padding - dilation * (taps - 1)
+        matrix = self.by_output if len(rows) * out_length in FEW_ROWS else self.matrix
+        if taps == 1 and not padding:
+            return multiply_windows(rows, matrix, self.bias, 1, 1)
         # A tap that only ever meets the padding adds nothing. For very short inputs this skips most of the weight.
         used = [tap for tap in range(taps) if -out_length < tap * dilation - padding < length]
         first, stop = used[0], used[-1] + 1
         before = padding - first * dilation
         after = out_length + (stop - 1) * dilation - padding - length
-        matrix = self.matrix[first * channels : stop * channels]
-        return multiply_windows(F.pad(rows, (0, 0, before, after)), matrix, self.bias, stop - first, dilation)
+        if before or after:
+            rows = F.pad(rows, (0, 0, before, after))
+        return multiply_windows(rows, matrix[first * channels : stop * channels], self.bias, stop - first, dilation)
 
 
 class PackedDepthwiseConv1d(nn.Conv1d):

@@ -6,8 +6,10 @@ nearly every operation waits for it. Independent pieces wait only once, at the e
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -15,36 +17,74 @@ import torch
 Result = TypeVar("Result")
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}  # one pool for each number of threads that was used
+_here = threading.local()  # ``threads``: how many threads the pieces of the work of this worker thread may use
 os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
+
+
+def threads_for_pieces() -> int:
+    """Number of threads that ``run_pieces`` would use here: as many as torch uses in the thread that began the work."""
+    return getattr(_here, "threads", 0) or torch.get_num_threads()
 
 
 def run_pieces(pieces: Sequence[Callable[[], Result]]) -> list[Result]:
     """Run functions in parallel, each on one thread, and return their results in order.
 
-    Uses as many threads as torch does in the calling thread; with one, the caller runs all pieces itself. Gradients are
-    not recorded. An exception of a piece is raised here.
+    Uses ``threads_for_pieces`` threads; with one, the caller runs all pieces itself. Gradients are not recorded. An
+    exception of a piece is raised here.
     """
-    count = torch.get_num_threads()
-    if count == 1 or len(pieces) == 1:
+    if threads_for_pieces() == 1 or len(pieces) == 1:
         return [piece() for piece in pieces]
-    return list(_pool(count).map(_without_gradients(), pieces))
+    return run_on_one_thread(partial(_share, pieces))
 
 
 def run_on_one_thread(work: Callable[[], Result]) -> Result:
     """Run a function on one thread of torch's and return its result. Gradients are not recorded.
 
-    Many small operations gain little from a second thread, and lose much when another program uses its core.
+    Many small operations gain little from a second thread, and lose much when another program uses its core. Large
+    parts of the work can use the other threads through ``run_pieces``.
     """
     count = torch.get_num_threads()
-    return work() if count == 1 else _pool(count).submit(_without_gradients(), work).result()
+    if count == 1:  # also when a worker thread calls this
+        return work()
+    return _pool(count).submit(_with_threads(count, work)).result()
 
 
-def _without_gradients() -> Callable[[Callable[[], Result]], Result]:
-    inference = torch.is_inference_mode_enabled()  # the caller's mode: a new thread starts without it
+def _share(pieces: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Run pieces in this worker thread and in others. Each takes the next piece when it has finished one."""
+    count = _here.threads
+    results: dict[int, Result] = {}
+    waiting = deque(enumerate(pieces))
 
-    def run(work: Callable[[], Result]) -> Result:
-        with torch.inference_mode(inference), torch.no_grad():
-            return work()
+    def take() -> None:
+        while True:
+            try:
+                index, piece = waiting.popleft()
+            except IndexError:
+                return
+            results[index] = piece()
+
+    helpers = [_pool(count).submit(_with_threads(1, take)) for _ in range(min(count, len(pieces)) - 1)]
+    try:
+        _with_threads(1, take)()
+    finally:
+        running = [helper for helper in helpers if not helper.cancel()]  # busy pools never start some helpers
+        wait(running)
+    for helper in running:
+        helper.result()
+    return [results[index] for index in range(len(pieces))]
+
+
+def _with_threads(count: int, work: Callable[[], Result]) -> Callable[[], Result]:
+    """Return ``work`` for a worker thread, with ``count`` threads for its pieces and the caller's inference mode."""
+    inference = torch.is_inference_mode_enabled()  # a new thread starts without it
+
+    def run() -> Result:
+        before, _here.threads = getattr(_here, "threads", 0), count
+        try:
+            with torch.inference_mode(inference), torch.no_grad():
+                return work()
+        finally:
+            _here.threads = before
 
     return run
 

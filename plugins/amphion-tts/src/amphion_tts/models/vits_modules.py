@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.modules.workers import run_pieces
+from amphion_core.modules.workers import run_pieces, threads_for_pieces
 from amphion_tts.models.stochastic_duration import ChannelNorm, masked, without_needless_mask
 
 MIN_PIECE = 32  # frames of the flow that are worth a thread
@@ -232,7 +232,7 @@ class Flow(nn.Module):
 
 def _shift_in_pieces(coupling: Coupling, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
     """`Coupling.shift`; on a CPU with several threads, pieces of time on one thread each."""
-    length, threads = kept.shape[2], torch.get_num_threads()
+    length, threads = kept.shape[2], threads_for_pieces()
     if kept.device.type != "cpu" or torch.is_grad_enabled() or threads == 1 or length < MIN_PIECE * threads:
         return coupling.shift(kept, mask, condition)
     step = -(-length // min(2 * threads, length // MIN_PIECE))

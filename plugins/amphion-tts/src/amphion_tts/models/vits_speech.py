@@ -18,7 +18,6 @@ from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
 from amphion_tts.models.vits_modules import length_mask
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
-SHORT_TOKENS, SHORT_FRAMES = 200, 64  # up to this many tokens or frames in a batch, one CPU thread computes each half
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
 
 
@@ -74,22 +73,22 @@ class Speech:
 
 
 class CPUSpeech(Speech):
-    """Both halves on a CPU. What is short runs on one thread: waiting for others would take longer than is saved."""
+    """Both halves on a CPU: one thread does the work, and other threads compute pieces of the flow and the decoder."""
 
     def plan(
         self, ids: Tensor, lengths: Tensor, noise: Tensor | None, g: Tensor | None, length_scale: float | Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As `Speech.plan`."""
-        run = partial(super().plan, ids, lengths, noise, g, length_scale)
-        return run_on_one_thread(run) if ids.numel() <= SHORT_TOKENS else run()
+        return run_on_one_thread(partial(super().plan, ids, lengths, noise, g, length_scale))
 
     def render(
         self, m_p: Tensor, logs_p: Tensor, durations: Tensor, frames: Tensor, noise: Tensor | None, g: Tensor | None,
         noise_scale: float | Tensor, *, size: int,
     ) -> Tensor:  # fmt: skip
         """As `Speech.render`."""
-        run = partial(super().render, m_p, logs_p, durations, frames, noise, g, noise_scale, size=size)
-        return run_on_one_thread(run) if len(m_p) * size <= SHORT_FRAMES else run()
+        return run_on_one_thread(
+            partial(super().render, m_p, logs_p, durations, frames, noise, g, noise_scale, size=size)
+        )
 
 
 class GPUSpeech(Speech):

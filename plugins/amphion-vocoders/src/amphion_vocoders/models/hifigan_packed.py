@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.modules.packed_conv import multiply_windows
-from amphion_core.modules.workers import run_pieces
+from amphion_core.modules.workers import run_on_one_thread, run_pieces, threads_for_pieces
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
@@ -50,18 +50,20 @@ class PackedGenerator:
                 _Stage(_Upsampling(up, self.dtype, slope=self.slope), [self._block(block) for block in blocks])
             )
         # After the last bfloat16 convolution, float32 costs little time and avoids half of the loss in PESQ.
-        self.stages[-1].sum_dtype = torch.float32
-        self.post = self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32)
+        self.stages[-1].end_with(self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32))
 
-    @torch.no_grad()
     def __call__(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(B, C, N), condition (B, channels, 1) already projected -> (B, 1, T) float32."""
+        return run_on_one_thread(partial(self._compute, x, condition))
+
+    @torch.no_grad()
+    def _compute(self, x: Tensor, condition: Tensor | None) -> Tensor:
         x = self.pre(x.unsqueeze(2).to(self.dtype, memory_format=torch.channels_last))  # (B, C, 1, N)
         if condition is not None:
             x = x + condition.unsqueeze(2).to(self.dtype)
         for stage in self.stages:
             x = stage(x)
-        return torch.tanh_(self.post(x)).squeeze(2)
+        return x.squeeze(2)
 
     def _layer(self, conv: Any, *, slope: float | None = None, dtype: torch.dtype | None = None) -> "_Layer":
         slope = self.slope if slope is None else slope
@@ -79,31 +81,36 @@ class _Stage:
     def __init__(self, up: "_Upsampling", blocks: list[list[list["_Layer"]]]) -> None:
         self.up = up
         self.blocks = blocks
-        self.sum_dtype: torch.dtype | None = None  # type of the mean of the blocks; None: that of the convolutions
+        self.post: _Layer | None = None  # the last convolution of the network, with tanh after it
         self.reach = max(sum(layer.padding for pair in block for layer in pair) for block in blocks)
 
+    def end_with(self, post: "_Layer") -> None:
+        """Make this the last stage. It sums in float32."""
+        self.post = post
+        self.reach += post.padding
+
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, 1, T) -> (B, C / 2, 1, T * rate)."""
-        x = self.up(x)
-        length = x.shape[-1]
-        step = self._step(x)
+        """(B, C, 1, T) -> (B, C / 2, 1, T * rate); the last stage returns the wave (B, 1, 1, T * rate)."""
+        length = x.shape[-1] * self.up.rate
+        step = self._step(len(x), length)
         if step >= length:
-            return self._mix(x)
-        result = _empty(x, x.shape[1], length, self.sum_dtype)
+            return self._mix(self.up(x))
+        last = self.post is not None
+        result = _empty(x, 1 if last else self.up.channels, length, torch.float32 if last else None)
 
         def compute(start: int) -> None:
             stop = min(start + step, length)
             first = max(0, start - self.reach)
-            made = self._mix(x[..., first : stop + self.reach])  # at both ends of x the layers pad with zeros as usual
-            result[..., start:stop] = made[..., start - first : stop - first]
+            made = self._mix(self.up.part(x, first, min(stop + self.reach, length)))
+            result[..., start:stop] = made[..., start - first : stop - first]  # at both ends, layers pad with zeros
 
         run_pieces([partial(compute, start) for start in range(0, length, step)])
         return result
 
-    def _step(self, x: Tensor) -> int:
+    def _step(self, batch: int, length: int) -> int:
         """Length of the pieces: they fit the cache, are enough for all threads, and are long beside their overlap."""
-        length, threads = x.shape[-1], torch.get_num_threads()
-        step = PIECE // (x.shape[0] * x.shape[1])
+        threads = threads_for_pieces()
+        step = PIECE // (batch * self.up.channels)
         if threads > 1:
             step = min(step, -(-length // (PIECES_PER_THREAD * threads)))
         step = max(step, 4 * self.reach, 1)
@@ -118,9 +125,13 @@ class _Stage:
                 for layer in pair:
                     h = layer(h)
                 y = h.add_(y)
-            total = y.to(self.sum_dtype or y.dtype) if total is None else total.add_(y)
+            if total is None:
+                total = y if self.post is None else y.float()
+            else:
+                total.add_(y)
         assert total is not None
-        return total.div_(len(self.blocks))
+        total.div_(len(self.blocks))
+        return total if self.post is None else torch.tanh_(self.post(total))
 
 
 class _Layer:
@@ -152,6 +163,7 @@ class _Upsampling(_Layer):
     def __init__(self, conv: Any, dtype: torch.dtype, *, slope: float) -> None:
         self.rate, self.cut = conv.stride[0], conv.padding[0]
         inputs, outputs, kernel = conv.weight.shape
+        self.channels = outputs
         taps = -(-kernel // self.rate)
         weight = F.pad(conv.weight, (0, taps * self.rate - kernel)).view(inputs, outputs, taps, self.rate)
         weight = weight.flip(2).permute(3, 1, 0, 2).reshape(self.rate * outputs, inputs, taps)
@@ -162,6 +174,12 @@ class _Upsampling(_Layer):
         phases = super().__call__(x).permute(0, 2, 3, 1)  # (B, 1, T + taps - 1, rate * C / 2)
         y = phases.reshape(len(x), 1, -1, phases.shape[3] // self.rate).permute(0, 3, 1, 2)
         return y[..., self.cut : self.cut + x.shape[-1] * self.rate]
+
+    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The samples ``start`` to ``stop`` - 1 of what a call returns."""
+        first = max(0, start // self.rate - self.fir.taps)
+        last = -(-stop // self.rate) + self.fir.taps
+        return self(x[..., first:last])[..., start - first * self.rate : stop - first * self.rate]
 
 
 class _Fir:
