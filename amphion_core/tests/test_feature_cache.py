@@ -309,3 +309,9 @@ def test_names_that_a_batch_uses_are_refused(folder):
         corpus(folder, {"wave": part()})
     with pytest.raises(DataError, match="cannot be called 'f_lengths'"):
         corpus(folder, {"f": part(), "f_lengths": part()})
+
+
+def test_a_damaged_shard_says_which_file_to_remove(tmp_path):
+    (tmp_path / "mel.safetensors").write_bytes(bytes(50))
+    with pytest.raises(DataError, match="is damaged"):
+        feature_cache._opened(str(tmp_path / "mel.safetensors"))

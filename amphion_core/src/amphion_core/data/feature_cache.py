@@ -19,6 +19,7 @@ import numpy as np
 from amphion_core import registry
 from amphion_core.component import FeatureExtractor
 from amphion_core.data.manifest import Manifest
+from amphion_core.errors import DataError
 from amphion_core.parts import FeaturePart
 
 LARGEST_SHARD, SMALLEST_SHARD = 512, 16  # utterances in one file
@@ -140,6 +141,12 @@ class FeatureCache:
 
 @lru_cache(maxsize=256)
 def _opened(path: str) -> Any:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    return safe_open(path, "np")
+    try:
+        return safe_open(path, "np")
+    except SafetensorError as error:
+        raise DataError(
+            f"the cached feature {path} is damaged: {error}",
+            hint=f"rm {path}, then run the same command again: it is computed again",
+        ) from error
