@@ -275,7 +275,7 @@ def padding_counted(self, batch, step):
     ("check", "changes", "reason"),
     [
         (trainer_checks.check_split_batch, {"training_step": mean_of_the_batch}, "divide by batch.totals"),
-        (trainer_checks.check_padding, {"training_step": padding_counted}, "padding changes"),
+        (trainer_checks.check_padding, {"training_step": padding_counted}, "mask each item by its lengths"),
         (trainer_checks.check_example, {"example_model": ""}, "states no example_model"),
     ],
 )

@@ -61,6 +61,8 @@ def test_every_command_has_help(name, capsys):
         (["info", "vocoder/hifgan"], "no model named", "did you mean vocoder/hifigan?"),
         (["list", "modles"], "no kind 'modles'", "kinds: models"),
         (["recipes", "nothing"], "no recipe 'nothing'", "amphion recipes"),
+        (["recipes", "seed=7", "nothing"], "no recipe 'nothing'", "amphion recipes"),
+        (["train", "seed=7"], "no recipe is named", "amphion recipes"),
         (["plugin", "check", "amphion-nobody"], "no distribution 'amphion-nobody'", "pip install"),
     ],
 )

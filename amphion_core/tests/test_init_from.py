@@ -214,8 +214,9 @@ def test_single_parameters_are_listed_by_name_and_whole_parts_by_their_path():
 
 
 def test_missing_parameters_are_an_error_unless_they_may_be_kept(start, saved):
-    with pytest.raises(WeightsError, match="does not fit the network"):
+    with pytest.raises(WeightsError, match="does not fit the network") as caught:
         start({"generator": str(saved("voice/small"))})
+    assert "same model fields" in caught.value.hint
 
 
 def test_a_source_that_has_a_part_of_the_name_is_explained(start, saved):

@@ -290,6 +290,14 @@ def test_a_run_folder_is_not_overwritten_and_not_shared(data, tmp_path):
         train(make(data, steps=1), tmp_path / "run", resume=True)
 
 
+def test_a_run_that_ended_before_its_first_step_leaves_its_folder_free(data, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked(resume=False):
+        folder.describe(make(data, ["seed=9"]).resolved(), {})
+    assert train(make(data, steps=1), tmp_path / "run") is not None
+    assert recipes.read(str(tmp_path / "run/config.yaml")).seed == 5
+
+
 def damage(path, how):
     if how == "truncated":
         path.write_bytes(path.read_bytes()[:-7])

@@ -264,7 +264,7 @@ def _from_run(folder: Path) -> Weights:
     newest = checkpoint.newest(folder / "checkpoints", lambda text: warnings.warn(text, stacklevel=4))
     if newest is None:
         raise WeightsError(
-            f"the run {folder} has no checkpoint yet", hint=f"train it further: amphion train RECIPE --out {folder}"
+            f"the run {folder} has no checkpoint yet", hint=f"train it further: amphion train {folder} --resume"
         )
     best = checkpoint.best_step(newest)
     if best is not None and (chosen := newest.with_name(f"step-{best}")).is_dir():

@@ -66,6 +66,17 @@ def read(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return check({"name": path.stem, **values}, where=str(path))
 
 
+def name_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The name or path of a recipe, and its overrides, in any order. The name is the first word without ``=``.
+
+    A path may contain ``=`` if it exists. Raises RecipeError when all words are overrides.
+    """
+    for index, word in enumerate(words):
+        if "=" not in word or Path(word).exists():
+            return word, [*words[:index], *words[index + 1 :]]
+    raise RecipeError("no recipe is named", hint="amphion recipes lists them")
+
+
 def check(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     """``values`` as a Recipe, in which parts without a mel convention take that of ``audio``. Raises RecipeError."""
     audio: MelConfig | None = None

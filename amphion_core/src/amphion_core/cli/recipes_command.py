@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the list, separated by tabs, or one recipe with every default."""
     if args.name:
-        print(recipe.read(args.name, args.override).resolved(), end="")
+        print(recipe.read(*recipe.name_and_overrides([args.name, *args.override])).resolved(), end="")
         return 0
     found = list(recipe.recipes())
     for path, dist, title in found:

@@ -22,15 +22,13 @@ def run(args: argparse.Namespace) -> int:
     """Train; the last line names the weights folder. Exit code 130 if the run was interrupted."""
     from amphion_core import recipe
 
-    words = [args.recipe, *args.override]  # overrides may stand before the recipe too
-    named = next((word for word in words if "=" not in word or Path(word).exists()), args.recipe)
-    words.remove(named)
-    source = Path(named)
+    name, overrides = recipe.name_and_overrides([args.recipe, *args.override])
+    source = Path(name)
     if (source / "config.yaml").is_file():
         folder, name = args.folder or source, str(source / "config.yaml")
     else:
-        folder, name = args.folder or Path("runs") / source.stem, named
-    read = recipe.read(name, words)
+        folder = args.folder or Path("runs") / source.stem
+    read = recipe.read(name, overrides)
     try:
         import accelerate  # noqa: F401
         import tensorboard  # noqa: F401

@@ -200,9 +200,21 @@ class _Batches:
         try:
             stem = self.seed, micro.position.step, micro.number
             examples = [self.corpus.example(item, (*stem, index)) for index, item in enumerate(micro.items)]
-            return micro, self.collate(examples)
         except AmphionError as error:
             return micro, error
+        try:
+            return micro, self.collate(examples)
+        except AmphionError as error:
+            return micro, self._with_item(error, examples)
+
+    def _with_item(self, error: AmphionError, examples: list[Example]) -> AmphionError:
+        """The error of a batch, with the first item that causes it; unchanged where no single item does."""
+        for example in examples:
+            try:
+                self.collate([example])
+            except AmphionError as alone:
+                return DataError(f"item {example.utterance.id}: {alone.message}", hint=alone.hint)
+        return error
 
 
 def _exit_without_parent(parent: int, worker: int) -> None:

@@ -57,7 +57,8 @@ def check_split_batch(ref: ComponentRef) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepare(ref, Path(folder), EQUAL)
-        _compare(_step(ref, prepared, [[0, 1, 2, 3]]), _step(ref, prepared, [[0, 1], [2, 3]]), "a batch that is split")
+        whole, halves = _step(ref, prepared, [[0, 1, 2, 3]]), _step(ref, prepared, [[0, 1], [2, 3]])
+        _compare(whole, halves, "a batch that is split", "divide by batch.totals")
 
 
 def check_padding(ref: ComponentRef) -> None:
@@ -66,7 +67,8 @@ def check_padding(ref: ComponentRef) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepare(ref, Path(folder), UNEQUAL)
-        _compare(_step(ref, prepared, [[0, 1], [2, 3]]), _step(ref, prepared, [[0], [1], [2], [3]]), "padding")
+        pairs, alone = _step(ref, prepared, [[0, 1], [2, 3]]), _step(ref, prepared, [[0], [1], [2], [3]])
+        _compare(pairs, alone, "padding", "mask each item by its lengths (to_frames: lengths=), divide by batch.totals")
 
 
 def check_export(ref: ComponentRef) -> None:
@@ -191,11 +193,11 @@ def _step(
     return change, {name: value for name, value in log.values.items() if not name.endswith("gradient_norm")}
 
 
-def _compare(one: tuple[dict[str, Tensor], ...], other: tuple[dict[str, Tensor], ...], what: str) -> None:
+def _compare(one: tuple[dict[str, Tensor], ...], other: tuple[dict[str, Tensor], ...], what: str, advice: str) -> None:
     for name, value in one[1].items():
         expected, found = float(value), float(other[1][name])
         close = abs(expected - found) <= NEAR * max(abs(expected), 1e-3)
-        require(close, f"{what} changes {name} from {expected:.6g} to {found:.6g}; divide by batch.totals")
+        require(close, f"{what} changes {name} from {expected:.6g} to {found:.6g}; {advice}")
     for network in {name.partition(".")[0] for name in one[0]}:
         mine = [name for name in one[0] if name.startswith(f"{network}.")]
         largest = max(float(one[0][name].abs().max()) for name in mine if one[0][name].numel())

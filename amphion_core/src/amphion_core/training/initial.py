@@ -80,7 +80,8 @@ def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeig
         if not given.part and f"{name}." in {key[: len(name) + 1] for key in state}:
             hint = f"{given.source} has a part of that name: engine.init_from.{name}.part={name}"
             raise WeightsError(error.message, hint=hint) from error
-        raise
+        hint = f"give the recipe the same model fields as {given.source}: its config.yaml or its card states them"
+        raise WeightsError(error.message, hint=hint) from error
     kept = current.keys() - to_parametrized(state, current).keys()
     if not kept:
         return []

@@ -30,6 +30,7 @@ class RunFolder:
     def locked(self, *, resume: bool) -> Iterator[None]:
         """Lock the folder for this process; it is created if it does not exist.
 
+        A run that ended before its first step leaves nothing to continue, so its folder can be used again.
         Raises AmphionError: another process uses it, or it holds a run and ``resume`` is False.
         """
         try:
@@ -46,10 +47,13 @@ class RunFolder:
                 raise AmphionError(
                     f"{self.path} is in use by another run", hint="wait, or choose another --out"
                 ) from error
-            if not resume and (self.path / "config.yaml").exists():
+            began = self.metrics.exists() or any(self.checkpoints.glob("step-*"))
+            if not resume and began and (self.path / "config.yaml").exists():
                 raise AmphionError(
                     f"{self.path} already holds a run", hint=f"add --resume to continue it, or --out {self.path}-2"
                 )
+            if not resume:
+                (self.path / "config.yaml").unlink(missing_ok=True)
             yield
 
     def describe(self, config: str, environment: Mapping[str, Any]) -> None:
