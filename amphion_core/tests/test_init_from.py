@@ -251,7 +251,7 @@ def test_weights_of_another_mel_convention_are_refused_with_the_fields(start, sa
     for given in (str(source), {"generator": str(source)}, {"decoder": {"source": str(source), "part": "decoder"}}):
         with pytest.raises(WeightsError, match=differing) as caught:
             start(given)
-        assert "audio=" in caught.value.hint
+        assert "audio=" in caught.value.hint and f"source: {source}, mel: any" in caught.value.hint
     same(state(start({"generator": {"source": str(source), "mel": "any"}})), state(source))
 
 

@@ -137,5 +137,5 @@ def _require_same_mel(model: nn.Module, found: Weights, source: str) -> None:
     raise WeightsError(
         f"{source} was trained on another mel convention than the model has ({listed})",
         hint="train with the mel of the weights: set audio=..., or, for a part that reads no mel,"
-        " engine.init_from.PART.mel=any",
+        f" engine.init_from='{{PART: {{source: {source}, mel: any}}}}'",
     )
