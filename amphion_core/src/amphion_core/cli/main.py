@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentParser:
     """The parser with the ``typed`` subcommand's arguments; with ``every``, those of all installed subcommands."""
     parser = argparse.ArgumentParser(
-        prog="amphion", description="Generate and evaluate audio, music and speech.", epilog=GUIDE
+        prog="amphion", description="Generate speech, prepare data, train models, and evaluate audio.", epilog=GUIDE
     )
     parser.add_argument("--version", action="version", version=f"amphion-core {amphion_core.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
