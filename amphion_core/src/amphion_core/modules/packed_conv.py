@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 MIN_BLOCKED_CHANNELS = 64  # oneDNN's blocked order is slower than the plain one below this number of channels
 MIN_BLOCKED_LENGTH = 100  # from this length on, one order serves every length (measured from 100 to 4,000)
-FEW_ROWS = range(2, 11)  # products of so many rows are up to twice as fast with the weights of an output side by side
+FEW_ROWS = range(1, 14)  # products of so many rows are up to twice as fast with the weights of an output side by side
 Part = TypeVar("Part", bound=nn.Module)
 
 
@@ -76,7 +76,8 @@ class PackedConv1d(nn.Conv1d):
         taps, padding, dilation = self.kernel_size[0], int(self.padding[0]), self.dilation[0]
         channels, length = rows.shape[2], rows.shape[1]
         out_length = length + 2 * padding - dilation * (taps - 1)
-        matrix = self.by_output if len(rows) * out_length in FEW_ROWS else self.matrix
+        few = taps > 1 and len(rows) * out_length in FEW_ROWS
+        matrix = self.by_output if few else self.matrix
         if taps == 1 and not padding:
             return multiply_windows(rows, matrix, self.bias, 1, 1)
         # A tap that only ever meets the padding adds nothing. For very short inputs this skips most of the weight.
@@ -92,7 +93,7 @@ class PackedConv1d(nn.Conv1d):
 class PackedDepthwiseConv1d(nn.Conv1d):
     """Convolution with stride 1 and a separate filter for each channel: (B, C, T) -> (B, C, T').
 
-    Without gradients on a CPU it adds one shifted copy of the input for each tap, in the memory order (B, T, C).
+    Without gradients on a CPU it multiplies all windows of the input with the filters, in the memory order (B, T, C).
     """
 
     def __init__(self, conv: Any) -> None:
@@ -107,14 +108,13 @@ class PackedDepthwiseConv1d(nn.Conv1d):
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
             return super().forward(x)
         taps, padding, dilation = self.kernel_size[0], int(self.padding[0]), self.dilation[0]
-        rows = F.pad(x.mT, (0, 0, padding, padding))
-        length = rows.shape[1] - (taps - 1) * dilation
-        weights = self.weight[:, 0].unbind(1)  # one (C) for each tap
-        total = rows[:, :length] * weights[0]
+        rows = F.pad(x.mT, (0, 0, padding, padding)).contiguous()
+        batch, length, channels = rows.shape
+        length -= (taps - 1) * dilation
+        windows = rows.as_strided((batch, length, taps, channels), (rows.stride(0), channels, dilation * channels, 1))
+        total = (windows * self.weight[:, 0].T).sum(2)
         if self.bias is not None:
             total += self.bias
-        for tap in range(1, taps):
-            total.addcmul_(rows[:, tap * dilation : tap * dilation + length], weights[tap])
         return total.mT
 
 

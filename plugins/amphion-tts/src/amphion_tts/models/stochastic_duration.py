@@ -103,23 +103,26 @@ class ConvFlow(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 2, L) -> y (B, 2, L) and the log determinant (B)."""
-        return self._bend(x, mask, condition, inverse=False)
+        kept, bent = x.chunk(2, 1)
+        shape = self._shape(kept, mask, condition)
+        widths, heights, slopes = torch.split(shape, [self.bins, self.bins, self.bins - 1], -1)
+        bent, log_slope = spline(
+            bent[:, 0], widths * self.scale, heights * self.scale, slopes, tail=self.tail, inverse=False
+        )
+        return masked(torch.cat([kept, bent[:, None]], 1), mask), masked(log_slope[:, None], mask).sum((1, 2))
 
     def reverse(self, y: Tensor, mask: Tensor | None, condition: Tensor | None = None) -> Tensor:
         """(B, 2, L) -> x (B, 2, L)."""
-        return self._bend(y, mask, condition, inverse=True)[0]
-
-    def _bend(
-        self, x: Tensor, mask: Tensor | None, condition: Tensor | None, *, inverse: bool
-    ) -> tuple[Tensor, Tensor]:
-        kept, bent = x.chunk(2, 1)
-        shape = masked(self.proj(self.convs(self.pre(kept), mask, condition)), mask)  # (B, 3 bins - 1, L)
-        widths, heights, slopes = torch.split(shape.mT, [self.bins, self.bins, self.bins - 1], -1)
-        bent, log_slope = spline(
-            bent[:, 0], widths * self.scale, heights * self.scale, slopes, tail=self.tail, inverse=inverse
+        kept, bent = y.chunk(2, 1)
+        shape = self._shape(kept, mask, condition)
+        bent = inverse_spline(
+            bent[:, 0], shape[..., : 2 * self.bins] * self.scale, shape[..., 2 * self.bins :], self.tail
         )
-        bent = bent[:, None]
-        return masked(torch.cat([kept, bent], 1), mask), masked(log_slope[:, None], mask).sum((1, 2))
+        return masked(torch.cat([kept, bent[:, None]], 1), mask)
+
+    def _shape(self, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        """The numbers that describe the spline of each token: widths, heights, slopes, (B, L, 3 bins - 1)."""
+        return masked(self.proj(self.convs(self.pre(kept), mask, condition)), mask).mT
 
 
 def spline(
@@ -161,6 +164,29 @@ def spline(
     log_slope = torch.log(gradient) - 2 * torch.log(below)
     log_slope = -log_slope if inverse else log_slope
     return torch.where(inside, value, x), torch.where(inside, log_slope, torch.zeros_like(log_slope))
+
+
+def inverse_spline(y: Tensor, sizes: Tensor, slopes: Tensor, tail: float) -> Tensor:
+    """The value that ``spline(..., inverse=True)`` returns, to rounding, with a third of the operations.
+
+    y (B, L); unnormalised widths and heights side by side (B, L, 2 K), inner slopes (B, L, K - 1) -> x (B, L).
+    """
+    bins = slopes.shape[-1] + 1
+    shares = F.softmax(sizes.reshape(*y.shape, 2, bins), -1)
+    sizes = SMALLEST_BIN * 2 * tail + (1 - SMALLEST_BIN * bins) * 2 * tail * shares  # (B, L, 2, K)
+    starts = F.pad(sizes[..., :-1].cumsum(-1), (1, 0)) - tail
+    slope = F.pad(SMALLEST_SLOPE + F.softplus(slopes), (1, 1), value=1.0)[..., None, :]
+    at = y.clamp(-tail, tail)
+    index = (at[..., None] >= starts[..., 1, 1:]).sum(-1)  # the bin: the number of inner knots that are not above
+    table = torch.cat([starts, sizes, slope[..., :-1], slope[..., 1:]], -2)  # (B, L, 6, K)
+    picked = table.gather(-1, index[..., None, None].expand(*index.shape, 6, 1))
+    x0, y0, w, h, d0, d1 = picked[..., 0].unbind(-1)
+    s, above = h / w, at - y0
+    bend = above * (d0 + d1 - 2 * s)
+    b = h * d0 - bend
+    a_times_c = (bend + h * (s - d0)) * s * above
+    value = 2 * s * above / (b + torch.sqrt(b.square() + 4 * a_times_c)) * w + x0
+    return torch.where(at == y, value, y)
 
 
 def _knots(logits: Tensor, tail: float) -> tuple[Tensor, Tensor]:
