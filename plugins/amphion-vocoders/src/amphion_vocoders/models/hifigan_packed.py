@@ -5,8 +5,6 @@ It is faster for these reasons (measured by benchmarks/hifigan.py and benchmarks
 * Activations have the memory order channels-last, so that oneDNN need not reorder inputs and outputs.
 * Each stage computes pieces of time that fit the cache. A piece includes the samples on both sides that its
   convolutions reach. With several threads, each piece runs on one of them.
-* In float32, a wide convolution is computed as three half-size convolutions instead of four: the fast FIR algorithm of
-  Mou and Duhamel, IEEE Trans. Signal Processing 39 (1991), applied twice.
 * A convolution with few outputs is one matrix product.
 """
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 PIECE = 1 << 20  # largest number of values in one activation of a piece; a few such activations fit the L3 cache
 PIECES_PER_THREAD = 2  # more pieces than threads: when another program slows one thread down, the others do more
 SHORT = 128  # up to this number of outputs a matrix product is faster, because oneDNN reorders the weights first
-SPLIT_FROM = 448  # split a convolution if inputs * taps is at least this; for less, the additions cost more time
-SPLITS = 2  # how often a convolution is split; with a third split the parts are too small to be fast
 
 
 class PackedGenerator:
@@ -140,21 +136,19 @@ class _Layer:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, dilation: int, padding: int, dtype: torch.dtype, *, slope: float
     ) -> None:
-        splits = SPLITS if dtype == torch.float32 else 0  # in bfloat16 the differences would lose too many digits
-        self.fir = _Fir(weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype), dilation, splits)
-        self.padding = padding
-        self.slope = slope
-        self.bias = self.fir.bias
-        self.matrix = weight.detach().to(dtype).permute(2, 1, 0).reshape(-1, weight.shape[0])  # for short inputs
+        self.taps, self.dilation, self.padding, self.slope = weight.shape[2], dilation, padding, slope
+        weight = weight.detach().to(dtype)
+        self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.matrix = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # for short inputs
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C', 1, T'), T' = T where the padding is half the convolution's reach."""
-        length = x.shape[-1] + 2 * self.padding - (self.fir.taps - 1) * self.fir.dilation
-        if length <= SHORT:
-            padded = _taken(x, -self.padding, 1, x.shape[-1] + 2 * self.padding, self.slope)
-            rows = padded.squeeze(2).mT
-            return multiply_windows(rows, self.matrix, self.bias, self.fir.taps, self.fir.dilation).mT.unsqueeze(2)
-        return self.fir(x, -self.padding, length, self.slope)
+        x = _padded(x, self.padding, self.slope)
+        if x.shape[-1] - (self.taps - 1) * self.dilation <= SHORT:
+            rows = x.squeeze(2).mT
+            return multiply_windows(rows, self.matrix, self.bias, self.taps, self.dilation).mT.unsqueeze(2)
+        return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, self.dilation), 1)
 
 
 class _Upsampling(_Layer):
@@ -177,75 +171,21 @@ class _Upsampling(_Layer):
 
     def part(self, x: Tensor, start: int, stop: int) -> Tensor:
         """The samples ``start`` to ``stop`` - 1 of what a call returns."""
-        first = max(0, start // self.rate - self.fir.taps)
-        last = -(-stop // self.rate) + self.fir.taps
+        first = max(0, start // self.rate - self.taps)
+        last = -(-stop // self.rate) + self.taps
         return self(x[..., first:last])[..., start - first * self.rate : stop - first * self.rate]
 
 
-class _Fir:
-    """y[n] = sum over i of w[i] x[n + i d], a convolution along time.
-
-    A split convolution uses the even and odd samples x0 and x1, the even and odd taps w0 and w1, and d = 2 e + 1.
-    With * for a convolution with half the taps: P = w0 * x0, Q = w1 * x1, R = (w0 + w1) * (x1[n] + x0[n + e + 1]).
-    Then y[2n] = P[n] + Q[n + e] and y[2n + 1] = R[n] - Q[n] - P[n + e + 1].
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int, splits: int) -> None:
-        """``weight`` (out, in, taps)."""
-        self.taps = weight.shape[2]
-        self.dilation = dilation
-        self.bias = bias
-        self.parts: tuple[_Fir, ...] = ()
-        if splits and self.taps > 1 and dilation % 2 and weight.shape[1] * self.taps >= SPLIT_FROM:
-            even, odd = weight[..., 0::2], weight[..., 1::2]
-            both = even + F.pad(odd, (0, self.taps % 2))
-            biases = (
-                bias,
-                None,
-                None if bias is None else 2 * bias,
-            )  # P contains the bias once and is subtracted from R
-            pairs = zip((even, odd, both), biases, strict=True)
-            self.parts = tuple(_Fir(part, own, dilation, splits - 1) for part, own in pairs)
-        else:
-            self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-
-    def __call__(self, x: Tensor, start: int, length: int, slope: float) -> Tensor:
-        """Apply the leaky ReLU to x, and compute y[start] to y[start + length - 1]. Outside its samples x is 0."""
-        if not self.parts:
-            x = _taken(x, start, 1, length + (self.taps - 1) * self.dilation, slope)
-            return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, self.dilation), 1)
-        half, shift = (length + 1) // 2, self.dilation // 2 + 1
-        size = half + shift + (self.parts[0].taps - 1) * self.dilation
-        x0, x1 = _taken(x, start, 2, size, slope), _taken(x, start + 1, 2, size, slope)
-        mixed = x1[..., : size - shift] + x0[..., shift:]
-        p = self.parts[0](x0, 0, half + shift, 1.0)
-        q = self.parts[1](x1, 0, half + shift - 1, 1.0)
-        r = self.parts[2](mixed, 0, half, 1.0)
-        result = _empty(x, r.shape[1], 2 * half)
-        torch.add(p[..., :half], q[..., shift - 1 :], out=result[..., 0::2])
-        torch.sub(r.sub_(q[..., :half]), p[..., shift:], out=result[..., 1::2])
-        return result[..., :length]
-
-
-def _taken(x: Tensor, start: int, step: int, size: int, slope: float) -> Tensor:
-    """The leaky ReLU of x[start], x[start + step], ... (``size`` samples): (B, C, 1, T) -> (B, C, 1, size).
-
-    Outside its samples x is 0. The result is channels-last.
-    """
-    if (start, step, size, slope) == (0, 1, x.shape[-1], 1.0):
-        return x.contiguous(memory_format=torch.channels_last)
-    result = _empty(x, x.shape[1], size)
-    first = max(0, -(start // step))
-    inside = x[..., start + first * step :: step][..., : size - first]
-    stop = first + inside.shape[-1]
-    if first:
-        result[..., :first] = 0
-    if stop < size:
-        result[..., stop:] = 0
+def _padded(x: Tensor, padding: int, slope: float) -> Tensor:
+    """The leaky ReLU of x with zeros on both sides: (B, C, 1, T) -> (B, C, 1, T + 2 * padding), channels-last."""
+    result = _empty(x, x.shape[1], x.shape[-1] + 2 * padding)
+    stop = padding + x.shape[-1]
+    result[..., :padding] = 0
+    result[..., stop:] = 0
     if slope == 1:
-        result[..., first:stop] = inside
+        result[..., padding:stop] = x
     else:
-        torch._C._nn.leaky_relu(inside, slope, out=result[..., first:stop])
+        torch._C._nn.leaky_relu(x, slope, out=result[..., padding:stop])
     return result
 
 
