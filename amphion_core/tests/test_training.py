@@ -14,6 +14,7 @@ from torch import nn
 
 from amphion_core import recipe as recipes, registry, weights
 from amphion_core.api import BaseConfig, ModelArchitecture, ModelTrainer, Update, Validation
+from amphion_core.config import validate
 from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
 from amphion_core.registry import ComponentRef
 from amphion_core.training import checkpoint
@@ -468,3 +469,10 @@ def test_every_optimizer_lowers_a_square(name):
         x.square().sum().backward()
         stepper.step()
     assert abs(x.item()) < 2
+
+
+@pytest.mark.parametrize("field", ["lr", "eps", "weight_decay", "clip"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_of_the_optimiser_are_finite(field, value):
+    with pytest.raises(RecipeError, match=field):
+        validate(OptimConfig, {field: value})

@@ -124,6 +124,8 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     ``download=False`` forbids the network. Raises RegistryError, RecipeError, and WeightsError: nothing of these is at
     ``place``, or it is damaged.
     """
+    if not str(place):
+        raise WeightsError("the name of the weights is empty", hint="amphion list --pretrained shows cards")
     folder = Path(place).expanduser()
     if (folder / "SHA256SUMS").is_file() or (folder / "state.json").is_file():
         return _from_checkpoint(folder)
@@ -340,8 +342,8 @@ def _only_network(tensors: "Mapping[str, Tensor]", model: Weights) -> dict[str, 
 
 
 def _card_with_weights(name: str) -> cards.Card:
-    bare, _, tag = name.partition("@")
-    base = registry.find("models", bare).name
+    tag = name.partition("@")[2]
+    base = registry.find("models", name).name  # the whole name, so that an empty tag is an error
     if tag:
         card = cards.find(f"{base}@{tag}")
         if card.source is not None:

@@ -191,3 +191,9 @@ def _request(**fields):
 def test_a_seed_that_no_generator_takes_is_an_error(task):
     with pytest.raises(RecipeError, match="seed: "):
         task.request(text="a", seed=10**23)
+
+
+@pytest.mark.parametrize(("name", "message"), [("", "the name of the weights is empty"), ("tts/vits@", "tts/vits@")])
+def test_an_empty_name_or_tag_is_an_error_and_not_the_default_voice(name, message, tmp_path, capsys):
+    assert main(["tts", "hello", "--model", name, "-o", str(tmp_path / "x.wav")]) == 2
+    assert message in capsys.readouterr().err

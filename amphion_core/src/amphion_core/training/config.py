@@ -68,10 +68,10 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class GroupConfig(BaseConfig):
     """Overrides for the optimiser of one network; null inherits the common value."""
 
-    lr: float | None = Field(default=None, gt=0, description="learning rate")
+    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="learning rate")
     betas: tuple[Decay, Decay] | None = Field(default=None, description="decay rates of the moments")
-    weight_decay: float | None = Field(default=None, ge=0, description="decoupled weight decay")
-    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    weight_decay: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="decoupled weight decay")
+    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="largest norm of the gradient")
 
 
 class OptimConfig(BaseConfig):
@@ -80,11 +80,15 @@ class OptimConfig(BaseConfig):
     name: Literal["adamw", "adam", "radam", "sgd"] = Field(
         default="adamw", description="update rule, as in torch.optim"
     )
-    lr: float = Field(default=2e-4, gt=0, description="learning rate before the schedule")
+    lr: float = Field(default=2e-4, gt=0, allow_inf_nan=False, description="learning rate before the schedule")
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), description="decay rates of the moments; sgd: momentum")
-    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
-    weight_decay: float = Field(default=0.01, ge=0, description="weight decay, decoupled with adamw")
-    clip: float | None = Field(default=None, gt=0, description="largest norm of a network's gradient; null: no limit")
+    eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False, description="added to the root of the second moment")
+    weight_decay: float = Field(
+        default=0.01, ge=0, allow_inf_nan=False, description="weight decay, decoupled with adamw"
+    )
+    clip: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="largest norm of a network's gradient; null: no limit"
+    )
     schedule: Schedule = Field(default=Schedule(), description="factor of the learning rate as a function of the step")
     groups: dict[str, GroupConfig] = Field(default_factory=dict, description="overrides by network name")
     freeze: tuple[str, ...] = Field(

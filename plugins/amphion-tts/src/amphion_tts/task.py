@@ -41,7 +41,7 @@ class TTSTask(TaskFramework):
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, and AudioError when mel conventions differ."""
         super().__init__(config)
-        self.model_name = config.model or cards.default("tts").name
+        self.model_name = cards.default("tts").name if config.model is None else config.model
         self.net: TextToSpeech = amphion.load(self.model_name, precision=precision, device=device)
         if not isinstance(self.net, TextToSpeech):
             raise WeightsError(
