@@ -295,8 +295,23 @@ def test_a_run_that_ended_before_its_first_step_leaves_its_folder_free(data, tmp
     folder = RunFolder(tmp_path / "run")
     with folder.locked(resume=False):
         folder.describe(make(data, ["seed=9"]).resolved(), {})
+        folder.checkpoints.mkdir()
     assert train(make(data, steps=1), tmp_path / "run") is not None
     assert recipes.read(str(tmp_path / "run/config.yaml")).seed == 5
+
+
+@pytest.mark.parametrize(
+    "others",
+    [("model.safetensors",), ("environment.json", "weights"), ("environment.json", "checkpoints/step-4"), ()],
+    ids=["weights", "exported run", "checkpoint", "a config of something else"],
+)
+def test_a_folder_with_anything_but_a_failed_start_is_refused_and_stays(data, tmp_path, others):
+    for name in ("config.yaml", *others):
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("name: mine")
+    with pytest.raises(AmphionError, match="already holds a run or weights"):
+        train(make(data, steps=1), tmp_path / "run")
+    assert all((tmp_path / "run" / name).read_text() == "name: mine" for name in ("config.yaml", *others))
 
 
 def damage(path, how):

@@ -17,6 +17,9 @@ from amphion_core.files import atomic_write
 
 DEV = "dev/"  # before the names of validation scores in the curve
 
+LEFT_BY_A_START = {".lock", "config.yaml", "environment.json", "checkpoints", "tensorboard"}
+"""What a run may have written before its first step. A folder with a config and anything else is refused."""
+
 
 class RunFolder:
     """``config.yaml``, ``environment.json``, ``metrics.jsonl``, checkpoints, samples, weights, TensorBoard's events."""
@@ -47,14 +50,19 @@ class RunFolder:
                 raise AmphionError(
                     f"{self.path} is in use by another run", hint="wait, or choose another --out"
                 ) from error
-            began = self.metrics.exists() or any(self.checkpoints.glob("step-*"))
-            if not resume and began and (self.path / "config.yaml").exists():
-                raise AmphionError(
-                    f"{self.path} already holds a run", hint=f"add --resume to continue it, or --out {self.path}-2"
-                )
-            if not resume:
-                (self.path / "config.yaml").unlink(missing_ok=True)
+            if not resume and (self.path / "config.yaml").exists():
+                if not self._never_began():
+                    raise AmphionError(
+                        f"{self.path} already holds a run or weights",
+                        hint=f"add --resume to continue a run, or --out {self.path}-2",
+                    )
+                (self.path / "config.yaml").unlink()
             yield
+
+    def _never_began(self) -> bool:
+        """Whether the folder holds nothing but what a run leaves that ended before its first step."""
+        found = {path.name for path in self.path.iterdir()}
+        return "environment.json" in found and found <= LEFT_BY_A_START and not any(self.checkpoints.glob("step-*"))
 
     def describe(self, config: str, environment: Mapping[str, Any]) -> None:
         """Write the resolved recipe and the environment."""
