@@ -42,10 +42,10 @@ def lively(net: torch.nn.Module) -> torch.nn.Module:
     return net.eval()
 
 
-def versions(threads: int) -> None:
+def theirs_and_ours():
+    """V1 as transformers computes it, the same network here, and how its weights are imported."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
     config = SpeechT5HifiGanConfig(
         upsample_initial_channel=512, upsample_rates=[8, 8, 2, 2], upsample_kernel_sizes=[16, 16, 4, 4],
@@ -53,7 +53,12 @@ def versions(threads: int) -> None:
     )  # fmt: skip
     theirs = lively(SpeechT5HifiGan(config))
     given = {"layout": "transformers", "config": config.to_dict()}
-    ours = amphion.import_model("vocoder/hifigan", theirs.state_dict(), **given)
+    return theirs, amphion.import_model("vocoder/hifigan", theirs.state_dict(), **given), given
+
+
+def versions(threads: int) -> None:
+    torch.set_num_threads(threads)
+    theirs, ours, given = theirs_and_ours()
     mel = torch.randn(1, 80, FRAMES)
     candidates = {"transformers": lambda: theirs(mel[0].mT), "ours": lambda: ours.vocode(mel)}
     if bf16_is_fast(torch.device("cpu")):

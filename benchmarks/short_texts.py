@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 import torch
-from hifigan import lively
+from hifigan import theirs_and_ours
 from side_by_side import busy_process, medians
 
 import amphion_core as amphion
@@ -63,16 +63,7 @@ def texts(rounds: int) -> None:
 
 def vocoder(rounds: int) -> None:
     """Table of HiFi-GAN V1's speed relative to transformers."""
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-
-    torch.manual_seed(0)
-    config = SpeechT5HifiGanConfig(
-        upsample_initial_channel=512, upsample_rates=[8, 8, 2, 2], upsample_kernel_sizes=[16, 16, 4, 4],
-        normalize_before=False,
-    )  # fmt: skip
-    theirs = lively(SpeechT5HifiGan(config))
-    given = {"layout": "transformers", "config": config.to_dict()}
-    ours = amphion.import_model("vocoder/hifigan", theirs.state_dict(), **given)
+    theirs, ours, _ = theirs_and_ours()
     mel = torch.randn(1, 80, FRAMES)
     print("| HiFi-GAN V1 | idle cores: ours, transformers, ratio | busy: ours, transformers, ratio |")
     print("| --- | --- | --- |")

@@ -10,7 +10,7 @@ import amphion_core as amphion
 from amphion_core import cards, weights, yaml
 from amphion_core.api import Card
 from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
-from amphion_core.loading import Weights, load_for_training, open_weights
+from amphion_core.loading import Weights, open_weights
 from amphion_core.training import checkpoint
 
 NAME = "vocoder/hifigan"
@@ -104,7 +104,7 @@ def test_a_card_in_a_publishers_layout_is_converted_and_its_weight_norms_stay_ap
     }
     made = net.for_inference().vocode(case["inputs"]["mel"])
     torch.testing.assert_close(made, case["outputs"]["wav"][:, 0], atol=1e-5, rtol=0)
-    assert load_for_training(f"{NAME}@theirs").training
+    assert open_weights(f"{NAME}@theirs").network().training
 
 
 @pytest.mark.parametrize("networks", [None, {"generator": "", "discriminator": None}])

@@ -70,7 +70,7 @@ class ReaderCollator:
         speaker = torch.tensor([self.speakers.index(one.utterance.speaker) for one in examples])
         counts = {"items": len(examples), "samples": sum(len(one.wave) for one in examples)}
         return Batch(tuple(one.utterance.id for one in examples), {"ids": ids, "speaker": speaker}, counts)
-'''  # a module of its own, because loader processes import it
+'''  # a separate module, because loader processes import it
 
 
 class ReaderTrainer(ModelTrainer):

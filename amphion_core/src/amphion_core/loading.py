@@ -101,14 +101,6 @@ def load(place: str | Path, *, precision: "Precision" = "float32", device: str =
     return net
 
 
-def load_for_training(place: str | Path) -> Any:
-    """The network of a card or a folder with its weight norms apart, as saving and training need it.
-
-    Raises RegistryError, RecipeError, WeightsError.
-    """
-    return open_weights(place).network()
-
-
 def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     """The stored network at ``place``, which may be any kind of place that weights come from.
 

@@ -107,7 +107,7 @@ def _require_owner(path: str, parameter: object, owners: Mapping[int, str]) -> N
     if id(parameter) not in owners:
         raise AmphionError(
             f"the parameter {path} belongs to no network, and to no module that is frozen as a whole",
-            hint="put it into a module of its own that networks() returns, or register it as a buffer",
+            hint="put it into a separate module that networks() returns, or register it as a buffer",
         )
 
 

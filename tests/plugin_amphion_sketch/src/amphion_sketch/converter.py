@@ -64,7 +64,7 @@ class SketchConverter(VoiceConverter):
 
     @property
     def features(self) -> dict[str, FeaturePart]:
-        """Content at 50 Hz and energy at the mel's rate. F0 is an argument of its own in ``convert``."""
+        """Content at 50 Hz and energy at the mel's rate. ``convert`` takes F0 as a separate argument."""
         return {
             "content": FeaturePart.named("sketch_content", bands=self.config.content_dim),
             "energy": FeaturePart.named("energy", mel=self.config.mel),
