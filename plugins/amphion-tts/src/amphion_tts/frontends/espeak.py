@@ -5,6 +5,8 @@ Piper's voices and most public VITS models were trained on such symbols. English
 languages eSpeak reads numbers and abbreviations itself.
 """
 
+import re
+import unicodedata
 import warnings
 from typing import Any
 
@@ -21,6 +23,10 @@ IPA = (
     "'", "\u0329", "'", "ᵻ",
 )  # fmt: skip
 """The 178 symbols of the published VITS models: padding, punctuation, letters, IPA. The apostrophe occurs twice."""
+
+_MARK = f"[{re.escape(PUNCTUATION)}]"
+_BREAK = re.compile(rf"(\s*(?<!\d){_MARK}(?:{_MARK}|\s)*|\s*{_MARK}(?!\d)(?:{_MARK}|\s)*)")
+"""Punctuation between two clauses with the white space around it. The marks inside 1.500, 3,50 and 14:30 are none."""
 
 
 class Espeak(TextFrontend):
@@ -45,17 +51,14 @@ class Espeak(TextFrontend):
     def tokens(self, text: str) -> list[str]:
         """The code points of the transcription. Marks outside the table, such as tones, are removed with a warning.
 
-        Raises DataError for a text that eSpeak cannot speak.
+        Raises DataError for a text, or a part of a text, that eSpeak cannot speak.
         """
-        import unicodedata
-
         text = plain_marks(clean(text)).replace("\n", " ")
         if self.config.language.startswith("en"):
             text = normalize_english(text)  # eSpeak would pause after "Dr." and at the colon of "10:30"
         if not any(char.isalnum() for char in text):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
-        spoken = self._backend.phonemize([text], strip=True)[0]
-        found = list(unicodedata.normalize("NFD", spoken))
+        found = list(unicodedata.normalize("NFD", self._transcribe(text)))
         known = frozenset(self.config.symbols)
         letters = [char for char in found if char in known or char.isalpha()]
         if dropped := sorted(
@@ -63,11 +66,24 @@ class Espeak(TextFrontend):
         ):
             shown = " ".join(f"U+{ord(char):04X}" for char in dropped)
             warnings.warn(f"removed marks that the model does not know: {shown}", UserWarning, stacklevel=2)
-        if not any(char.isalpha() for char in letters):
-            raise DataError(
-                f"eSpeak ({self.config.language}) finds nothing to say in {text[:40]!r}", hint="give another text"
-            )
         return letters
+
+    def _transcribe(self, text: str) -> str:
+        """The transcription of ``text``, clause by clause, with the punctuation and the spaces between clauses kept.
+
+        Each clause is given to eSpeak separately, so that its transcription cannot be confused with that of another.
+        """
+        pieces = _BREAK.split(text)  # clause, mark, clause, mark, ..., clause
+        clauses = [piece for piece in pieces[::2] if any(map(str.isalnum, piece))]
+        spoken = dict(zip(clauses, self._backend.phonemize(clauses, strip=True), strict=True))
+        for clause, sounds in spoken.items():
+            if not any(map(str.isalpha, sounds)):
+                raise DataError(
+                    f"eSpeak ({self.config.language}) finds nothing to say in {clause.strip()[:40]!r}",
+                    hint="write that part of the text in words, or leave it out",
+                )
+        joined = "".join(piece if index % 2 else spoken.get(piece, "") for index, piece in enumerate(pieces))
+        return " ".join(joined.split())
 
 
 def _backend(language: str) -> Any:
@@ -94,6 +110,6 @@ def _backend(language: str) -> Any:
             hint=f"did you mean {close}?" if close else "use a voice such as en-us, de, fr-fr or es",
         )
     return EspeakBackend(
-        language, preserve_punctuation=True, punctuation_marks=PUNCTUATION, with_stress=True,
+        language, punctuation_marks=re.compile("(?!)"), with_stress=True,  # one text in, one transcription out
         language_switch="remove-flags", words_mismatch="ignore", logger=quiet,
     )  # fmt: skip

@@ -1,0 +1,83 @@
+"""The eSpeak frontend says the whole text in every language: eSpeak itself, on each clause alone, is the reference."""
+
+import csv
+import re
+import unicodedata
+import warnings
+from functools import cache
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from amphion_core.api import FrontendPart
+
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, ("phonemizer", "espeakng_loader"))),
+    reason='needs eSpeak NG: pip install "amphion-tts[espeak]"',
+)
+LANGUAGES = ("de", "es", "it", "nl", "pt", "pt-br", "tr", "fr-fr", "ru", "pl", "sv", "cs", "hu", "fi", "el", "hi")
+ITEMS = (  # each is one clause with something to say in all languages
+    "1.500", "3,50", "1.234.567", "2.0", "14:30", "24.12.2020", "2020-12-24", "5 %", "3,5%", "1.500,75 €", "-5",
+    "(7)", "[8]", "1/2", "10-15", "A & B", "x", "1) 2", "a", "007", "2", "1 000",
+)  # fmt: skip
+MARKS = (". ", ", ", "! ", "? ", "... ", "… ", ": ", "; ", " - ", ' "', '" ', ") ", ". \n", "?! ", ".\n\n")
+
+
+@cache
+def frontend(language):
+    return FrontendPart.named("espeak", language=language).build()
+
+
+def sounds(language, text):
+    """The transcription without punctuation, spaces and marks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # marks that the English table lacks
+        return [char for char in frontend(language).tokens(text) if char.isalpha()]
+
+
+def reference(language, clause):
+    """What eSpeak's own library says for one clause, without this project's and phonemizer's handling of marks."""
+    raw = frontend(language)._backend._espeak.text_to_phonemes(clause, None)
+    decomposed = unicodedata.normalize("NFD", re.sub(r"\(.+?\)", "", raw))
+    return [char for char in decomposed if char.isalpha()]
+
+
+def test_the_sentences_of_the_shared_cases_are_said_to_the_end(data_pack):
+    table = data_pack.parent / "cases" / "text_other_languages.tsv"
+    if not table.exists():
+        pytest.skip(f"needs {table}")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len(rows) >= 7
+    for row in rows:
+        clauses = re.split(r", |\.$", row["text"])
+        expected = [sound for clause in clauses if clause for sound in reference(row["language"], clause)]
+        assert sounds(row["language"], row["text"]) == expected, row
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@settings(max_examples=25, deadline=None)
+@given(
+    words=st.lists(st.tuples(st.sampled_from(ITEMS), st.sampled_from(MARKS)), min_size=1, max_size=6),
+    end=st.sampled_from(("", ".", "!", "...", '."')),
+)
+def test_each_clause_of_any_text_is_said_as_eSpeak_says_it_alone(language, words, end):
+    text = "".join(item + mark for item, mark in words) + "5" + end
+    expected = [sound for item, _ in words for sound in reference(language, item)] + reference(language, "5")
+    said = sounds(language, text)
+    if any(mark in (" - ", ") ", '" ', ' "') for _, mark in words):  # one clause: eSpeak may join its words
+        assert len(said) >= 0.6 * len(expected), (text, said)
+    else:
+        assert said == expected, (text, said)
+
+
+@pytest.mark.parametrize(("text", "pattern"), [
+    ("Ja, nein. Gut!", r"[^,.!]+, [^,.!]+\. [^,.!]+!"),
+    ("Hat 1.500 Einwohner, gut.", r"[^,.!]+, [^,.!]+\."),
+    ('"Ja", sagte er: "Nein."', r'"[^,.!]+", [^,.!]+: "[^,.!]+\."'),
+    ("Er ging ... und kam.", r"[^,.!]+ \.\.\. [^,.!]+\."),
+    ("Wie? So!", r"[^?!]+\? [^?!]+!"),
+])  # fmt: skip
+def test_punctuation_keeps_its_position_between_the_words(text, pattern):
+    assert re.fullmatch(pattern, "".join(frontend("de").tokens(text)))
