@@ -1,12 +1,14 @@
 """Configs, Parts, YAML and recipes: all problems at once, by name, and everything comes back as it was written."""
 
+import math
+
 import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import Field
 
 import amphion_core as amphion
 from amphion_core import recipe, yaml
-from amphion_core.api import BaseConfig, FeaturePart, FrontendPart, Mel, MelConfig, ModelPart
+from amphion_core.api import BaseConfig, FeaturePart, FrontendConfig, FrontendPart, Mel, MelConfig, ModelPart
 from amphion_core.config import validate
 from amphion_core.errors import RecipeError
 
@@ -176,3 +178,33 @@ def test_mel_may_be_a_name_a_change_or_a_config():
 
     assert Holder().mel == MelConfig.preset("hifigan_22k_80")
     assert Holder(mel={"preset": "bigvgan_24k_100", "n_mels": 80}).mel.sample_rate == 24000
+
+
+def test_numbers_are_finite_and_true_is_no_number():
+    class Schedule(BaseConfig):
+        rate: float = 1.0
+        steps: int = 1
+        betas: tuple[float, float] = (0.8, 0.99)
+        average: bool | float = False
+        limit: float = Field(default=math.inf, allow_inf_nan=True)
+
+    values = {"rate": math.nan, "steps": True, "betas": [False, 0.9], "average": True}
+    with pytest.raises(RecipeError) as raised:
+        validate(Schedule, values)
+    lines = raised.value.message.splitlines()
+    assert [line.strip().partition(":")[0] for line in lines[1:]] == ["rate", "steps", "betas"]
+    assert "finite" in lines[1] and "a number is needed, got True" in lines[2]
+    assert validate(Schedule, {"average": True}).average is True
+
+
+def test_a_long_value_is_shortened_in_the_message():
+    with pytest.raises(RecipeError) as raised:
+        validate(FrontendConfig, {"language": ["x" * 100_000]})
+    assert len(raised.value.message) < 400
+
+
+def test_data_without_end_are_a_clear_error():
+    deep: list = []
+    deep.append(deep)
+    with pytest.raises(RecipeError):
+        validate(FrontendConfig, {"symbols": deep})

@@ -2,24 +2,38 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from amphion_core.errors import RecipeError, nearest
 
 Schema = TypeVar("Schema", bound=BaseModel)
+LONGEST = 200  # characters of a given value that a message shows
 
 
 class BaseConfig(BaseModel):
     """Base of every configuration: frozen, without unknown keys, each field described with its unit.
 
+    Numbers are finite; a field that may be infinite or NaN says so with ``Field(allow_inf_nan=True)``.
     ``replace(**changes)`` returns a checked copy. Sequences are tuples, because ``frozen`` does not freeze lists.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number belongs; pydantic would read them as 1 and 0."""
+        annotation: Any = cls.model_fields[info.field_name or ""].annotation
+        if _holds_truth(value) and _is_number(annotation):
+            raise ValueError(f"a number is needed, got {_shown(value)}")
+        return value
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; checked like a new one. Raises RecipeError."""
@@ -66,10 +80,17 @@ def validate(
     try:
         return schema.model_validate(values, context=context)
     except ValidationError as error:
-        problems = [_problem(detail, schema, values) for detail in error.errors(include_url=False)]
+        found = problems(error, schema, values)
         title = where or schema.__qualname__.removesuffix(".Config")
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise RecipeError("\n  ".join([f"{title}: {count}", *problems]), hint=hint) from error
+        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+        raise RecipeError("\n  ".join([f"{title}: {count}", *found]), hint=hint) from error
+    except RecursionError as error:
+        raise RecipeError(f"{where or schema.__qualname__}: it is nested too deeply", hint=hint) from error
+
+
+def problems(error: ValidationError, schema: type[BaseModel] | None = None, values: Any = None) -> list[str]:
+    """A sentence for each problem that pydantic found. ``schema`` and ``values`` are what it checked, if known."""
+    return [_problem(detail, schema, values) for detail in error.errors(include_url=False)]
 
 
 def limits(field: FieldInfo) -> str:
@@ -86,10 +107,12 @@ def limits(field: FieldInfo) -> str:
     return ", ".join(f"{words[name]} {value:g}" for name, value in bounds.items())
 
 
-def _problem(detail: ErrorDetails, schema: type[BaseModel], values: Any) -> str:
+def _problem(detail: ErrorDetails, schema: type[BaseModel] | None, values: Any) -> str:
     path = ".".join(str(step) for step in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        keys = list(_keys(schema, values, detail["loc"][:-1]))
+        keys = list(_keys(schema, values, detail["loc"][:-1])) if schema else []
+        if not keys:
+            return f"{path}: no such field"
         close = nearest(str(detail["loc"][-1]), keys)
         return f"{path}: no such field; " + (f"did you mean {close}?" if close else f"fields are {', '.join(keys)}")
     text = detail["msg"].removeprefix("Value error, ")
@@ -97,7 +120,33 @@ def _problem(detail: ErrorDetails, schema: type[BaseModel], values: Any) -> str:
         return f"{path}: required, and not given"
     if detail["type"] == "value_error":
         return f"{path}: {text}" if path else text
-    return f"{path}: {text[0].lower()}{text[1:]}, got {detail['input']!r}"
+    return f"{path or 'value'}: {text[0].lower()}{text[1:]}, got {_shown(detail['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A given value in a message; the middle of a long one is left out."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python prints
+        return f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+
+
+@cache
+def _is_number(annotation: Any) -> bool:
+    """Whether a field with this type holds numbers and no truth values."""
+    types = {annotation, *_inner_types(annotation)}
+    return bool(types & {int, float}) and bool not in types
+
+
+def _inner_types(annotation: Any) -> Iterator[Any]:
+    for inner in get_args(annotation):
+        yield inner
+        yield from _inner_types(inner)
+
+
+def _holds_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
 
 
 def _keys(schema: type[BaseModel], values: Any, path: tuple[int | str, ...]) -> Iterator[str]:

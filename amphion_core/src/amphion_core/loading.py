@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core import cards, registry, yaml
 from amphion_core.config import BaseConfig, validate
 from amphion_core.errors import UnknownComponent, WeightsError
+from amphion_core.system_errors import clear_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +73,7 @@ class Weights:
         return architecture(validate(architecture.Config, self.config, where=self.origin or self.name))
 
 
+@clear_errors
 def build(name: str, **fields: Any) -> Any:
     """A new network with random weights: ``build("vocoder/hifigan@v2", mel="bigvgan_24k_100")``.
 
@@ -85,6 +87,7 @@ def build(name: str, **fields: Any) -> Any:
     return architecture(validate(architecture.Config, {**stored, **fields}, where=name))
 
 
+@clear_errors
 def load(place: str | Path, *, precision: "Precision" = "float32", device: str = "cpu", download: bool = True) -> Any:
     """A network with its weights, ready to generate: ``load("tts/vits@piper-en-us-joe")``.
 
@@ -101,6 +104,7 @@ def load(place: str | Path, *, precision: "Precision" = "float32", device: str =
     return net
 
 
+@clear_errors
 def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     """The stored network at ``place``, which may be any kind of place that weights come from.
 
@@ -137,6 +141,7 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     return _from_card(_card_with_weights(name), download=download)
 
 
+@clear_errors
 def import_model(
     name: str,
     checkpoint: "str | Path | Mapping[str, Tensor]",
@@ -154,6 +159,7 @@ def import_model(
     return net.for_inference(precision)
 
 
+@clear_errors
 def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", **fields: Any) -> Any:
     """A TaskFramework ready to generate: ``task("tts")``, ``task("tts", model="tts/vits@...", vocoder=...)``.
 
@@ -167,6 +173,7 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
     return framework(validate(framework.Config, fields, where=f"task {name}"), precision=precision, device=target)
 
 
+@clear_errors
 def convert(
     name: str,
     checkpoint: "str | Path | Mapping[str, Tensor]",

@@ -1,6 +1,7 @@
 """``amphion``: finds the typed subcommand among the installed distributions and runs it."""
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ import amphion_core
 from amphion_core import registry
 from amphion_core.cli.parsing import parse
 from amphion_core.errors import AmphionError
+from amphion_core.system_errors import explained
 
 GUIDE = "amphion doctor checks an installation; amphion list shows what is installed"
 
@@ -19,32 +21,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else [*argv]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that the terminal cannot show
     try:
         return _run(words)
     except AmphionError as error:
         if debug:
             traceback.print_exc()
-        _complain(f"error: {error.message}", f"hint: {error.hint}" if error.hint else "")
-        return 2
+        return _refuse(error)
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
     except BrokenPipeError:  # the program that reads our output has ended, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if debug:
-            raise
-        if error.filename is None:
-            return _unexpected(error)
-        shown = str(error.filename)
-        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
-        _complain(f"error: {shown}: {error.strerror}", "hint: check the path and its permissions")
-        return 2
     except Exception as error:
         if debug:
             raise
-        return _unexpected(error)
+        if (clear := explained(error)) is not None:
+            return _refuse(clear)
+        _complain(f"error: unexpected {type(error).__name__}: {error}", "hint: run it again with --debug for details")
+        return 1
 
 
 def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentParser:
@@ -95,9 +92,9 @@ def _run(words: list[str]) -> int:
     return int(args.run(args) or 0)
 
 
-def _unexpected(error: Exception) -> int:
-    _complain(f"error: unexpected {type(error).__name__}: {error}", "hint: run it again with --debug for the traceback")
-    return 1
+def _refuse(error: AmphionError) -> int:
+    _complain(f"error: {error.message}", f"hint: {error.hint}" if error.hint else "")
+    return 2
 
 
 def _complain(*lines: str) -> None:

@@ -7,11 +7,9 @@ any step, also with another number of workers, and receives the same batches as 
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
+from amphion_core.end_with_parent import end_with_parent
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.parts import FeaturePart
 
@@ -217,12 +216,6 @@ class _Batches:
         return error
 
 
-def _exit_without_parent(parent: int, worker: int) -> None:
-    """Exit if the parent process died while this worker started; torch's watchdog would not notice it."""
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def steps_from(corpus: Corpus, position: Position, *, micro_batches: int) -> Iterator[tuple[Position, list[Any]]]:
     """Every step from ``position`` on, without end: its position, and the items of each of its micro-batches."""
     step, epoch, first = position.step, position.epoch, position.epoch_step
@@ -276,7 +269,7 @@ def _read(
     if workers:
         found = DataLoader(
             batches, sampler=plan, batch_size=None, num_workers=workers, multiprocessing_context="spawn",  # type: ignore[arg-type]
-            prefetch_factor=4, pin_memory=pin, worker_init_fn=partial(_exit_without_parent, os.getpid()),
+            prefetch_factor=4, pin_memory=pin, worker_init_fn=end_with_parent,
         )  # fmt: skip
     else:
         found = (batches[micro] for micro in plan)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
-from amphion_core.errors import DataError
+from amphion_core.end_with_parent import end_with_parent
+from amphion_core.errors import AmphionError, DataError
 
 
 class WorkerDied(DataError):
@@ -16,6 +19,7 @@ class WorkerDied(DataError):
 
 
 THREADS = "OMP_NUM_THREADS"
+UNGUARDED = 83  # exit code of a worker that was starting workers, because it ran the whole main script again
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -29,26 +33,60 @@ def spread(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int
     """The results of ``work`` for every task, in the order of the tasks; ``work`` and tasks must pickle.
 
     One process means this process. More are started as new processes, each with OMP_NUM_THREADS=1; they are not forked,
-    because a fork can hang once torch has started threads. Raises what ``work`` raises, and WorkerDied when a process
-    was killed.
+    because a fork can hang once torch has started threads. They end when this process ends, also when it is killed.
+    Raises what ``work`` raises, WorkerDied when a process was killed, AmphionError for a script without main guard.
     """
     if processes <= 1:
         yield from map(work, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
-        try:
-            with _one_thread():
-                waiting = [pool.submit(work, task) for task in tasks]
-            for future in waiting:
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise WorkerDied(
-                "a worker process was killed, perhaps because the memory was full",
-                hint="run the same command again: it continues where it stopped; --processes 1 needs the least memory",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    exit_while_importing_main()
+    context = _Context()
+    try:
+        with ProcessPoolExecutor(processes, context, initializer=end_with_parent) as pool:
+            try:
+                with _one_thread():
+                    waiting = [pool.submit(work, task) for task in tasks]
+                for future in waiting:
+                    yield future.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        if any(process.exitcode == UNGUARDED for process in context.started):
+            raise unguarded_main() from None
+        raise WorkerDied(
+            "a worker process was killed, perhaps because the memory was full",
+            hint="run the same command again: it continues where it stopped; --processes 1 needs the least memory",
+        ) from error
+
+
+def exit_while_importing_main() -> None:
+    """End this process if it is a worker that imports the main script, which therefore lacks a main guard.
+
+    A worker that is spawned imports the main script to find its functions. Without ``if __name__ == "__main__":`` the
+    import runs the whole script again, and each worker would start workers of its own.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)
+
+
+def unguarded_main() -> AmphionError:
+    """The error of a main script that starts worker processes and has no main guard."""
+    return AmphionError(
+        "the script starts worker processes and has no main guard, so each worker would run the whole script again",
+        hint='put the calls below a line  if __name__ == "__main__":  or use one process',
+    )
+
+
+class _Context(SpawnContext):
+    """Spawns processes and remembers them, so that their exit codes can be read."""
+
+    def __init__(self) -> None:
+        self.started: list[BaseProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # type: ignore[override]
+        process = super().Process(*args, **kwargs)
+        self.started.append(process)
+        return process
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from amphion_core.data.loader import Corpus
 from amphion_core.errors import RecipeError
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
+from amphion_core.system_errors import clear_errors
 from amphion_core.training.device import compile_networks, settings
 from amphion_core.training.engine import Engine
 from amphion_core.training.export import export
@@ -24,6 +25,7 @@ from amphion_core.training.run_folder import RunFolder, environment
 from amphion_core.training.trainer import ModelTrainer
 
 
+@clear_errors
 def train(recipe: Recipe, folder: str | Path, *, resume: bool = False) -> Path | None:
     """Run ``recipe`` in ``folder``. Returns the folder of the weights, or None when it was interrupted.
 

@@ -14,6 +14,7 @@ from amphion_core import registry
 from amphion_core.api import BaseConfig, MetricPart
 from amphion_core.config import validate
 from amphion_core.errors import DataError
+from amphion_core.system_errors import clear_errors
 from amphion_eval.evaluation.measuring import Parts, Shard
 from amphion_eval.evaluation.pairing import Item
 from amphion_eval.evaluation.report import Report
@@ -53,6 +54,7 @@ def plan(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None 
     return tuple(validate(Plan, {"metrics": fields}, where="the metrics").metrics.items())
 
 
+@clear_errors
 def evaluate(
     systems: Mapping[str, Sequence[Item]],
     parts: Parts,
