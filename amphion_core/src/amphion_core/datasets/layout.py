@@ -1,19 +1,17 @@
 """Base of the readers of corpora: find audio files and durations, read lists of ids and tables, check the folder."""
 
 import csv
-import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import Field
 
-from amphion_core.audio import UNKNOWN_FRAMES
+from amphion_core.audio_files import AudioFileError, audio_files as audio_files, audio_length, find_audio as find_audio
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.errors import DataError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".WAV", ".FLAC")
 LISTS = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
 SPLITS = {"validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test", "train": "train"}
 
@@ -103,36 +101,11 @@ def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str
         raise DataError(f"{path} cannot be read as a table: {error}", hint="save it as UTF-8 text") from error
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """Every audio file below ``folder``, sorted by path, without hidden files.
-
-    Links to folders are followed, unless they lead to a folder that contains the link.
-    """
-    found = []
-    for path, folders, names in os.walk(folder, followlinks=True):
-        above = {os.path.realpath(parent) for parent in (Path(path), *Path(path).parents)}
-        kept = [name for name in sorted(folders) if not name.startswith(".")]
-        folders[:] = [name for name in kept if str(Path(path, name).resolve()) not in above]
-        found += [Path(path, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
-    return sorted(found)
-
-
-def find_audio(stem: Path) -> Path:
-    """The audio file whose path without suffix is ``stem``, in any format; if there is none, the path with .wav."""
-    for suffix in SUFFIXES:
-        if (path := stem.with_name(stem.name + suffix)).is_file():
-            return path
-    return stem.with_name(stem.name + ".wav")
-
-
 def seconds(path: Path) -> float:
-    """The duration of an audio file in seconds, from its header; 0 if it is missing or not audio."""
-    import soundfile
-
+    """The duration of an audio file in seconds; 0 if it is missing or not audio."""
     try:
-        info = soundfile.info(path)
-        return float(info.frames / info.samplerate) if info.frames < UNKNOWN_FRAMES else 0.0
-    except (RuntimeError, OSError):
+        return audio_length(path).seconds
+    except AudioFileError:
         return 0.0
 
 

@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from amphion_core.audio_files import SUFFIXES, audio_files
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError
 from amphion_vocoders.request import VocoderRequest
-
-AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,9 +72,9 @@ def _pairs(source: Path, out: Path) -> list[tuple[Path, Path]]:
     a file would overwrite another or its own source.
     """
     if source.is_dir():
-        found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in AUDIO]
+        found = audio_files(source)
         if not found:
-            raise AudioError(f"{source} holds no audio file", hint=f"known suffixes: {', '.join(AUDIO)}")
+            raise AudioError(f"{source} holds no audio file", hint=f"known suffixes: {', '.join(SUFFIXES)}")
         short = [(out / path.relative_to(source)).with_suffix(".wav") for path in found]
         shared = Counter(short)
         targets = [

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amphion_core import audio_files as files_on_disk
 from amphion_core.errors import DataError
 
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 ROLES = ("reference", "prompt", "resynthesis")
 """The audios that a generated file may be compared with."""
 
@@ -125,9 +125,7 @@ def audio_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"there is no file or folder {folder}", hint="give a folder of audio files")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in AUDIO or not path.is_file():
-            continue
+    for path in files_on_disk.audio_files(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise DataError(
@@ -136,7 +134,7 @@ def audio_files(folder: Path) -> dict[str, Path]:
             )
         found[name] = path
     if not found:
-        raise DataError(f"{folder} contains no audio file", hint=f"known suffixes: {', '.join(sorted(AUDIO))}")
+        raise DataError(f"{folder} contains no audio file", hint=f"known suffixes: {', '.join(files_on_disk.SUFFIXES)}")
     return found
 
 
