@@ -15,11 +15,11 @@ from amphion_core.audio_files import (
     UNREADABLE,
     AudioFileError,
     audio_files,
-    audio_length,
     check_file,
     find_audio,
     is_audio,
 )
+from amphion_core.audio_reading import audio_length
 
 RATE = 16000
 TONE = (np.sin(np.arange(RATE) / 7) / 2).astype(np.float32)

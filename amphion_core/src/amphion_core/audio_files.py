@@ -1,4 +1,4 @@
-"""Audio files on disk: the known suffixes, the files of a folder, what a name means, the length of a file.
+"""Audio files on disk: the known suffixes, the files of a folder, and what a name in a table means.
 
 Everything that looks for audio uses this module, so that all commands agree on what an audio file is. It imports
 neither torch nor numpy, and opens nothing that is not a regular file.
@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from amphion_core.errors import AudioError
 
@@ -54,18 +53,6 @@ class AudioFileError(AudioError):
 
 def _audio_file_error(path: str | Path, reason: str, hint: str | None) -> AudioFileError:
     return AudioFileError(path, reason, hint=hint)
-
-
-class AudioLength(NamedTuple):
-    """The length of an audio file: ``samples`` of each channel, at ``rate`` Hz."""
-
-    samples: int
-    rate: int
-
-    @property
-    def seconds(self) -> float:
-        """The length in seconds."""
-        return self.samples / self.rate
 
 
 def is_audio(path: str | Path) -> bool:
@@ -157,17 +144,6 @@ def find_audio(name: str | Path) -> Path:
             exact = [each for each in names if each.startswith(stem)]
             return parent / (exact or names)[0]
     return name if audio else name.with_name(name.name + ".wav")
-
-
-def audio_length(path: str | Path) -> AudioLength:
-    """The length of an audio file, from its header; from its content where the header does not state it.
-
-    Raises AudioFileError with the reason for a file that is missing, not a file, empty or not audio.
-    """
-    from amphion_core.audio_reading import open_audio
-
-    with open_audio(path) as file:
-        return AudioLength(file.length(), file.samplerate)
 
 
 def shortened(path: str | Path) -> str:

@@ -1,7 +1,7 @@
 """Reading audio files whose headers may be wrong: lengths are counted where a header does not state them."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import soundfile
@@ -15,6 +15,18 @@ DENSEST = 64  # samples a byte that a header may claim before it is checked; FLA
 FEW = 1 << 22  # samples that a header may claim in a file of any size
 MOST = 1 << 27  # samples beyond FEW and DENSEST that are decoded: 512 MiB
 RATES = range(1000, 768_001)  # Hz
+
+
+class AudioLength(NamedTuple):
+    """The length of an audio file: ``samples`` of each channel, at ``rate`` Hz."""
+
+    samples: int
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """The length in seconds."""
+        return self.samples / self.rate
 
 
 class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -80,3 +92,12 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
 def open_audio(path: str | Path) -> AudioFile:
     """An audio file, checked and opened. Raises AudioFileError with the reason if it is not one."""
     return AudioFile(path)
+
+
+def audio_length(path: str | Path) -> AudioLength:
+    """The length of an audio file, from its header; from its content where the header does not state it.
+
+    Raises AudioFileError with the reason for a file that is missing, not a file, empty or not audio.
+    """
+    with open_audio(path) as file:
+        return AudioLength(file.length(), file.samplerate)

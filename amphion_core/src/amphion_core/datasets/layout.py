@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from amphion_core.audio_files import AudioFileError, audio_files as audio_files, audio_length, find_audio as find_audio
+from amphion_core.audio_files import AudioFileError, audio_files as audio_files, find_audio as find_audio
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.errors import DataError
@@ -103,6 +103,8 @@ def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str
 
 def seconds(path: Path) -> float:
     """The duration of an audio file in seconds; 0 if it is missing or not audio."""
+    from amphion_core.audio_reading import audio_length
+
     try:
         return audio_length(path).seconds
     except AudioFileError:
