@@ -21,8 +21,8 @@ _MODULES = {
     "amphion_core.data.facts": ("CorpusFacts", "Statistics"),
     "amphion_core.mel": ("Mel", "MelConfig"),
     "amphion_core.parts": (
-        "AugmentationPart", "DatasetPart", "EmbeddingPart", "FeaturePart", "FrontendPart", "MetricPart", "ModelPart",
-        "Part", "RecognizerPart", "TrainerPart",
+        "AugmentationPart", "DatasetPart", "DiscriminatorPart", "EmbeddingPart", "FeaturePart", "FrontendPart",
+        "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart", "VocoderPart",
     ),
     "amphion_core.precision": ("Precision",),
     "amphion_core.registry": ("SPOKEN", "v1"),
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from amphion_core.parts import (
         AugmentationPart as AugmentationPart,
         DatasetPart as DatasetPart,
+        DiscriminatorPart as DiscriminatorPart,
         EmbeddingPart as EmbeddingPart,
         FeaturePart as FeaturePart,
         FrontendPart as FrontendPart,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         Part as Part,
         RecognizerPart as RecognizerPart,
         TrainerPart as TrainerPart,
+        VocoderPart as VocoderPart,
     )
     from amphion_core.precision import Precision as Precision
     from amphion_core.registry import SPOKEN as SPOKEN, v1 as v1

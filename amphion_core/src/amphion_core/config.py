@@ -1,9 +1,9 @@
 """Configurations: frozen, typed, and checked as a whole. All problems are reported together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -69,28 +69,35 @@ class Holder(ABC):
 
 
 def validate(
-    schema: type[Schema], values: Mapping[str, Any], *, where: str = "", hint: str | None = None, context: Any = None
-) -> Schema:
+    schema: type[Schema], values: Mapping[str, Any], *, where: str = "", hint: str | None = None, context: Any = None,
+    also: Sequence[str] = (),
+) -> Schema:  # fmt: skip
     """``values`` as a checked ``schema``. ``where`` is the heading of the error, by default the schema's owner.
 
-    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one.
+    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one. ``also`` are problems that
+    were found before; they are listed with the others.
 
     Raises RecipeError that lists every problem with its dotted path, the given value and the nearest valid key.
     """
+    found, cause = [*also], None
     try:
-        return schema.model_validate(values, context=context)
+        checked = schema.model_validate(values, context=context)
     except ValidationError as error:
-        found = problems(error, schema, values)
-        title = where or schema.__qualname__.removesuffix(".Config")
-        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-        raise RecipeError("\n  ".join([f"{title}: {count}", *found]), hint=hint) from error
+        found += problems(error, schema, values)
+        cause = error
     except RecursionError as error:
         raise RecipeError(f"{where or schema.__qualname__}: it is nested too deeply", hint=hint) from error
+    if not found:
+        return checked
+    title = where or schema.__qualname__.removesuffix(".Config")
+    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    raise RecipeError("\n  ".join([f"{title}: {count}", *found]), hint=hint) from cause
 
 
 def problems(error: ValidationError, schema: type[BaseModel] | None = None, values: Any = None) -> list[str]:
     """A sentence for each problem that pydantic found. ``schema`` and ``values`` are what it checked, if known."""
-    return [_problem(detail, schema, values) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    return [_problem(detail, schema, values) for detail in details if not _is_other_branch(detail)]
 
 
 def limits(field: FieldInfo) -> str:
@@ -107,8 +114,22 @@ def limits(field: FieldInfo) -> str:
     return ", ".join(f"{words[name]} {value:g}" for name, value in bounds.items())
 
 
+def _is_other_branch(detail: ErrorDetails) -> bool:
+    """Whether pydantic complains that a mapping is no text, where both are allowed and the mapping has other faults."""
+    return detail["type"] == "string_type" and detail["loc"][-1:] == ("str",) and isinstance(detail["input"], Mapping)
+
+
+_PLAIN = {  # in place of pydantic's words for types
+    "model_type": "its fields are needed, written {field: value}",
+    "model_attributes_type": "its fields are needed, written {field: value}",
+    "dict_type": "its fields are needed, written {field: value}",
+    "tuple_type": "a list is needed, written [first, second]",
+    "int_parsing_size": "the number is too large",
+}
+
+
 def _problem(detail: ErrorDetails, schema: type[BaseModel] | None, values: Any) -> str:
-    path = ".".join(str(step) for step in detail["loc"])
+    path = ".".join(str(step) for step in detail["loc"] if not str(step).startswith("dict["))
     if detail["type"] == "extra_forbidden":
         keys = list(_keys(schema, values, detail["loc"][:-1])) if schema else []
         if not keys:
@@ -120,7 +141,8 @@ def _problem(detail: ErrorDetails, schema: type[BaseModel] | None, values: Any) 
         return f"{path}: required, and not given"
     if detail["type"] == "value_error":
         return f"{path}: {text}" if path else text
-    return f"{path or 'value'}: {text[0].lower()}{text[1:]}, got {_shown(detail['input'])}"
+    text = _PLAIN.get(detail["type"], f"{text[0].lower()}{text[1:]}")
+    return f"{path or 'value'}: {text}, got {_shown(detail['input'])}"
 
 
 def _shown(value: Any) -> str:
@@ -146,6 +168,8 @@ def _inner_types(annotation: Any) -> Iterator[Any]:
 
 
 def _holds_truth(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_truth, value.values()))
     return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
 
 
@@ -155,7 +179,7 @@ def _keys(schema: type[BaseModel], values: Any, path: tuple[int | str, ...]) -> 
     for step in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(str(step))
-            current = field.annotation if field else None
+            current = _without_metadata(field.annotation) if field else None
         elif get_origin(current) is dict:
             current = get_args(current)[1]
         try:
@@ -163,8 +187,14 @@ def _keys(schema: type[BaseModel], values: Any, path: tuple[int | str, ...]) -> 
         except (LookupError, TypeError):
             return
         for inner in () if get_origin(current) is dict else get_args(current):  # tuple[Part, ...], Part | None
+            inner = _without_metadata(inner)
             current = inner if isinstance(inner, type) and issubclass(inner, (BaseModel, Holder)) else current
         if isinstance(current, type) and issubclass(current, Holder) and isinstance(values, Mapping):
             current = current.schema(values)
     if isinstance(current, type) and issubclass(current, BaseModel):
         yield from current.model_fields
+
+
+def _without_metadata(annotation: Any) -> Any:
+    """The type itself, for a type such as ``Annotated[MelConfig, ...]``."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

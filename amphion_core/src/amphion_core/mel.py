@@ -28,11 +28,11 @@ class MelConfig(BaseConfig):
     Statistics of a training set (a mean for each band) are not part of a convention. They belong to a model's config.
     """
 
-    sample_rate: int = Field(default=22050, gt=0, description="rate of the audio, Hz")
-    n_fft: int = Field(default=1024, gt=0, multiple_of=2, description="length of the FFT, samples")
+    sample_rate: int = Field(default=22050, gt=0, le=1_000_000, description="rate of the audio, Hz")
+    n_fft: int = Field(default=1024, gt=0, le=2**20, multiple_of=2, description="length of the FFT, samples")
     win_length: int = Field(default=1024, gt=0, description="length of the window, centred in the FFT, samples")
     hop_length: int = Field(default=256, gt=0, description="step between frames, samples")
-    n_mels: int = Field(default=80, gt=0, description="number of mel bands")
+    n_mels: int = Field(default=80, gt=0, le=10_000, description="number of mel bands")
     fmin: float = Field(default=0.0, ge=0, description="lower edge of the lowest band, Hz")
     fmax: float | None = Field(
         default=8000.0,
@@ -43,7 +43,9 @@ class MelConfig(BaseConfig):
         default="slaney", description="mel scale: Auditory Toolbox, or HTK's formula"
     )
     norm: Literal["slaney", "none"] = Field(default="slaney", description="slaney: each band has area 1; none: peak 1")
-    power: float = Field(default=1.0, gt=0, description="exponent of the magnitude before the filterbank: 1 or 2")
+    power: float = Field(
+        default=1.0, gt=0, le=10, description="exponent of the magnitude before the filterbank: 1 or 2"
+    )
     normalized: bool = Field(default=False, description="divide the STFT by the root of the window's energy")
     log: Literal["ln", "log10", "unit_db"] = Field(default="ln", description="how a mel magnitude is compressed")
     floor: float = Field(default=1e-5, gt=0, description="smallest mel magnitude before the logarithm")

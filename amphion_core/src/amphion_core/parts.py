@@ -15,10 +15,12 @@ class Part(Holder):
     """A component held in another component's config: a registry name and the config to build it from.
 
     On disk it is flat, ``{name: vocoder/hifigan, channels: 256}``, or only the name when all fields have their
-    defaults. Only the module of the named component is imported. Each subclass stands for one registry kind.
+    defaults. Only the module of the named component is imported. Each subclass stands for one registry kind, and may
+    accept one family of it only.
     """
 
     kind: ClassVar[str]
+    family: ClassVar[str | None] = None
 
     def __init__(self, name: str, config: BaseConfig) -> None:
         self.name = name
@@ -65,6 +67,8 @@ class Part(Holder):
     def _resolve(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
         base, _, tag = name.partition("@")
         ref = registry.find(cls.kind, base)
+        if cls.family is not None:
+            require_family(ref.name, cls.family)
         schema = ref.load().Config
         shared = {"mel": context["audio"]} if context and "mel" in schema.model_fields else {}
         stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
@@ -73,11 +77,14 @@ class Part(Holder):
     @classmethod
     def _read(cls, value: Any, info: ValidationInfo) -> "Part":
         if isinstance(value, Part) and value.kind == cls.kind:
+            if cls.family is not None:
+                require_family(value.name, cls.family)
             return value
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-            raise ValueError(f"a {cls.kind[:-1]} is written as its name, or as {{name: ..., field: ...}}")
+            noun = cls.family or cls.kind[:-1]
+            raise ValueError(f"{with_article(noun)} is written as its name, or as {{name: ..., field: ...}}")
         fields = {key: field for key, field in value.items() if key != "name"}
         try:
             return cls._resolve(value["name"], fields, info.context)
@@ -96,10 +103,39 @@ class Part(Holder):
         return core_schema.with_info_plain_validator_function(cls._read, serialization=write)
 
 
+def with_article(noun: str) -> str:
+    """``a vocoder``, ``an augmentation``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun.replace('_', ' ')}"
+
+
+def require_family(name: str, family: str, who: str = "") -> None:
+    """Check that the model ``name`` is of ``family``, which ``who`` needs.
+
+    Raises ValueError that lists the models that fit.
+    """
+    found = name.rpartition("/")[0]
+    if found != family:
+        fitting = ", ".join(registry.names("models", f"{family}/*")) or "none is installed"
+        needed = f"{who} needs {with_article(family)}" if who else f"{with_article(family)} is needed here"
+        raise ValueError(f"{name} is {with_article(found) if found else 'of no family'}, and {needed}: {fitting}")
+
+
 class ModelPart(Part):
     """A network (kind ``models``) inside a config."""
 
     kind = "models"
+
+
+class VocoderPart(ModelPart):
+    """A vocoder inside a config."""
+
+    family = "vocoder"
+
+
+class DiscriminatorPart(ModelPart):
+    """A discriminator inside a config."""
+
+    family = "discriminator"
 
 
 class FeaturePart(Part):

@@ -3,6 +3,8 @@
 ``read`` finds a recipe by its file stem or path, applies dotted overrides, and checks everything at once.
 """
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ from amphion_core.config import BaseConfig, validate
 from amphion_core.data.config import DataConfig
 from amphion_core.errors import RecipeError, nearest
 from amphion_core.mel import Mel, MelConfig
-from amphion_core.parts import ModelPart, TrainerPart
+from amphion_core.parts import ModelPart, TrainerPart, require_family
 from amphion_core.training.config import EngineConfig, OptimConfig
 
 INIT_FROM = "engine.init_from."  # below it a bare text is a place, elsewhere the name of a component
@@ -32,6 +34,16 @@ class Recipe(BaseConfig):
     optim: OptimConfig = Field(default=OptimConfig(), description="optimiser and schedule")
     engine: EngineConfig = Field(default=EngineConfig(), description="steps, batches, precision, checkpoints")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="every random number derives from it")
+
+    @model_validator(mode="after")
+    def _trainer_trains_the_model(self) -> Self:
+        family = registry.get("trainers", self.trainer.name).trains if self.trainer else None
+        if self.trainer and family is not None:
+            try:
+                require_family(self.model.name, family, who=f"the trainer {self.trainer.name}")
+            except ValueError as error:
+                raise ValueError(f"model: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _one_mel(self) -> Self:
@@ -55,15 +67,31 @@ class _Audio(BaseConfig):
 def read(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe with this file stem or path, with overrides such as ``optim.lr=1e-4`` applied.
 
-    Raises RecipeError that lists all problems with dotted paths.
+    Raises RecipeError that lists all problems of the file and of the overrides with dotted paths.
     """
     path = find(name)
     values = yaml.read(path)
     if not isinstance(values, dict):
-        raise RecipeError(f"{path} does not hold a mapping", hint="a recipe begins with name: and model:")
+        what = "is empty" if values is None else f"holds {_noun(values)}, not a mapping of fields"
+        raise RecipeError(
+            f"{path} {what}", hint="a recipe begins with name: and model:; amphion recipes shows examples"
+        )
+    if "config" in values and "model" not in values:
+        raise RecipeError(
+            f"{path.parent} holds weights, not a run or a recipe",
+            hint=f"train from these weights: amphion train RECIPE engine.init_from={path.parent}",
+        )
+    problems: list[str] = []
     for override in overrides:
-        apply_override(values, override)
-    return check({"name": path.stem, **values}, where=str(path))
+        try:
+            apply_override(values, override)
+        except RecipeError as error:
+            problems.append(f"{error.message}; {error.hint}" if error.hint else error.message)
+    return check({"name": path.stem, **values}, where=str(path), also=problems)
+
+
+def _noun(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"the value {str(value)[:40]!r}"
 
 
 def name_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -72,17 +100,20 @@ def name_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     A path may contain ``=`` if it exists. Raises RecipeError when all words are overrides.
     """
     for index, word in enumerate(words):
-        if "=" not in word or Path(word).exists():
+        if "=" not in word or os.path.exists(word):  # noqa: PTH110 - Path.exists raises for a name that is too long
             return word, [*words[:index], *words[index + 1 :]]
     raise RecipeError("no recipe is named", hint="amphion recipes lists them")
 
 
-def check(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
-    """``values`` as a Recipe, in which parts without a mel convention take that of ``audio``. Raises RecipeError."""
+def check(values: dict[str, Any], *, where: str = "recipe", also: Sequence[str] = ()) -> Recipe:
+    """``values`` as a Recipe, in which parts without a mel convention take that of ``audio``.
+
+    ``also`` are problems that were found before. Raises RecipeError.
+    """
     audio: MelConfig | None = None
     with suppress(RecipeError):  # the check of the whole recipe reports this problem together with the others
         audio = validate(_Audio, {"audio": values.get("audio")}).audio
-    return validate(Recipe, values, where=where, context={"audio": audio} if audio else None)
+    return validate(Recipe, values, where=where, context={"audio": audio} if audio else None, also=also)
 
 
 def recipes() -> Iterator[tuple[Path, str, str]]:
@@ -115,16 +146,19 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     Raises RecipeError.
     """
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(f"{override!r} is not an override", hint="write key=value, such as optim.lr=1e-4")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise RecipeError(f"{override[:80]!r} is not an override", hint="write key=value, such as optim.lr=1e-4")
     value = yaml.parse(text, where=key)
-    *steps, last = key.strip().split(".")
+    *steps, last = key.split(".")
     node: Any = values
     for done, step in enumerate(steps):
         node = _into(node, step, ".".join(steps[: done + 1]))
     if isinstance(node, list):
         node[_index(node, last, key)] = value
-    elif last == "name" and steps and node.get("name") != value:
+        return
+    _refuse_index(node, last, key)
+    if last == "name" and steps and node.get("name") != value:
         node.clear()
         node["name"] = value
     else:
@@ -136,8 +170,13 @@ def _into(node: Any, step: str, path: str) -> Any:
 
     A bare place in ``engine.init_from`` becomes ``{source: ...}``, and the name of a mel preset ``{preset: ...}``.
     """
-    index: Any = _index(node, step, path) if isinstance(node, list) else step
-    below = node[index] if isinstance(node, list) else node.setdefault(index, {})
+    index: Any
+    if isinstance(node, list):
+        index = _index(node, step, path)
+        below = node[index]
+    else:
+        _refuse_index(node, step, path)
+        index, below = step, node.setdefault(step, {})
     if below is None:  # as a resolved recipe writes a field without a value
         node[index] = below = {}
     elif isinstance(below, str):
@@ -149,6 +188,16 @@ def _into(node: Any, step: str, path: str) -> Any:
 
 
 def _index(node: list[Any], step: str, path: str) -> int:
-    if not step.isdigit() or int(step) >= len(node):
+    if not re.fullmatch("[0-9]{1,9}", step) or int(step) >= len(node):
         raise RecipeError(f"{path}: {step!r} is not an index of a list of {len(node)}", hint="indices count from 0")
     return int(step)
+
+
+def _refuse_index(node: dict[str, Any], step: str, path: str) -> None:
+    """Raises RecipeError for an index where there is no list."""
+    if re.fullmatch("[0-9]+", step) and step not in node:
+        above = path.rpartition(".")[0]
+        raise RecipeError(
+            f"{path}: there is no list with the index {step}",
+            hint=f"write the whole list: {above}=[...]" if above else "a field has a name, such as optim.lr",
+        )

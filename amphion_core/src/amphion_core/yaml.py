@@ -1,10 +1,12 @@
 """Read and write YAML by the core schema of YAML 1.2; a key that is given twice is an error.
 
 PyYAML implements YAML 1.1, where ``5e-4`` is text, ``no`` is false and ``12:30`` is 750. Here the reader and the writer
-share one table of types, so that ``parse(dump(x)) == x``.
+share one table of types, so that ``parse(dump(x)) == x``. Texts that would take all memory or all of Python's stack are
+refused: more than `DEEPEST` levels, or more than `MOST` values once every alias is replaced by what it stands for.
 """
 
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,38 @@ _TABLE = (
     ),
 )
 
+DEEPEST = 100  # levels of lists and mappings; Python's stack ends at about 250
+MOST = 200_000  # values of one text
+LARGEST = 10_000_000  # bytes of one file
+
 
 class _Reader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._values = 0
+        self._sizes: dict[int, int] = {}  # values below each node, by the node's id
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node. Raises ComposerError: nested too deep, too many values, an alias inside what it stands for."""
+        mark, before = self.peek_event().start_mark, self._values  # type: ignore[no-untyped-call]
+        is_alias = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        self._values += 1
+        if self._depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"nested more than {DEEPEST} levels deep", mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if is_alias:
+            if id(node) not in self._sizes:
+                raise yaml.composer.ComposerError(None, None, "the alias stands for what contains it", mark)
+            self._values += self._sizes[id(node)]
+        else:
+            self._sizes[id(node)] = self._values - before
+        if self._values > MOST:
+            raise yaml.composer.ComposerError(None, None, f"more than {MOST} values", mark)
+        return node
 
 
 class _Writer(yaml.SafeDumper):
@@ -48,6 +79,16 @@ def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     text = str(node.value).lower()
     return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    """A scalar of the table. Raises ConstructorError: a tag on another text, or more digits than Python reads."""
+    read = {"int": _int, "float": _float, "bool": yaml.SafeLoader.construct_yaml_bool}[node.tag.rpartition(":")[2]]
+    try:
+        return read(loader, node)
+    except (ValueError, KeyError) as error:
+        problem = f"{str(node.value)[:40]!r} is not a number that can be read"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -73,8 +114,12 @@ def _write_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
-_Reader.add_constructor("tag:yaml.org,2002:int", _int)
-_Reader.add_constructor("tag:yaml.org,2002:float", _float)
+_KINDS = ("null", "str", "seq")  # as PyYAML reads them; its other tags, such as !!timestamp, are not read
+_Reader.yaml_constructors = {
+    tag: read
+    for tag, read in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in _KINDS
+} | {f"tag:yaml.org,2002:{kind}": _number for kind in ("int", "float", "bool")}
 _Reader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Writer.add_representer(float, _write_float)
 _Writer.add_representer(str, _write_text)
@@ -84,24 +129,58 @@ _Writer.add_representer(tuple, yaml.SafeDumper.represent_list)
 def parse(text: str, *, where: str = "") -> Any:
     """The value of a YAML text. ``where`` names the file in errors.
 
-    Raises RecipeError with line and column: broken syntax, a key given twice, an object tag.
+    Raises RecipeError with line and column: broken syntax, a key given twice, an object tag, nested too deep.
     """
     try:
         return yaml.load(text, Loader=_Reader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{where or 'YAML'}{position}: {error.problem or error}") from error
+        problem = str(error.problem or error)
+        raise RecipeError(f"{where or 'YAML'}{position}: {problem}", hint=_hint(problem)) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{where or 'YAML'}: {error}") from error
+        raise RecipeError(f"{where or 'YAML'}: {' '.join(str(error).split())}", hint=_hint(str(error))) from error
+
+
+def _hint(problem: str) -> str:
+    """What to do about a message of PyYAML."""
+    known = {
+        "\\t": "indent with spaces, not with tabs",
+        "could not determine a constructor": "write plain values: tags such as !!python are not read",
+        "given twice": "remove one of the two",
+        "mapping values are not allowed": "put text that contains ': ' between quotes",
+        "levels deep": "a recipe has few levels; look for a bracket that is not closed",
+        " values": "write out less, or correct the aliases: *NAME stands for all that &NAME marks",
+        "alias": "write the value itself in place of *NAME; text that begins with * or & needs quotes",
+        "not a number": "put text between quotes",
+        "unacceptable character": "save the file as plain text in UTF-8",
+    }
+    general = "close every bracket and quote, and put text that contains ': ', ' #' or brackets between quotes"
+    return next((hint for part, hint in known.items() if part in problem), general)
 
 
 def read(path: Path) -> Any:
-    """The value of a YAML file, as ``parse`` reads it. Raises RecipeError, also when the file is not readable text."""
+    """The value of a YAML file, as ``parse`` reads it. Raises RecipeError, also when it is no file of readable text."""
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+            raise RecipeError(f"{path} cannot be read: it is {what}, not a file", hint="name a YAML file")
+        if found.st_size > LARGEST:
+            size = f"{found.st_size / 1e6:.0f} MB"
+            raise RecipeError(f"{path} cannot be read: {size} is too large for a YAML file", hint="name a YAML file")
         return parse(path.read_text(encoding="utf-8"), where=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} cannot be read: {error}", hint="save it as plain text in UTF-8") from error
+    except OSError as error:
+        raise RecipeError(
+            f"{_short(path)} cannot be read: {error.strerror or error}", hint="check the path and its permissions"
+        ) from error
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def dump(value: Any) -> str:

@@ -217,8 +217,7 @@ def test_only_the_input_of_a_judge_gets_gradients_and_frozen_weights_stay_frozen
     assert [parameter.requires_grad for parameter in judge.parameters()] == [True, False]
 
 
-@pytest.mark.parametrize("model", ["vocoder/griffin_lim", "discriminator/mpd"])
-def test_a_model_that_cannot_be_trained_as_a_vocoder_is_an_error(model):
-    recipe = recipes.check({"name": "r", "model": model, "trainer": "gan_vocoder"})
+def test_a_vocoder_without_parameters_cannot_be_trained():
+    recipe = recipes.check({"name": "r", "model": "vocoder/griffin_lim", "trainer": "gan_vocoder"})
     with pytest.raises(RecipeError, match="it trains vocoders that have parameters"):
         build_trainer(recipe)

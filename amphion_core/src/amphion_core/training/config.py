@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from amphion_core.config import BaseConfig
 
+MOST = 2**31 - 1  # steps of a run, and counts of them
+
 
 class Schedule(BaseConfig):
     """The factor of the learning rate as a function of the step s, counted from 1. Only plateau has a state.
@@ -27,12 +29,14 @@ class Schedule(BaseConfig):
     name: Literal["constant", "exponential", "cosine", "noam", "plateau"] = Field(
         default="constant", description="how the learning rate changes"
     )
-    warmup: int = Field(default=0, ge=0, description="steps over which the learning rate rises from 0")
+    warmup: int = Field(default=0, ge=0, le=MOST, description="steps over which the learning rate rises from 0")
     gamma: float | None = Field(default=None, gt=0, le=1, description="factor of exponential and plateau")
-    every: int | None = Field(default=None, gt=0, description="steps between factors of exponential")
-    steps: int | None = Field(default=None, gt=0, description="steps of cosine; null: those of the run")
+    every: int | None = Field(default=None, gt=0, le=MOST, description="steps between factors of exponential")
+    steps: int | None = Field(default=None, gt=0, le=MOST, description="steps of cosine; null: those of the run")
     floor: float | None = Field(default=None, ge=0, le=1, description="factor at the end of cosine")
-    patience: int | None = Field(default=None, gt=0, description="validations of plateau without a better score")
+    patience: int | None = Field(
+        default=None, gt=0, le=MOST, description="validations of plateau without a better score"
+    )
 
     @model_validator(mode="after")
     def _fields_belong(self) -> Self:
@@ -68,10 +72,10 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class GroupConfig(BaseConfig):
     """Overrides for the optimiser of one network; null inherits the common value."""
 
-    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="learning rate")
+    lr: float | None = Field(default=None, gt=0, le=1000, description="learning rate")
     betas: tuple[Decay, Decay] | None = Field(default=None, description="decay rates of the moments")
-    weight_decay: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="decoupled weight decay")
-    clip: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="largest norm of the gradient")
+    weight_decay: float | None = Field(default=None, ge=0, le=1000, description="decoupled weight decay")
+    clip: float | None = Field(default=None, gt=0, le=1e9, description="largest norm of the gradient")
 
 
 class OptimConfig(BaseConfig):
@@ -80,14 +84,12 @@ class OptimConfig(BaseConfig):
     name: Literal["adamw", "adam", "radam", "sgd"] = Field(
         default="adamw", description="update rule, as in torch.optim"
     )
-    lr: float = Field(default=2e-4, gt=0, allow_inf_nan=False, description="learning rate before the schedule")
+    lr: float = Field(default=2e-4, gt=0, le=1000, description="learning rate before the schedule")
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), description="decay rates of the moments; sgd: momentum")
-    eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False, description="added to the root of the second moment")
-    weight_decay: float = Field(
-        default=0.01, ge=0, allow_inf_nan=False, description="weight decay, decoupled with adamw"
-    )
+    eps: float = Field(default=1e-8, gt=0, le=1, description="added to the root of the second moment")
+    weight_decay: float = Field(default=0.01, ge=0, le=1000, description="weight decay, decoupled with adamw")
     clip: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="largest norm of a network's gradient; null: no limit"
+        default=None, gt=0, le=1e9, description="largest norm of a network's gradient; null: no limit"
     )
     schedule: Schedule = Field(default=Schedule(), description="factor of the learning rate as a function of the step")
     groups: dict[str, GroupConfig] = Field(default_factory=dict, description="overrides by network name")
@@ -116,6 +118,8 @@ class InitialWeights(BaseConfig):
 
 def _read_sources(value: Any) -> Any:
     """Every place as ``{source: place}``. Nested mappings, as overrides make them, get keys joined by dots."""
+    if not isinstance(value, Mapping | str | None):
+        raise ValueError("write a place, or places by network: {generator: PLACE}")
     if not isinstance(value, Mapping):
         return value
     found: dict[str, Any] = {}
@@ -132,9 +136,9 @@ def _read_sources(value: Any) -> Any:
 class EngineConfig(BaseConfig):
     """Length of a run, batches, precision, device, checkpoints, and the weights that it begins with."""
 
-    steps: int = Field(default=1000, gt=0, description="steps of the whole run")
+    steps: int = Field(default=1000, gt=0, le=MOST, description="steps of the whole run")
     micro_batches: int = Field(
-        default=1, gt=0, description="micro-batches M of each step; a multiple of the number of processes"
+        default=1, gt=0, le=4096, description="micro-batches M of each step; a multiple of the number of processes"
     )
     precision: Literal["float32", "bf16"] = Field(default="float32", description="bf16: autocast of the forward pass")
     device: str = Field(default="auto", description="auto: a GPU if there is one; cpu, cuda, or one GPU such as cuda:1")
@@ -153,13 +157,15 @@ class EngineConfig(BaseConfig):
         default=False,
         description="compile the networks with torch.compile: minutes at the start, then faster; for fixed crops",
     )
-    log_every: int = Field(default=10, gt=0, description="steps between lines of metrics")
-    validate_every: int = Field(default=1000, gt=0, description="steps between validations")
-    save_every: int | None = Field(default=None, gt=0, description="steps between checkpoints; null: validate_every")
-    keep_last: int = Field(default=3, gt=0, description="newest checkpoints that are kept, besides the best")
+    log_every: int = Field(default=10, gt=0, le=MOST, description="steps between lines of metrics")
+    validate_every: int = Field(default=1000, gt=0, le=MOST, description="steps between validations")
+    save_every: int | None = Field(
+        default=None, gt=0, le=MOST, description="steps between checkpoints; null: validate_every"
+    )
+    keep_last: int = Field(default=3, gt=0, le=MOST, description="newest checkpoints that are kept, besides the best")
     monitor: str | None = Field(default=None, description="validation score that decides which checkpoint is best")
     patience: int | None = Field(
-        default=None, gt=0, description="stop after so many validations without a better score"
+        default=None, gt=0, le=MOST, description="stop after so many validations without a better score"
     )
     ema: dict[str, float] = Field(
         default_factory=dict,
@@ -173,7 +179,7 @@ class EngineConfig(BaseConfig):
     @field_validator("device")
     @classmethod
     def _device_is_known(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
             raise ValueError(f"{device!r} is not auto, cpu, cuda or one GPU such as cuda:1")
         return device
 

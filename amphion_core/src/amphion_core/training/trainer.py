@@ -53,11 +53,15 @@ class ModelTrainer(Component):
     ``higher_is_better`` states for each validation score whether more is better; None: neither more nor less is.
     Only scores that are listed there can decide which checkpoint is best (``engine.monitor``).
 
+    ``trains`` is the family of models that it trains, such as ``vocoder``; None: any family. A recipe with a model of
+    another family is refused when it is read.
+
     The conformance kit trains ``example_model``, the registry name of a model, built from its ``example_config``.
     ``example_crop`` is for trainers whose items must all have the same length, which a recipe gives them as
     ``data.crop``: the samples of each item in the kit.
     """
 
+    trains: ClassVar[str | None] = None
     example_model: ClassVar[str] = ""
     example_crop: ClassVar[int | None] = None
     ema: dict[str, nn.Module]

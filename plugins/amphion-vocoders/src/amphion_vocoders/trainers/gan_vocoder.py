@@ -16,11 +16,11 @@ from amphion_core.api import (
     Audio,
     BaseConfig,
     Batch,
+    DiscriminatorPart,
     MelConfig,
     Metric,
     MetricPart,
     ModelArchitecture,
-    ModelPart,
     ModelTrainer,
     Update,
     Validation,
@@ -37,28 +37,33 @@ class GANVocoderTrainer(ModelTrainer):
     class Config(BaseConfig):
         """The losses and their weights; the defaults are the paper's."""
 
-        discriminators: tuple[ModelPart, ...] = Field(
+        discriminators: tuple[DiscriminatorPart, ...] = Field(
             default=(), description="discriminators, all in one optimiser: discriminator/mpd, ..."
         )
         adversarial: Literal["lsgan", "hinge"] = Field(default="lsgan", description="kind of the adversarial loss")
-        adversarial_weight: float = Field(default=1.0, ge=0, description="weight of the generator's adversarial loss")
-        feature_weight: float = Field(default=2.0, ge=0, description="weight of the feature matching loss")
-        mel_weight: float = Field(default=45.0, ge=0, description="weight of the mel loss, mean absolute difference")
+        adversarial_weight: float = Field(
+            default=1.0, ge=0, le=1e6, description="weight of the generator's adversarial loss"
+        )
+        feature_weight: float = Field(default=2.0, ge=0, le=1e6, description="weight of the feature matching loss")
+        mel_weight: float = Field(
+            default=45.0, ge=0, le=1e6, description="weight of the mel loss, mean absolute difference"
+        )
         discriminator_start: int = Field(
-            default=1, gt=0, description="first step with discriminators; before it, the mel loss alone"
+            default=1, gt=0, le=2**31 - 1, description="first step with discriminators; before it, the mel loss alone"
         )
         metrics: tuple[MetricPart, ...] = Field(
             default=(), description="metrics of copy synthesis at each validation: pesq_wb, stoi, m_stft, mcd"
         )
 
     config: Config
+    trains = "vocoder"
     example_model = "vocoder/hifigan"
     example_crop = 2048
 
     @classmethod
     def example_config(cls) -> Config:
         """One small discriminator."""
-        return cls.Config(discriminators=(ModelPart.named("discriminator/mpd", channels=2, periods=(2, 3)),))
+        return cls.Config(discriminators=(DiscriminatorPart.named("discriminator/mpd", channels=2, periods=(2, 3)),))
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         super().__init__(config, model=model)
