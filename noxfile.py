@@ -67,6 +67,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Give 1,000 broken inputs to the commands; each must end in a result or in one clear sentence with exit code 2."""
+    install(session, TESTED, tools=TOOLS)
+    session.chdir("tests")
+    session.run("python", "-m", "fuzzing", *session.posargs, env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation strictly into site/; a broken link or reference is an error."""
     install(session, VOICE, tools=DOCS)
