@@ -200,7 +200,10 @@ def test_the_official_and_coqui_names_come_back():
             rest = {"m": rest[:-1] + "translation", "logs": rest[:-4] + "log_scale"}.get(rest.rsplit(".", 1)[-1], rest)
         rest = rest.replace("cond.", "cond_layer.") if head == "dec" else rest
         coqui[f"{parts.get(head, head)}.{rest}"] = value
-    again = convert("tts/vits", {"model": coqui}, layout="coqui", config=official)
+    decoder = ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
+    names = {f"{name}_decoder": official[name] for name in decoder} | {"resblock_type_decoder": given.resblock}
+    audio = {"sample_rate": 22050, "hop_length": given.mel.hop_length, "num_mels": 4, "fft_size": 16, "win_length": 16}
+    again = convert("tts/vits", {"model": coqui}, layout="coqui", config={"model_args": names, "audio": audio})
     for name, value in to_folded(state).items():
         torch.testing.assert_close(to_folded(again.state_dict())[name], value, atol=1e-6, rtol=1e-5)
 

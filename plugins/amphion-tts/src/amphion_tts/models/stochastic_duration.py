@@ -33,14 +33,15 @@ def without_needless_mask(mask: Tensor | None) -> Tensor | None:
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of (B, C, L). Parameters are named as in the published checkpoints."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, L) -> (B, C, L)."""
-        return F.layer_norm(x.mT, self.gamma.shape, self.gamma, self.beta, 1e-5).mT
+        return F.layer_norm(x.mT, self.gamma.shape, self.gamma, self.beta, self.epsilon).mT
 
 
 class DilatedSeparableConv(nn.Module):
@@ -282,12 +283,14 @@ class StochasticDurationPredictor(nn.Module):
 class DurationPredictor(nn.Module):
     """The deterministic alternative: two convolutions, trained on the squared error of log durations."""
 
-    def __init__(self, channels: int, width: int, kernel: int, dropout: float, condition_channels: int) -> None:
+    def __init__(
+        self, channels: int, width: int, kernel: int, dropout: float, condition_channels: int, epsilon: float = 1e-5
+    ) -> None:
         super().__init__()
         self.conv_1 = nn.Conv1d(channels, width, kernel, padding=kernel // 2)
-        self.norm_1 = ChannelNorm(width)
+        self.norm_1 = ChannelNorm(width, epsilon)
         self.conv_2 = nn.Conv1d(width, width, kernel, padding=kernel // 2)
-        self.norm_2 = ChannelNorm(width)
+        self.norm_2 = ChannelNorm(width, epsilon)
         self.proj = nn.Conv1d(width, 1, 1)
         self.dropout = nn.Dropout(dropout)
         if condition_channels:

@@ -91,6 +91,9 @@ class VITS(TextToSpeech):
         dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the text encoder")
         stochastic_duration: bool = Field(default=True, description="predict durations by a flow; false: by regression")
         duration_width: int = Field(default=256, gt=0, description="width of the regression duration predictor")
+        duration_epsilon: float = Field(
+            default=1e-5, gt=0, description="epsilon of the norms of the regression duration predictor; Coqui has 1e-4"
+        )
         duration_dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout of the duration predictor")
         posterior: bool = Field(
             default=True, description="has a posterior encoder, which training needs; exported voices have none"
@@ -161,7 +164,7 @@ class VITS(TextToSpeech):
         if c.stochastic_duration:
             self.dp = StochasticDurationPredictor(hidden, 3, c.duration_dropout, g, posterior=c.posterior)
         else:
-            self.dp = DurationPredictor(hidden, c.duration_width, 3, c.duration_dropout, g)
+            self.dp = DurationPredictor(hidden, c.duration_width, 3, c.duration_dropout, g, c.duration_epsilon)
         self._graphs: GPUSpeech | None = None
         if g:
             self.emb_g = nn.Embedding(c.n_speakers, g)
