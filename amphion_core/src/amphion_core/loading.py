@@ -246,7 +246,10 @@ def _from_card(card: cards.Card, *, download: bool) -> Weights:
 
 
 def _from_folder(folder: Path) -> Weights:
-    return replace(_from_files(folder / "config.yaml", folder / "model.safetensors"), origin=str(folder))
+    from amphion_core import weights
+
+    name, fields, state = weights.open_folder(folder)
+    return Weights(registry.find("models", name).name, fields, state, str(folder))
 
 
 def _from_files(config: Path, tensors: Path) -> Weights:

@@ -7,20 +7,21 @@ Our format is a folder: ``model.safetensors``, ``config.yaml`` (component, distr
 import hashlib
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from amphion_core import registry, yaml
+from amphion_core import pickled, registry, yaml
+from amphion_core.checkpoint_folders import checkpoint_file, shards
 from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
+from amphion_core.file_kinds import AGAIN, kind_of
 from amphion_core.files import write_safetensors
+from amphion_core.tensor_checks import check_values
 from amphion_core.weight_names import check_keys, to_parametrized
-
-PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar", "")  # some files have no suffix: generator_v1, g_02500000
 
 
 def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
@@ -72,45 +73,33 @@ def read_about(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The tensors of a checkpoint file by name, nested as its publisher stored them.
+    """The tensors of a checkpoint by name, nested as its publisher stored them.
 
-    Reads ``.safetensors``, files that torch has pickled, and ``.onnx``, which needs ``amphion-core[onnx]``. No code
-    that a pickle may hold is run. Raises WeightsError for a file that is missing, damaged or unsafe.
+    Reads safetensors, files that torch has pickled, ONNX, which needs ``amphion-core[onnx]``, the index of a checkpoint
+    in several files, and a folder that holds one of these. The contents decide, not the file's ending. No code that a
+    pickle may hold is run. Raises WeightsError for a file that is missing, damaged, unsafe or of another kind.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WeightsError(
-            f"there is no checkpoint {path}", hint="check the path; amphion list --pretrained shows published weights"
-        )
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        if path.suffix == ".onnx":
-            return _onnx_tensors(path)
-        if path.suffix in PICKLED:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-            if isinstance(found, dict):
-                return found
-            raise WeightsError(f"{path} holds a {type(found).__name__}, not tensors by name")
+        path = checkpoint_file(path)
+        kind = kind_of(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}", hint="check the path") from error
+    if not kind.reader:
+        raise WeightsError(f"{path} is {kind.what}", hint=kind.hint)
+    try:
+        found = _READERS[kind.reader](path)
     except (WeightsError, MissingPackage):
         raise
     except Exception as error:
-        if what := _not_weights(path):
-            raise WeightsError(f"{path} is {what}", hint="download the file itself again") from error
-        if "weights_only" in str(error) or "Unsupported global" in str(error):
-            raise WeightsError(
-                f"{path} is a pickle that contains code, and was not opened",
-                hint="ask its publisher for a safetensors file",
-            ) from error
         size = path.stat().st_size
         raise WeightsError(
-            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {_first_line(error)}",
-            hint="download or copy it again",
+            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {_first_line(error)}", hint=AGAIN
         ) from error
-    kinds = ", ".join((".safetensors", ".onnx", *PICKLED[:-1], "none"))
-    raise WeightsError(f"{path} is not a checkpoint file by its name", hint=f"known endings: {kinds}")
+    if not isinstance(found, dict):
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        raise WeightsError(f"{path} holds {what}, not tensors by name", hint="give the publisher's file of weights")
+    return found
 
 
 def load_state(
@@ -119,13 +108,15 @@ def load_state(
     """Copy every tensor of ``state`` into ``net``; names and shapes must agree, weight norms may be folded.
 
     ``missing="keep"``: tensors of ``net`` that ``state`` lacks stay as they are. Raises WeightsError that names the
-    keys that do not fit, also when ``state`` has no tensor of ``net`` at all; ``what`` names the network.
+    keys that do not fit, also when ``state`` has no tensor of ``net`` at all, or the tensor whose values are not those
+    of a network, such as NaN or whole numbers; ``what`` names the network.
     """
     current = net.state_dict()
     named = to_parametrized(state, current)  # a folder saved after for_inference has folded weight norms
     if missing == "keep" and any(name in current for name in named):
         named = {**current, **named}
     check_keys(named, {name: tuple(tensor.shape) for name, tensor in current.items()}, what)
+    check_values(named, current, what)
     net.load_state_dict(named)
 
 
@@ -136,15 +127,6 @@ def state_digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:24]
-
-
-def _not_weights(path: Path) -> str:
-    """What a download gave in place of a checkpoint, in words; empty if it looks like neither."""
-    with path.open("rb") as file:
-        head = file.read(200).lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS to the checkpoint, not the checkpoint itself"
-    return "a web page, not a checkpoint" if head.startswith((b"<!doctype", b"<html")) else ""
 
 
 def _first_line(error: Exception) -> str:
@@ -174,3 +156,28 @@ def _onnx_tensors(path: Path) -> dict[str, Any]:
             if name.startswith("onnx::") and name in tensors and owner:
                 tensors[f"{owner}.{part}"] = tensors.pop(name)
     return tensors
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _index(path: Path) -> dict[str, Any]:
+    """The tensors of all files that an index lists, each of which must be there."""
+    found: dict[str, Any] = {}
+    for file, names in shards(path).items():
+        part = read_checkpoint(file)
+        if absent := [name for name in names if name not in part]:
+            raise WeightsError(f"{file} has no tensor {absent[0]}, which {path.name} says it holds", hint=AGAIN)
+        found |= {name: part[name] for name in names}
+    return found
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "safetensors": _safetensors,
+    "torch": pickled.load,
+    "onnx": _onnx_tensors,
+    "index": _index,
+}
