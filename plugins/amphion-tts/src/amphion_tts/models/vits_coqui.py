@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from amphion_core.errors import WeightsError
+from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import strip_prefix, unwrap
-from amphion_tts.models.publisher_values import Values, shown
 from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, shape, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 

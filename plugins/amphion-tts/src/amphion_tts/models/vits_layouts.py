@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amphion_core.publisher_files import flatten
+from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import strip_prefix, to_folded, unwrap
 from amphion_tts.models import vits_coqui, vits_piper
-from amphion_tts.models.publisher_values import Values, shown
 from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, vocabulary
 from amphion_tts.models.vits_speakers import KEYS as SPEAKER_KEYS, speaker_names
 from amphion_vocoders import HiFiGANGenerator

@@ -5,7 +5,7 @@ from typing import Any
 
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
-from amphion_tts.models.publisher_values import Values
+from amphion_core.publisher_values import Values
 
 
 def shape(state: Mapping[str, Any], name: str, dims: int) -> tuple[int, ...]:
