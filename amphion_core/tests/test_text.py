@@ -1,9 +1,9 @@
-"""English numbers and symbols as words, and texts split into sentences."""
+"""English numbers and symbols as words, and texts without what cannot be spoken."""
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from amphion_core.text import clean, normalize_english, split_sentences
+from amphion_core.text import clean, normalize_english
 
 
 @pytest.mark.parametrize(
@@ -49,32 +49,6 @@ def test_any_text_becomes_text_without_digits_or_double_spaces(text):
 def test_writing_out_twice_changes_nothing(text):
     once = normalize_english(text)
     assert normalize_english(once) == once
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("Hello Mr. Smith. How are you?", ["Hello Mr. Smith.", "How are you?"]),
-        ("It costs 3.5 dollars. J. R. Tolkien wrote.", ["It costs 3.5 dollars.", "J. R. Tolkien wrote."]),
-        ('He said "stop." Then he left!', ['He said "stop."', "Then he left!"]),
-        ("今日は。元気？", ["今日は。", "元気？"]),
-        ("A line\nand another", ["A line", "and another"]),
-        ("", []),
-    ],
-)
-def test_sentences_end_where_a_reader_would_stop(text, sentences):
-    assert split_sentences(text) == sentences
-
-
-@given(st.text(max_size=300), st.integers(5, 80))
-def test_only_white_space_is_lost_and_no_piece_is_too_long(text, limit):
-    pieces = split_sentences(text, max_chars=limit)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-    assert all(0 < len(piece) <= limit for piece in pieces)
-
-
-def test_a_long_sentence_is_cut_at_a_comma():
-    assert split_sentences("one two three, four five six", max_chars=20) == ["one two three,", "four five six"]
 
 
 def test_cleaning_removes_what_cannot_be_spoken():

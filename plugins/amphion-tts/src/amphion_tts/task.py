@@ -88,7 +88,8 @@ class TTSTask(TaskFramework):
 
     def sentences(self, text: str) -> list[str]:
         """The pieces that ``stream`` speaks, without those that say nothing. Raises DataError when there are none."""
-        found = [piece for piece in split_sentences(text, max_chars=SENTENCE_LIMIT) if any(map(str.isalnum, piece))]
+        pieces = split_sentences(text, language=self.frontend.config.language, max_chars=SENTENCE_LIMIT)
+        found = [piece for piece in pieces if any(map(str.isalnum, piece))]
         if not found:
             shown = repr(text[:40]) if text.strip() else "the text is empty"
             raise DataError(f"there is nothing to say: {shown}", hint='amphion tts "Any sentence you like."')

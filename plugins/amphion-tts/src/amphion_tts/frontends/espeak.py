@@ -14,7 +14,8 @@ from pydantic import Field
 
 from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError, MissingPackage, nearest
-from amphion_core.text import clean, normalize_english, plain_marks
+from amphion_core.text import clean, normalize_english, plain_marks, sentence_ends
+from amphion_core.text.abbreviations import stops
 
 PUNCTUATION = ';:,.!?¡¿—…"«»“”'
 IPA = (
@@ -27,6 +28,9 @@ IPA = (
 _MARK = f"[{re.escape(PUNCTUATION)}]"
 _BREAK = re.compile(rf"(\s*(?<!\d){_MARK}(?:{_MARK}|\s)*|\s*{_MARK}(?!\d)(?:{_MARK}|\s)*)")
 """Punctuation between two clauses with the white space around it. The marks inside 1.500, 3,50 and 14:30 are none."""
+
+_FORGOTTEN_SPACE = re.compile(r"[^\W\d_]{3}\.[A-ZÀ-ÖØ-Þ]")
+_ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\. [^\W\d_](?=[^\W\d_])")
 
 
 class Espeak(TextFrontend):
@@ -73,7 +77,7 @@ class Espeak(TextFrontend):
 
         Each clause is given to eSpeak separately, so that its transcription cannot be confused with that of another.
         """
-        pieces = _BREAK.split(text)  # clause, mark, clause, mark, ..., clause
+        pieces = self._clauses(text)
         clauses = [piece for piece in pieces[::2] if any(map(str.isalnum, piece))]
         spoken = dict(zip(clauses, self._backend.phonemize(clauses, strip=True), strict=True))
         for clause, sounds in spoken.items():
@@ -84,6 +88,22 @@ class Espeak(TextFrontend):
                 )
         joined = "".join(piece if index % 2 else spoken.get(piece, "") for index, piece in enumerate(pieces))
         return " ".join(joined.split())
+
+    def _clauses(self, text: str) -> list[str]:
+        """The text as clause, mark, clause, mark, ..., clause. The full stop of an abbreviation is no mark."""
+        ends = set(sentence_ends(text, self.config.language))
+        pieces, start = [], 0
+        for match in _BREAK.finditer(text):
+            position = match.start() + match[0].find(".")
+            if match[0].strip() == "." and match.end() < len(text) and position + 1 not in ends:
+                if not _FORGOTTEN_SPACE.match(text, position - 3):
+                    continue
+            pieces += [text[start : match.start()], match[0]]
+            start = match.end()
+        pieces.append(text[start:])
+        if stops(self.config.language).ordinals:  # eSpeak reads "3. mai" as an ordinal, and "3. Mai" not
+            pieces[::2] = [_ORDINAL.sub(lambda found: found[0].lower(), clause) for clause in pieces[::2]]
+        return pieces
 
 
 def _backend(language: str) -> Any:
