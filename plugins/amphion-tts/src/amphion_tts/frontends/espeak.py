@@ -29,7 +29,7 @@ _MARK = f"[{re.escape(PUNCTUATION)}]"
 _BREAK = re.compile(rf"(\s*(?<!\d){_MARK}(?:{_MARK}|\s)*|\s*{_MARK}(?!\d)(?:{_MARK}|\s)*)")
 """Punctuation between two clauses with the white space around it. The marks inside 1.500, 3,50 and 14:30 are none."""
 
-_FORGOTTEN_SPACE = re.compile(r"[^\W\d_]{3}\.[A-ZÀ-ÖØ-Þ]")
+_FORGOTTEN_SPACE = re.compile(r"[^\W\d_]{2}\.[A-ZÀ-ÖØ-Þ][^\W\d_]")
 _ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\. [^\W\d_](?=[^\W\d_])")
 
 
@@ -94,10 +94,10 @@ class Espeak(TextFrontend):
         ends = set(sentence_ends(text, self.config.language))
         pieces, start = [], 0
         for match in _BREAK.finditer(text):
-            position = match.start() + match[0].find(".")
-            if match[0].strip() == "." and match.end() < len(text) and position + 1 not in ends:
-                if not _FORGOTTEN_SPACE.match(text, position - 3):
-                    continue
+            stop = match.start() + match[0].find(".")
+            inside = match[0].strip() == "." and match.end() < len(text) and stop + 1 not in ends
+            if inside and not _FORGOTTEN_SPACE.match(text, stop - 2):
+                continue
             pieces += [text[start : match.start()], match[0]]
             start = match.end()
         pieces.append(text[start:])
