@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(
     reason='needs eSpeak NG: pip install "amphion-tts[espeak]"',
 )
 LANGUAGES = ("de", "es", "it", "nl", "pt", "pt-br", "tr", "fr-fr", "ru", "pl", "sv", "cs", "hu", "fi", "el", "hi")
-ITEMS = (  # each is one clause with something to say in all languages
+ITEMS = (  # each is one clause with something to say in all languages, and ends in no ordinal and no initial
     "1.500", "3,50", "1.234.567", "2.0", "14:30", "24.12.2020", "2020-12-24", "5 %", "3,5%", "1.500,75 €", "-5",
-    "(7)", "[8]", "1/2", "10-15", "A & B", "x", "1) 2", "a", "007", "2", "1 000",
+    "(7)", "[8]", "1/2", "10-150", "A & Lima", "Roma", "1) 200", "007", "1 000",
 )  # fmt: skip
 MARKS = (". ", ", ", "! ", "? ", "... ", "… ", ": ", "; ", " - ", ' "', '" ', ") ", ". \n", "?! ", ".\n\n")
 
@@ -63,8 +63,8 @@ def test_the_sentences_of_the_shared_cases_are_said_to_the_end(data_pack):
     end=st.sampled_from(("", ".", "!", "...", '."')),
 )
 def test_each_clause_of_any_text_is_said_as_eSpeak_says_it_alone(language, words, end):
-    text = "".join(item + mark for item, mark in words) + "5" + end
-    expected = [sound for item, _ in words for sound in reference(language, item)] + reference(language, "5")
+    text = "".join(item + mark for item, mark in words) + "Lima" + end
+    expected = [sound for item, _ in words for sound in reference(language, item)] + reference(language, "Lima")
     said = sounds(language, text)
     if any(mark in (" - ", ") ", '" ', ' "') for _, mark in words):  # one clause: eSpeak may join its words
         assert len(said) >= 0.6 * len(expected), (text, said)

@@ -151,7 +151,7 @@ def _belongs_to_word(text: str, start: int, position: int, following: re.Match[s
         return word.lower() in _CALENDAR or (first and not starts)
     if starts or (keys & _AND_SO_ON and not table.nouns_upper):
         return False
-    if re.fullmatch(r"\d{1,2}(?:\.\d{1,2})?", last):
+    if re.fullmatch(r"(?:\d{1,2}[.-])?\d{1,2}", found[0].rpartition(" ")[2]):
         counted = any(token.startswith(f"{each}.") for each in table.before_number)  # "Bd. 8" is no ordinal
         return (table.ordinals and not counted) or word.lower() in _GERMAN_MONTHS
     if table.ordinals and re.fullmatch(r"[IVX]{2,5}", last):
