@@ -19,6 +19,7 @@ PARTS = {
     "text_encoder.": "enc_p.", "posterior_encoder.": "enc_q.", "flow.": "flow.", "duration_predictor.": "dp.",
     "waveform_decoder.": "dec.", "emb_g.": "emb_g.",
 }  # fmt: skip
+DILATIONS = {1: 3, 2: 2}  # so many of each row are used by a residual block of type 1, and of type 2
 PLAIN_DURATION_EPSILON = 1e-4
 LANGUAGES = "it has a table of languages, which our VITS does not have"
 VECTORS = "it takes the vector of a speaker from a file, our VITS from a table in the checkpoint"
@@ -66,13 +67,15 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
     fields = fields_of_tensors(named)
     _check_tensors(network, fields, named)
     upsample_rates = network.wholes("upsample_rates_decoder")
+    block = network.whole("resblock_type_decoder")
+    dilations = network.rows("resblock_dilation_sizes_decoder")
     fields |= {
         "mel": mel_fields(audio, MEL, named, math.prod(upsample_rates)),
         "upsample_rates": upsample_rates,
         "upsample_kernels": network.wholes("upsample_kernel_sizes_decoder"),
-        "resblock": str(network.whole("resblock_type_decoder")),
+        "resblock": str(block),
         "resblock_kernels": network.wholes("resblock_kernel_sizes_decoder"),
-        "resblock_dilations": network.rows("resblock_dilation_sizes_decoder"),
+        "resblock_dilations": tuple(row[: DILATIONS.get(block)] for row in dilations),
         "noise_scale": network.number("inference_noise_scale", 0.667),
         "duration_noise_scale": network.number("inference_noise_scale_dp", 1.0),
         "length_scale": network.number("length_scale", 1.0, least=1e-3),
