@@ -119,7 +119,7 @@ def test_an_unusable_folder_of_noise_is_an_error(tmp_path, speech):
     with pytest.raises(DataError, match="contains no audio"):
         apply(Noise, speech, folder=str(tmp_path / "absent"))
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
-    with pytest.raises(AudioError, match=r"bad\.wav is not readable"):
+    with pytest.raises(AudioError, match=r"bad\.wav cannot be read: not readable"):
         apply(Noise, speech, folder=str(tmp_path))
 
 

@@ -1,6 +1,8 @@
 """Audio: samples with their rate. Reads and writes wav, flac, ogg and mp3, resamples, and measures loudness."""
 
 import io
+import operator
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +11,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from amphion_core.audio_files import AudioFileError
 from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 UNKNOWN_FRAMES = 1 << 62  # libsndfile reports more frames than this where a header does not state the length
+_HIGHEST_RATE = 768_000  # Hz
 _PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
 
 
@@ -25,39 +29,31 @@ class Audio:
     sample_rate: int
 
     def __post_init__(self) -> None:
-        """Raises AudioError for samples without one or two axes, and for a rate that is not positive."""
-        samples = np.asarray(self.samples, np.float32)
-        if samples.ndim not in (1, 2):
-            raise AudioError(f"audio of shape {samples.shape}: samples are (T,) or (C, T)")
-        if self.sample_rate <= 0:
-            raise AudioError(f"a sample rate of {self.sample_rate} Hz")
-        object.__setattr__(self, "samples", samples)
+        """Raises AudioError for samples that are not numbers in one or two axes, and for a rate that no audio has."""
+        object.__setattr__(self, "samples", _as_samples(self.samples))
+        object.__setattr__(self, "sample_rate", _as_rate(self.sample_rate))
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a file: (T,) for one channel, (C, T) for more.
 
-        Raises AudioError for a file that is missing, not audio, empty, or has samples that are not finite.
+        A file that was cut short is refused; one that only may have been cut short is read with a warning.
+        Raises AudioError for a path that is missing or not a file, and for a file that is not audio, is empty, was cut
+        short, or has samples that are not finite.
         """
-        import soundfile
+        from amphion_core.audio_reading import AudioFile
 
-        path = Path(path)
-        if not path.is_file():
-            raise AudioError(f"there is no audio file {path}", hint="check the path")
-        try:
-            if soundfile.info(path).frames >= UNKNOWN_FRAMES:
-                raise AudioError(f"the header of {path} does not state its length", hint=f"ffmpeg -i {path} NEW.wav")
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            formats = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)
-            raise AudioError(f"{path} is not readable audio: {error}", hint=f"known formats: {formats}") from error
+        with AudioFile(path := as_path(path)) as file:
+            samples, rate, doubt = file.whole(), int(file.samplerate), file.doubt
         if not len(samples):
-            raise AudioError(f"{path} holds no samples", hint="record or copy it again")
+            raise AudioFileError(path, "it holds no samples", hint="record or copy it again")
         if not np.isfinite(samples).all():
-            raise AudioError(f"{path} holds samples that are not finite (NaN or infinite)", hint="write it again")
-        return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), int(rate))
+            raise AudioFileError(path, "it has samples that are not finite (NaN or infinite)", hint="write it again")
+        if doubt is not None:
+            warnings.warn(f"{path}: {doubt}", UserWarning, stacklevel=2)
+        return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), rate)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file completely or not at all. The suffix decides the format; the samples have 16 bits if possible.
 
         Samples beyond full scale are clipped, with a warning. Raises AudioError for an unknown suffix and for audio
@@ -82,14 +78,14 @@ class Audio:
         return path
 
     @staticmethod
-    def check_target(path: str | Path) -> Path:
+    def check_target(path: str | os.PathLike[str]) -> Path:
         """Check that an audio file can be written at ``path``; for use before long work. Returns the path.
 
         Raises AudioError for an unknown suffix, AmphionError for a path that cannot be written.
         """
         from amphion_core.files import check_writable
 
-        path = Path(path)
+        path = as_path(path)
         if path.suffix.lower() not in FORMATS:
             raise AudioError(f"{path}: no audio format {path.suffix!r}", hint=f"use one of {', '.join(FORMATS)}")
         check_writable(path)
@@ -117,7 +113,8 @@ class Audio:
         return self if self.samples.ndim == 1 else Audio(self.samples.mean(0), self.sample_rate)
 
     def resample(self, sample_rate: int) -> "Audio":
-        """The audio at another rate in Hz, resampled by soxr with its high quality."""
+        """The audio at another rate in Hz, by soxr with its high quality. Raises AudioError for a wrong rate."""
+        sample_rate = _as_rate(sample_rate)
         if sample_rate == self.sample_rate:
             return self
         import soxr
@@ -169,6 +166,43 @@ class Audio:
 
         data = base64.b64encode(self._encoded("WAV")).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a Path. Raises AudioError for anything but a text or a path."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise AudioError(f"{path!r:.100} is not the path of a file", hint='write a text: "speech.wav"') from error
+
+
+def _as_samples(samples: Any) -> Samples:
+    """Samples as a float32 array. Raises AudioError for other things than real numbers, and for integers of audio."""
+    try:
+        array = np.asarray(samples)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths, tensors with a gradient
+        raise AudioError(
+            f"samples that are no array: {error}", hint="give a float array of shape (T,) or (C, T)"
+        ) from error
+    if array.dtype.kind not in "fiu":
+        raise AudioError(f"samples of type {array.dtype}", hint="give a float array; full scale is 1")
+    if array.ndim not in (1, 2):
+        raise AudioError(f"audio of shape {array.shape}: samples are (T,) or (C, T)")
+    if array.dtype.kind != "f" and array.size and (array.min() < -1 or array.max() > 1):
+        raise AudioError("samples that are integers, beyond full scale", hint="full scale is 1: samples / 32768")
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which `save` refuses
+        return array.astype(np.float32, copy=False)
+
+
+def _as_rate(rate: Any) -> int:
+    """A sample rate as an int. Raises AudioError for what is not a whole number of Hz that audio can have."""
+    try:
+        whole = int(rate) if isinstance(rate, float | np.floating) and rate.is_integer() else operator.index(rate)
+    except TypeError:
+        whole = 0
+    if isinstance(rate, bool | np.bool_) or not 1 <= whole <= _HIGHEST_RATE:
+        raise AudioError(f"a sample rate of {rate!r:.50} Hz", hint=f"give a whole number from 1 to {_HIGHEST_RATE}")
+    return whole
 
 
 # BS.1770-4, annex 1, tables 1 and 2, for 48 kHz: a shelf that models the head, then a high pass. Each is the numerator

@@ -16,7 +16,7 @@ from amphion_core.errors import AudioError
 
 SUFFIXES = (
     ".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64",
-    ".wave", ".mp2", ".voc", ".sph", ".nist",
+    ".wave", ".mp2", ".sph", ".nist",
 )  # fmt: skip
 """Suffixes of the audio files that can be read, the more usual first. Compare them without regard to case."""
 

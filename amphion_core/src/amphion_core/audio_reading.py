@@ -1,5 +1,12 @@
-"""Reading audio files whose headers may be wrong: lengths are counted where a header does not state them."""
+"""Reads audio files whole or in part, and refuses files that were cut short, whatever their header says.
 
+A header is not trusted: memory is only reserved for a length that is possible in a file of that size, a length that
+the header does not state is counted, and a file that holds fewer samples than its header states is an error.
+"""
+
+import io
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -7,13 +14,14 @@ import numpy as np
 import soundfile
 
 from amphion_core.audio_files import AudioFileError, check_file
+from amphion_core.audio_headers import ending
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 PIECE = 1 << 16  # samples of each channel that are decoded at a time
 UNKNOWN = 1 << 62  # libsndfile reports more samples than this where a header does not state the length
-DENSEST = 64  # samples a byte that a header may claim before it is checked; FLAC of speech has less than 2
-FEW = 1 << 22  # samples that a header may claim in a file of any size
-MOST = 1 << 27  # samples beyond FEW and DENSEST that are decoded: 512 MiB
+DENSEST = 64  # samples a byte that a header may state before it is checked; FLAC of speech has less than 2
+FEW = 1 << 20  # samples that a header may state in a file of any size
+MOST = 1 << 27  # samples that are decoded of a file of any size: 512 MiB
 RATES = range(1000, 768_001)  # Hz
 
 
@@ -30,74 +38,153 @@ class AudioLength(NamedTuple):
 
 
 class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
-    """An audio file opened for reading from its start, also where its header states no length or a wrong one.
+    """An audio file opened for reading, also where its header states no length or a wrong one.
 
-    Raises AudioFileError with the reason for a path that is not a file, is not audio, or has an unusable rate.
+    ``doubt`` is a reason to suspect that the file was cut short, or None.
+    Raises AudioFileError with the reason for a path that is not a file, is not audio, is known to be cut short, or has
+    an unusable rate.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.size = path, check_file(path).st_size
         try:
-            super().__init__(path)
+            found = ending(path, self.size)
+            self.doubt = found.doubt
+            if found.problem is None:
+                super().__init__(path if found.content is None else io.BytesIO(found.content))
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            reason = str(error).rpartition(": ")[2].rstrip(".")
-            raise AudioFileError(
-                path, f"not readable audio ({reason})", hint="listen to it, or copy it again"
-            ) from error
+            reason = f"not readable audio ({_reason(error)})"
+            raise AudioFileError(path, reason, hint="check the file: file NAME, or listen to it") from error
+        if found.problem is not None:
+            raise self._cut(found.problem)
         if self.samplerate not in RATES:
             self.close()
             reason = f"a rate of {self.samplerate} Hz, outside {RATES[0]} to {RATES[-1]} Hz"
-            raise AudioFileError(path, reason, hint=f"ffmpeg -i {path} -ar 24000 NEW.wav")
+            raise AudioFileError(path, reason, hint="the header may be wrong; write the file again")
 
     def seekable(self) -> bool:
         """False: soundfile would seek after each read, which fails in files without a stated length."""
         return False
 
     @property
+    def stated(self) -> int | None:
+        """The samples of each channel that the header states; None if it does not, or if they are too many to trust."""
+        possible = max(FEW, DENSEST * self.size)
+        return int(self.frames) if 0 <= self.frames < UNKNOWN and self.frames * self.channels <= possible else None
+
+    @property
     def states_length(self) -> bool:
         """Whether the header states a length that is possible in a file of this size."""
-        return 0 <= self.frames < UNKNOWN and self.frames * self.channels <= max(FEW, DENSEST * self.size)
+        return self.stated is not None
 
     def length(self) -> int:
-        """The number of samples of each channel; decoded and counted if the header does not state it."""
-        if self.states_length:
-            return int(self.frames)
-        return sum(len(piece) for piece in self.pieces())
+        """The samples of each channel; counted if the header does not state them. The file is at its start after it.
 
-    def pieces(self) -> Any:
-        """The samples from the present position to the real end, in pieces (T, C), float32.
-
-        Raises AudioFileError for a file that cannot be decoded to its end, and for one that holds far more than its
-        size allows.
+        Raises what `pieces` raises.
         """
-        most = max(MOST, DENSEST * self.size) // self.channels
+        if (stated := self.stated) is not None:
+            return stated
+        count = sum(len(piece) for piece in self.pieces())
+        self.seek(0)
+        return count
+
+    def whole(self) -> Samples:
+        """All samples from the start, (T, C) float32. Raises what `pieces` raises."""
+        if (stated := self.stated) is None:
+            pieces = list(self.pieces())
+            return np.concatenate(pieces) if pieces else np.zeros((0, self.channels), np.float32)
+        samples = self.part(stated)
+        self._check_end(len(samples))
+        return samples
+
+    def pieces(self) -> Iterator[Samples]:
+        """All samples from the start in pieces (T, C), float32.
+
+        Raises AudioFileError for a file that is damaged or cut short, and for one that holds far more than its size
+        allows.
+        """
+        count, most = 0, max(MOST, DENSEST * self.size) // self.channels
         while len(piece := self.part(PIECE)):
             yield piece
-            if (most := most - len(piece)) < 0:
-                raise AudioFileError(self.path, f"it holds more than {DENSEST} samples a byte", hint="record it again")
+            if (count := count + len(piece)) > most:
+                raise AudioFileError(self.path, f"more than {DENSEST} samples a byte", hint="is this file a recording?")
+        self._check_end(count)
 
     def part(self, count: int) -> Samples:
-        """At most ``count`` samples of each channel from the present position, (T, C) float32."""
+        """At most ``count`` samples of each channel from the present position, (T, C) float32.
+
+        Raises AudioFileError for a damaged file.
+        """
         try:
             samples: Samples = self.read(count, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            reason = str(error).removeprefix("Error : ").rstrip(".")
-            raise AudioFileError(self.path, f"it is damaged ({reason})", hint="copy it again") from error
+            raise self._cut(f"it is damaged or was cut short ({_reason(error)})") from error
         return samples
+
+    def span(self, start: int, count: int) -> Samples:
+        """``count`` samples of each channel from sample ``start``, (T, C) float32; fewer at the end of the file.
+
+        The rest of the file is only checked for being there. Raises AudioFileError for a damaged or cut file.
+        """
+        self.go_to(start)
+        samples = self.part(count)
+        end = start + len(samples)
+        if len(samples) < count:
+            self._check_end(end)
+        elif end < self.frames and self.format in ("FLAC", "MP3"):  # the size of other files shows that they are whole
+            _check_stated_end(str(self.path), self.size)
+        return samples
+
+    def go_to(self, sample: int) -> None:
+        """Continue reading at this sample of each channel. Raises AudioFileError where a damaged file has none."""
+        try:
+            if self.tell() != sample:
+                self.seek(min(sample, self.frames))
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise self._cut(f"it is damaged or was cut short: it has no sample {sample}") from error
+
+    def check_stated_end(self) -> None:
+        """Raises AudioFileError if the last sample that the header states is not there; moves the position."""
+        if not 0 < self.frames < UNKNOWN:
+            return
+        self.go_to(self.frames - 1)
+        if not len(self.part(1)):
+            raise self._cut(f"it was cut short: its header states {self.frames} samples, but the last is not there")
+
+    def _check_end(self, found: int) -> None:
+        """Raises AudioFileError if a file that ends after ``found`` samples should hold more."""
+        if found < self.frames < UNKNOWN and not (self.format == "MP3" and self.subtype != "MPEG_LAYER_III"):
+            raise self._cut(f"it was cut short: its header states {self.frames} samples, {found} are there")
+
+    def _cut(self, reason: str) -> AudioFileError:
+        return AudioFileError(
+            self.path, reason, hint=f"copy it again; to keep what is there: ffmpeg -i {self.path} NEW.wav"
+        )
 
     def __enter__(self) -> Self:
         return self
 
 
-def open_audio(path: str | Path) -> AudioFile:
-    """An audio file, checked and opened. Raises AudioFileError with the reason if it is not one."""
-    return AudioFile(path)
-
-
 def audio_length(path: str | Path) -> AudioLength:
     """The length of an audio file, from its header; from its content where the header does not state it.
 
-    Raises AudioFileError with the reason for a file that is missing, not a file, empty or not audio.
+    Raises AudioFileError with the reason for a file that is missing, not a file, empty, not audio or cut short.
     """
-    with open_audio(path) as file:
+    with AudioFile(path) as file:
         return AudioLength(file.length(), file.samplerate)
+
+
+def open_audio(path: str | Path) -> AudioFile:
+    """An audio file, checked and opened for reading. Raises AudioFileError with the reason if it is not one."""
+    return AudioFile(path)
+
+
+@lru_cache(maxsize=16)  # one file may hold many utterances
+def _check_stated_end(path: str, size: int) -> None:
+    with AudioFile(path) as file:
+        file.check_stated_end()
+
+
+def _reason(error: Exception) -> str:
+    """libsndfile's reason without the path and the word error."""
+    return str(error).rpartition("': ")[2].removeprefix("Error : ").rstrip(".")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field, model_validator
 
-from amphion_core.audio import FORMATS, Audio, Samples
+from amphion_core.audio import Audio, Samples
+from amphion_core.audio_files import SUFFIXES, audio_files
 from amphion_core.component import Augmentation
 from amphion_core.config import AugmentationConfig
 from amphion_core.errors import AudioError, DataError
@@ -59,23 +60,20 @@ class Noise(Augmentation):
     @cached_property
     def _files(self) -> list[Path]:
         folder = Path(str(self.config.folder))
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS)
+        files = audio_files(folder) if folder.is_dir() else []
         if not files:
-            raise DataError(f"{folder} contains no audio", hint=f"known formats: {', '.join(FORMATS)}")
+            raise DataError(f"{folder} contains no audio", hint=f"known suffixes: {', '.join(SUFFIXES)}")
         return files
 
     def _recorded(self, size: int, rate: int, random: Generator) -> Samples:
         """A random piece of a random file, (size,); a file that is too short is repeated."""
-        import soundfile
+        from amphion_core.audio_reading import open_audio
 
         path = self._files[int(random.integers(len(self._files)))]
-        try:
-            with soundfile.SoundFile(path) as file:
-                count = int(np.ceil(size * file.samplerate / rate)) + 1
-                file.seek(int(random.integers(max(1, file.frames - count + 1))))
-                piece = Audio(file.read(count, dtype="float32", always_2d=True).T, file.samplerate)
-        except (RuntimeError, OSError) as error:  # soundfile's errors are RuntimeErrors
-            raise AudioError(f"{path} is not readable audio: {error}", hint="remove it from the folder") from error
+        with open_audio(path) as file:
+            count = int(np.ceil(size * file.samplerate / rate)) + 1
+            file.go_to(int(random.integers(max(1, file.length() - count + 1))))
+            piece = Audio(file.part(count).T, file.samplerate)
         noise = piece.mono().resample(rate).samples
         if not noise.size or not np.isfinite(noise).all():
             raise AudioError(f"{path} is empty, or has samples that are not finite", hint="remove it from the folder")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from amphion_core.audio_files import AudioFileError
 from amphion_core.component import Utterance
 from amphion_core.errors import DataError
 
@@ -26,8 +27,6 @@ class Reader:
 
     def read(self, utterance: Utterance, rate: int, start: int = 0, length: int | None = None) -> Samples:
         """``length`` samples at ``rate`` Hz from sample ``start`` of the utterance, or all of it: (T,)."""
-        import soundfile
-
         try:
             file = self._open(utterance.path)
             if rate == file.samplerate:
@@ -36,9 +35,9 @@ class Reader:
                 samples = self._span(file, offset, count)
             else:
                 samples = self._resampled(file, utterance, rate, start, length)
-        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        except AudioFileError as error:
             raise DataError(
-                f"{utterance.path} of item {utterance.id} cannot be read: {error}",
+                f"{utterance.path} of item {utterance.id} cannot be read: {error.reason}",
                 hint="run amphion prepare again: it skips unreadable files",
             ) from error
         if length is not None and len(samples) < length:
@@ -54,10 +53,10 @@ class Reader:
         return samples
 
     def _open(self, path: str) -> Any:
-        import soundfile
+        from amphion_core.audio_reading import open_audio
 
         if (file := self._files.pop(path, None)) is None:
-            file = soundfile.SoundFile(path)
+            file = open_audio(path)
             if len(self._files) >= _OPEN_FILES:
                 self._files.popitem(last=False)[1].close()
         self._files[path] = file
@@ -65,9 +64,9 @@ class Reader:
 
     @staticmethod
     def _span(file: Any, offset: int, count: int) -> Samples:
-        file.seek(min(offset, file.frames))
-        samples: Samples = file.read(count, dtype="float32")
-        return samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32)
+        file.go_to(offset)
+        samples: Samples = file.part(count)
+        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
 
     def _resampled(self, file: Any, utterance: Utterance, rate: int, start: int, length: int | None) -> Samples:
         """Reads a part with a margin at the file's own rate, then resamples it.
