@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry, yaml
 from amphion_core.config import BaseConfig, validate
-from amphion_core.errors import UnknownComponent, WeightsError
+from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError
 from amphion_core.system_errors import clear_errors
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from amphion_core.families import ModelArchitecture
     from amphion_core.parts import ModelPart
     from amphion_core.precision import Precision
+
+SPARE = 1 << 30  # bytes that a network may have beside its stored weights, such as windows and filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,15 @@ class Weights:
         return found
 
     def _empty(self) -> Any:
+        """The network without these weights. Its size is limited by theirs, unless frozen parts come from elsewhere."""
+        from amphion_core.network_size import bounded
+
         architecture = registry.get("models", self.name)
-        return architecture(validate(architecture.Config, self.config, where=self.origin or self.name))
+        where = self.origin or self.name
+        config = validate(architecture.Config, self.config, where=where)
+        most = None if self.frozen else SPARE + 8 * sum(tensor.numel() for tensor in self.state.values())
+        with bounded(where, most):
+            return architecture(config)
 
 
 @clear_errors
@@ -80,11 +89,15 @@ def build(name: str, **fields: Any) -> Any:
     With a tag, the card's configuration is used; ``fields`` change it. Raises RegistryError, or RecipeError that lists
     every problem with the nearest valid field.
     """
-    bare, _, tag = name.partition("@")
-    ref = registry.find("models", bare)
+    from amphion_core.network_size import bounded
+
+    ref = registry.find("models", name)
     architecture = ref.load()
+    tag = name.partition("@")[2]
     stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
-    return architecture(validate(architecture.Config, {**stored, **fields}, where=name))
+    config = validate(architecture.Config, {**stored, **fields}, where=name)
+    with bounded(name):
+        return architecture(config)
 
 
 @clear_errors
@@ -95,7 +108,9 @@ def load(place: str | Path, *, precision: "Precision" = "float32", device: str =
     gains from it. Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
     from amphion_core.devices import resolve_device
+    from amphion_core.precision import check_precision
 
+    check_precision(precision)
     target = resolve_device(device)
     net = open_weights(place, download=download).network().to(target).for_inference(precision)
     from amphion_core.hooks import manager
@@ -120,6 +135,11 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     ``download=False`` forbids the network. Raises RegistryError, RecipeError, and WeightsError: nothing of these is at
     ``place``, or it is damaged.
     """
+    if not isinstance(place, str | Path):
+        raise InvalidComponent(
+            f"weights are named by text or a path, got {registry.shown(place)}",
+            hint='load("tts/vits@piper-en-us-joe"), or load(Path("my_weights"))',
+        )
     if not str(place):
         raise WeightsError("the name of the weights is empty", hint="amphion list --pretrained shows cards")
     folder = Path(place).expanduser()
@@ -167,7 +187,9 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
     Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
     from amphion_core.devices import resolve_device
+    from amphion_core.precision import check_precision
 
+    check_precision(precision)
     target = str(resolve_device(device))
     framework = registry.get("tasks", name)
     return framework(validate(framework.Config, fields, where=f"task {name}"), precision=precision, device=target)
@@ -182,8 +204,35 @@ def convert(
     config: Mapping[str, Any] | None = None,
     files: Mapping[str, str | Path] | None = None,
 ) -> Any:
-    """The network of ``read_published``, in training mode with its weight norms apart, as ``weights.save`` wants it."""
-    return read_published(name, checkpoint, layout=layout, config=config, files=files).network()
+    """The network of ``read_published``, in training mode with its weight norms apart, as ``weights.save`` wants it.
+
+    An error has a hint at the layouts that fit, if any does.
+    """
+    from amphion_core.published import open_published
+
+    found = open_published(name, checkpoint, config=config, files=files)
+    try:
+        ours, tensors = found.read(layout)
+        return Weights(found.name, ours.model_dump(mode="json"), tensors, found.origin).network()
+    except (RecipeError, WeightsError) as error:
+        raise found.explained(error, layout) from error
+
+
+@clear_errors
+def find_layout(
+    name: str,
+    checkpoint: "str | Path | Mapping[str, Tensor]",
+    *,
+    config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str | Path] | None = None,
+) -> str:
+    """The layout of the architecture ``name`` in which the checkpoint fits its network exactly.
+
+    Raises RegistryError, and WeightsError when none fits, or several that give different networks.
+    """
+    from amphion_core.published import open_published
+
+    return open_published(name, checkpoint, config=config, files=files).layout()
 
 
 def read_published(
@@ -194,39 +243,18 @@ def read_published(
     config: Mapping[str, Any] | None = None,
     files: Mapping[str, str | Path] | None = None,
 ) -> Weights:
-    """A published checkpoint in our format: a path or a state dict in the publisher's ``layout``.
+    """A published checkpoint in our format: a file, a folder or a state dict in the publisher's ``layout``.
 
     ``config`` is the publisher's own; when None and ``checkpoint`` is a path, the JSON or YAML file beside it is read.
     ``files`` are further files by the keys that the layout reads, such as ``vocab``; ``publisher_files.read_file``
     reads them. Layout and config are checked here, before the model's ``import_state_dict`` is called.
     Raises RegistryError, RecipeError, and WeightsError: a missing, damaged or foreign checkpoint, with the key's name.
     """
-    from amphion_core import publisher_files, weights
+    from amphion_core.published import open_published
 
-    ref = registry.find("models", name)
-    architecture = ref.load()
-    if layout not in architecture.layouts:
-        known = ", ".join(architecture.layouts) or "none"
-        raise WeightsError(
-            f"{ref.name} does not read the layout {layout!r}", hint=f"it reads: {known}; amphion info {ref.name}"
-        )
-    origin = ""
-    if isinstance(checkpoint, str | Path):
-        path = Path(checkpoint)
-        origin = path.name
-        state: Mapping[str, Any] = weights.read_checkpoint(path)
-        config = publisher_files.find_config(path) if config is None else config
-    else:
-        state = checkpoint
-    if layout in architecture.layouts_with_config and config is None:
-        raise WeightsError(
-            f"the layout {layout!r} of {ref.name} needs the publisher's config",
-            hint="put its config.json or config.yaml beside the checkpoint, or give it: amphion convert --config FILE",
-        )
-    further = {key: publisher_files.read_file(Path(file)) for key, file in (files or {}).items()}
-    given = config if not further else {**(config or {}), **further}
-    ours, tensors = architecture.import_state_dict(state, layout=layout, config=given)
-    return Weights(ref.name, ours.model_dump(mode="json"), dict(tensors), origin)
+    found = open_published(name, checkpoint, config=config, files=files)
+    ours, tensors = found.read(layout)
+    return Weights(found.name, ours.model_dump(mode="json"), tensors, found.origin)
 
 
 def _from_card(card: cards.Card, *, download: bool) -> Weights:

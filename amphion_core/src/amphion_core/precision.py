@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from amphion_core.errors import RecipeError
+
 Precision = Literal["float32", "bf16"]
 """What inference computes in. bf16 is used only on devices where it is faster."""
 
@@ -22,13 +24,18 @@ def bf16_is_fast(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in queries)
 
 
+def check_precision(precision: Precision) -> None:
+    """Raise RecipeError unless it is float32 or bf16."""
+    if precision not in ("float32", "bf16"):
+        raise RecipeError(f"precision: {precision!r} is neither float32 nor bf16", hint='precision="bf16"')
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """``precision`` if the device supports it well, else float32 with a warning.
 
-    Raises ValueError unless it is float32 or bf16.
+    Raises RecipeError unless it is float32 or bf16.
     """
-    if precision not in ("float32", "bf16"):
-        raise ValueError(f"precision: {precision!r} is neither float32 nor bf16")
+    check_precision(precision)
     if precision == "bf16" and not bf16_is_fast(device):
         warnings.warn(f"this {device.type} has no fast bfloat16, so it stays float32", RuntimeWarning, stacklevel=3)
         return "float32"

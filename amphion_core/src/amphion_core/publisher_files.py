@@ -11,6 +11,7 @@ import yaml
 from amphion_core.errors import WeightsError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
+MOST_VALUES = 100_000
 
 
 class _Reader(yaml.SafeLoader):
@@ -35,8 +36,14 @@ def find_config(checkpoint: Path) -> dict[str, Any] | None:
     """The publisher's configuration beside a checkpoint, or None if there is none.
 
     The first that exists: ``FILE.json``, ``FILE`` with the ending replaced by ``.json``, ``config.json``; then the same
-    with ``.yaml`` and ``.yml``. Raises WeightsError if it cannot be read.
+    with ``.yaml`` and ``.yml``. For a folder, it is the ``config`` inside, or Amphion's ``args.json``, which is two
+    folders above a folder of weights. Raises WeightsError if it cannot be read.
     """
+    if checkpoint.is_dir():
+        folder = checkpoint.absolute()
+        own = [folder / f"config{suffix}" for suffix in CONFIG_SUFFIXES]
+        found = [path for path in (*own, *(up / "args.json" for up in (folder, *folder.parents[:2]))) if path.is_file()]
+        return read_config(found[0]) if found else None
     for suffix in CONFIG_SUFFIXES:
         names = (f"{checkpoint.name}{suffix}", checkpoint.with_suffix(suffix).name, f"config{suffix}")
         for path in map(checkpoint.with_name, names):
@@ -65,16 +72,18 @@ def read_file(path: Path) -> Any:
     suffix = path.suffix.lower()
     try:
         if suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
         if suffix in CONFIG_SUFFIXES:
             return yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)
         if suffix == ".txt":
             return path.read_text(encoding="utf-8")
         if suffix in (".npy", ".npz"):
             return _arrays(path)
+    except RecursionError as error:
+        raise WeightsError(f"{path} is nested too deeply", hint="give the publisher's own file") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         kind = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(suffix, "text" if suffix == ".txt" else "arrays")
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} is not readable {kind}: {text}", hint="download or copy it again") from error
     from amphion_core.weights import read_checkpoint
 
@@ -84,17 +93,35 @@ def read_file(path: Path) -> Any:
 def flatten(config: Mapping[str, Any] | None, *, keep: Collection[str] = ()) -> dict[str, Any]:
     """Every value of a nested configuration under its own key, in lower case; the section's name is dropped.
 
-    Sections named in ``keep`` stay whole. Where two sections have the same key, the later one counts.
+    Sections named in ``keep`` stay whole. Where two sections have the same key, the later one counts. Raises
+    WeightsError for more than 100,000 values.
 
     >>> flatten({"data": {"Sampling_Rate": 22050}, "model": {"channels": 512}})
     {'sampling_rate': 22050, 'channels': 512}
     """
     found: dict[str, Any] = {}
-    for key, value in (config or {}).items():
-        if isinstance(value, Mapping) and key not in keep:
-            found |= flatten(value, keep=keep)
-        else:
+    visited, waiting = 0, [iter((config or {}).items())]
+    while waiting:
+        for key, value in waiting[-1]:
+            visited += 1
+            if visited > MOST_VALUES:  # a few lines of YAML can refer to each other billions of times
+                raise WeightsError("the publisher's config has too many values", hint="give the publisher's own file")
+            if isinstance(value, Mapping) and key not in keep:
+                waiting.append(iter(value.items()))
+                break
             found[str(key).lower()] = value
+        else:
+            waiting.pop()
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The values of a JSON object. Raises ValueError for a key that is given twice with different values."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"the key {key[:80]!r} is given twice, with different values")
+        found[key] = value
     return found
 
 

@@ -31,6 +31,11 @@ class Values:
         """The value as it is in the file; None if it is left out."""
         return self._values.get(name)
 
+    def with_defaults(self, **defaults: Any) -> "Values":
+        """These values, with ``defaults`` for those that are left out."""
+        stated = {name: value for name, value in self._values.items() if value is not None}
+        return Values({**self._values, **defaults, **stated}, file=self._file, hint=self._hint, path=self._path)
+
     def section(self, name: str) -> "Values":
         """The values under ``name``; an empty section if it is left out."""
         value = self._values.get(name)

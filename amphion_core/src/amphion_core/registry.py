@@ -123,11 +123,13 @@ class ComponentRef:
 
 def names(kind: str, pattern: str = "*") -> list[str]:
     """Names of installed components of a kind, sorted: ``names("models", "vocoder/*")``. Imports no plugin."""
+    require_text("a pattern of names", pattern)
     return sorted({ref.name for ref in refs(kind) if fnmatchcase(ref.name, pattern)})
 
 
 def refs(kind: str) -> list[ComponentRef]:
     """The references of a kind, sorted by name; two if two distributions have one name. Raises RegistryError."""
+    require_text("a kind of components", kind)
     if kind not in BASES and kind not in PLUMBING:
         raise RegistryError(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(BASES)}")
     found = [ref for ref in (*_temporary.get(), *_scan()) if ref.kind == kind]
@@ -139,10 +141,11 @@ def find(kind: str, name: str) -> ComponentRef:
 
     Raises UnknownComponent with the nearest name or the pip command, NameConflict when two distributions have it.
     """
+    require_text("a component", name)
     match = NAME.fullmatch(name)
     if not match:
         raise UnknownComponent(
-            f"{name!r} is not a component name", hint="names look like mel, vocoder/hifigan or vocoder/hifigan@v1"
+            f"{shown(name)} is not a component name", hint="names look like mel, vocoder/hifigan or vocoder/hifigan@v1"
         )
     bare = name.partition("@")[0]
     claims = _claims(kind, bare) or _claims(kind, _canonical(kind, bare))
@@ -156,6 +159,23 @@ def find(kind: str, name: str) -> ComponentRef:
             raise NameConflict(f"{bare!r} is claimed by {both}", hint=hint)
         return chosen[0]
     return claims[0]
+
+
+def require_text(what: str, value: Any) -> None:
+    """Raise InvalidComponent unless ``value``, which names ``what``, is text."""
+    if not isinstance(value, str):
+        raise InvalidComponent(
+            f"{what} is named by text, got {shown(value)}", hint="amphion list shows names, such as vocoder/hifigan"
+        )
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it, shortened."""
+    try:
+        text = repr(value)
+    except Exception:  # an object of any class
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def get(kind: str, name: str) -> Any:

@@ -35,7 +35,15 @@ def unwrap(state: Mapping[str, Any], *wrappers: str) -> Mapping[str, Any]:
 
 
 def strip_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """``state`` without ``prefix`` in its names, if all have it: DistributedDataParallel adds ``module.``."""
+    """``state`` without ``prefix`` in its names, if all have it: DistributedDataParallel adds ``module.``.
+
+    Raises WeightsError for a name that is not text.
+    """
+    if odd := [name for name in state if not isinstance(name, str)]:
+        raise WeightsError(
+            f"the checkpoint has a tensor named {odd[0]!r}, a {type(odd[0]).__name__}; names of tensors are text",
+            hint="give the publisher's file of weights, not one of its optimiser",
+        )
     if state and all(name.startswith(prefix) for name in state):
         return {name.removeprefix(prefix): value for name, value in state.items()}
     return dict(state)
@@ -60,8 +68,8 @@ def to_parametrized(state: Mapping[str, Any], expected: Iterable[str]) -> dict[s
         elif part == "weight_v" and f"{layer}.weight_g" in state:
             renamed[layer + V] = value
         elif part == "weight" and layer + G in wanted and isinstance(value, Tensor) and value.dim():
-            renamed[layer + G] = torch.norm_except_dim(value.float(), 2, 0)
-            renamed[layer + V] = value
+            norm = renamed[layer + G] = torch.norm_except_dim(value.float(), 2, 0)
+            renamed[layer + V] = value.masked_fill(norm == 0, 1)  # a channel of zeros has no direction: 0 * v / |v|
         else:
             renamed[name] = value
     return renamed

@@ -8,10 +8,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion convert``."""
     parser.add_argument("name", help="the architecture, such as vocoder/hifigan")
     parser.add_argument(
-        "checkpoint", type=Path, help="the publisher's file: .safetensors, .pt, .pth, .bin, .ckpt, .onnx"
+        "checkpoint", type=Path, help="the publisher's file (safetensors, torch, ONNX), or a folder of accelerate"
     )
     parser.add_argument(
-        "--layout", required=True, help="the publisher whose tensor names the file uses; amphion info NAME lists them"
+        "--layout",
+        help="the publisher whose tensor names the file uses; amphion info NAME lists them; default: the one that fits",
     )
     parser.add_argument(
         "--config",
@@ -32,13 +33,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the checkpoint, check every key, and write the folder whole or not at all."""
     from amphion_core import fetching, loading, publisher_files, weights
+    from amphion_core.checkpoint_folders import checkpoint_file
 
     config = publisher_files.read_config(args.config) if args.config else None
     files = dict(map(_key_and_path, args.file))
-    net = loading.convert(args.name, args.checkpoint, layout=args.layout, config=config, files=files)
-    origin = f"`{args.checkpoint.name}` (layout {args.layout}, sha256 {fetching.sha256(args.checkpoint)})"
+    layout = args.layout or loading.find_layout(args.name, args.checkpoint, config=config, files=files)
+    net = loading.convert(args.name, args.checkpoint, layout=layout, config=config, files=files)
+    file = checkpoint_file(args.checkpoint)
+    origin = f"`{file.name}` (layout {layout}, sha256 {fetching.sha256(file)})"
     card = f"# {args.name}\n\nConverted from {origin}.\n\nLicence: that of the original weights.\n"
     folder = weights.save(net, args.out, card=card)
+    print(f"layout: {layout}")
     print(f"sha256 for a card: {fetching.digest(folder)}")
     print(f"wrote {folder}; use it: amphion_core.load({str(folder)!r})")
     return 0

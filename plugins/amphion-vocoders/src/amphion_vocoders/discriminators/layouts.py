@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from amphion_core.publisher_files import flatten
+from amphion_core.publisher_values import Values
 from amphion_core.weight_names import strip_prefix, unwrap
 
 
@@ -20,6 +22,24 @@ def network_tensors(state: Mapping[str, Any], *wrappers: str) -> dict[str, Tenso
     The prefix ``module.`` of DistributedDataParallel is removed.
     """
     return strip_prefix(unwrap(state, *wrappers, "state_dict", "model"), "module.")
+
+
+def published_values(config: Mapping[str, Any] | None) -> Values:
+    """The values of a publisher's config, whatever the sections they stand in."""
+    hint = "give its own config: amphion convert --config FILE"
+    return Values(flatten(config), file="the publisher's config", hint=hint)
+
+
+def whole_numbers(given: Values, names: tuple[str, ...], default: tuple[int, ...]) -> tuple[int, ...]:
+    """The list of whole numbers under the first of ``names`` that the config states. Raises WeightsError."""
+    stated = [name for name in names if name in given]
+    return given.wholes(stated[0]) if stated else default
+
+
+def width(tensors: Mapping[str, Any], name: str, default: int) -> int:
+    """The channels of the convolution whose bias is called ``name``; ``default`` where there is no such bias."""
+    bias = tensors.get(name)
+    return len(bias) if isinstance(bias, Tensor) and bias.dim() == 1 and len(bias) else default
 
 
 def count_indices(tensors: Mapping[str, Any], prefix: str) -> int:

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.config import validate
 from amphion_core.modules.gpu_convolutions import ColumnConv2d
 from amphion_core.modules.padding import reflect
-from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
@@ -64,15 +64,17 @@ class MPD(Discriminator):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published discriminator as (Config, state dict). Raises WeightsError."""
+        """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
         tensors = layouts.network_tensors(state, "mpd", "MultiPeriodDiscriminator")
-        given = flatten(config)
+        given = layouts.published_values(config)
         count = layouts.count_indices(tensors, "discriminators.")
-        periods = given.get("mpd_reshapes", given.get("periods", (2, 3, 5, 7, 11, 17, 23, 37)[:count]))
-        first = tensors.get("discriminators.0.convs.0.bias")
-        channels = 32 if first is None else len(first)
-        stride = given.get("last_stride", 3 if layout == "amphion" else 1)
-        return cls.Config(periods=tuple(periods), channels=channels, last_stride=stride), tensors
+        usual = (2, 3, 5, 7, 11, 17, 23, 37)[:count]
+        fields = {
+            "periods": layouts.whole_numbers(given, ("mpd_reshapes", "periods"), usual),
+            "channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 32),
+            "last_stride": given.whole("last_stride", 3 if layout == "amphion" else 1),
+        }
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
 
 class _Period(nn.Module):

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.config import validate
 from amphion_core.modules.padding import reflect
-from amphion_core.publisher_files import flatten
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
@@ -68,12 +68,13 @@ class MRD(Discriminator):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published discriminator as (Config, state dict). Raises WeightsError."""
+        """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
         tensors = layouts.network_tensors(state, "mrd", "MultiResolutionDiscriminator")
-        given = flatten(config).get("resolutions", cls.Config().resolutions)
-        first = tensors.get("discriminators.0.convs.0.bias")
-        channels = 32 if first is None else len(first)
-        return cls.Config(resolutions=tuple(map(tuple, given)), channels=channels), tensors
+        given = layouts.published_values(config)
+        fields: dict[str, Any] = {"channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 32)}
+        if "resolutions" in given:
+            fields["resolutions"] = given.rows("resolutions")
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
 
 class _Resolution(nn.Module):

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
-from amphion_core.publisher_files import flatten
+from amphion_core.config import validate
 from amphion_vocoders.discriminators import constant_q, layouts
 from amphion_vocoders.discriminators.checks import check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
@@ -81,19 +81,24 @@ class MSSBCQTD(Discriminator):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published discriminator as (Config, state dict). Raises WeightsError."""
-        given, state = flatten(config), layouts.network_tensors(state, "mssbcqtd", "cqtd", "mrd")
-        octaves = given.get("n_octaves", given.get("cqtd_n_octaves", (9,)))
+        """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
+        given, state = layouts.published_values(config), layouts.network_tensors(state, "mssbcqtd", "cqtd", "mrd")
         tensors = layouts.rename_spectrogram_judge(state, "cqt_transform.", "resample.")
-        first = tensors.get("discriminators.0.judge.convs.0.bias")
-        ours = cls.Config(
-            sample_rate=given.get("sample_rate", given.get("sampling_rate", 24000)),
-            hops=tuple(given.get("hop_lengths", given.get("cqtd_hop_lengths", (512, 256, 256)))),
-            bins_per_octave=tuple(given.get("bins_per_octaves", given.get("cqtd_bins_per_octaves", (24, 36, 48)))),
-            octaves=octaves if isinstance(octaves, int) else octaves[0],
-            filters=32 if first is None else len(first),
-        )
-        return ours, tensors
+        rate = "sample_rate" if "sample_rate" in given else "sampling_rate"
+        octaves = "n_octaves" if "n_octaves" in given else "cqtd_n_octaves"
+        each = given.wholes(octaves) if isinstance(given.get(octaves), list | tuple) else (given.whole(octaves, 9),)
+        if len(set(each)) > 1:
+            raise given.wrong(octaves, "the same number of octaves for each scale")
+        fields = {
+            "sample_rate": given.whole(rate, 24000),
+            "hops": layouts.whole_numbers(given, ("hop_lengths", "cqtd_hop_lengths"), (512, 256, 256)),
+            "bins_per_octave": layouts.whole_numbers(
+                given, ("bins_per_octaves", "cqtd_bins_per_octaves"), (24, 36, 48)
+            ),
+            "octaves": each[0],
+            "filters": layouts.width(tensors, "discriminators.0.judge.convs.0.bias", 32),
+        }
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
 
 class _Scale(nn.Module):

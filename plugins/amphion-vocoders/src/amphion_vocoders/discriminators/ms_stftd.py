@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
-from amphion_core.publisher_files import flatten
+from amphion_core.config import validate
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
@@ -70,13 +70,17 @@ class MSSTFTD(Discriminator):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published discriminator as (Config, state dict). Raises WeightsError."""
-        given, state = flatten(config), layouts.network_tensors(state, "msstftd", "MultiScaleSTFTDiscriminator")
-        hops = given.get("hop_lengths", (256, 512, 256) if layout == "amphion" else (256, 512, 128))
-        first = state.get("discriminators.0.convs.0.conv.bias")
-        filters = given.get("filters", 32 if first is None else len(first))
-        ours = cls.Config(ffts=tuple(given.get("n_ffts", (1024, 2048, 512))), hops=tuple(hops), filters=filters)
-        return ours, layouts.rename_spectrogram_judge(state, "spec_transform.")
+        """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
+        given = layouts.published_values(config)
+        tensors = layouts.network_tensors(state, "msstftd", "MultiScaleSTFTDiscriminator")
+        hops = (256, 512, 256) if layout == "amphion" else (256, 512, 128)
+        fields = {
+            "ffts": layouts.whole_numbers(given, ("n_ffts",), (1024, 2048, 512)),
+            "hops": layouts.whole_numbers(given, ("hop_lengths",), hops),
+            "filters": given.whole("filters", layouts.width(tensors, "discriminators.0.convs.0.conv.bias", 32)),
+        }
+        ours = validate(cls.Config, fields, where=f"the publisher's config, layout {layout}")
+        return ours, layouts.rename_spectrogram_judge(tensors, "spec_transform.")
 
 
 class _Scale(nn.Module):

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.config import validate
 from amphion_core.modules.gpu_convolutions import BlockedConv1d
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
@@ -88,12 +89,14 @@ class MSD(Discriminator):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published discriminator as (Config, state dict). Raises WeightsError."""
+        """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
         tensors = layouts.network_tensors(state, "msd", "MultiScaleDiscriminator")
-        first = tensors.get("discriminators.0.convs.0.bias")
-        channels = 128 if first is None else len(first)
-        scales = layouts.count_indices(tensors, "discriminators.")
-        return cls.Config(scales=max(1, scales), channels=channels), layouts.rename_spectral_norms(tensors)
+        fields = {
+            "scales": max(1, layouts.count_indices(tensors, "discriminators.")),
+            "channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 128),
+        }
+        ours = validate(cls.Config, fields, where=f"the checkpoint, layout {layout}")
+        return ours, layouts.rename_spectral_norms(tensors)
 
 
 class _Scale(nn.Module):

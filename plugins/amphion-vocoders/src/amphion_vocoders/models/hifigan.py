@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
+from amphion_core.config import validate
 from amphion_core.errors import AudioError
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
@@ -260,11 +261,14 @@ class HiFiGAN(Vocoder):
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
-        """A published generator and its publisher's config as (Config, state dict). Raises WeightsError."""
+        """A published generator and its publisher's config as (Config, state dict).
+
+        Raises WeightsError for a checkpoint or config of another kind, RecipeError for one that contradicts itself.
+        """
         from amphion_vocoders.models.hifigan_layouts import read
 
         fields, tensors = read(state, layout, config or {}, slope=HiFiGANGenerator.slope)
-        return cls.Config(**fields), tensors
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
 
 
 def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
