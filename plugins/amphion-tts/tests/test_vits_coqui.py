@@ -134,11 +134,14 @@ def test_a_converted_voice_speaks_for_each_speaker_by_name(voices, tmp_path):
     torch.testing.assert_close(torch.from_numpy(audio.samples), found["wave"][0, 0], **CLOSE)
 
 
-def test_the_names_of_the_speakers_are_never_lost(voices):
+def test_the_names_of_the_speakers_are_never_lost(tmp_path):
     state, config = state_and_config("speakers")
     with pytest.raises(WeightsError, match=r"speakers_file is 'speakers\.pth': the names of the 3 speakers") as caught:
         convert("tts/vits", state, layout="coqui", config=config)
-    assert caught.value.hint == "give it: amphion convert --file speakers=PATH"
+    assert caught.value.hint == "give it: amphion convert --file speakers=speakers.pth"
+    (tmp_path / "speakers.json").write_text('{"anna": 2, "ben": 1, "7": 0}', encoding="utf-8")
+    files = {"speakers": tmp_path / "speakers.json"}
+    assert convert("tts/vits", state, layout="coqui", config=config, files=files).config.speakers == NAMES
     ways = (
         config | {"speakers": ["7", "ben", "anna"]},
         config | {"speakers": {"anna": 2, "7": 0, "ben": 1}},

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import amphion_core as amphion
-from amphion_core.errors import RecipeError, WeightsError
+from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.loading import convert
 from amphion_core.weight_names import G, V, to_folded, to_parametrized
 from amphion_tts.models.vits import VITS
@@ -245,3 +245,43 @@ def test_the_decoders_fields_are_those_of_the_generator_and_stay_flat():
     assert fields.keys() <= published().config.model_dump().keys()
     with pytest.raises(ValueError, match="every block needs at least one dilation"):
         VITS.Config(vocabulary=3, resblock_kernels=(), resblock_dilations=())
+
+
+WRONG = (None, 0, -3, 7, True, 0.5, float("nan"), 10**400, 1e300, "", "words", [], [1, "x"], [[0]], {}, {"a": 1}, ...)
+
+
+def replaced(config, path, value):
+    """``config`` with another value at ``path``; ``...`` removes it."""
+    name, *rest = path
+    if rest:
+        return config | {name: replaced(config[name], rest, value)}
+    without = {key: stated for key, stated in config.items() if key != name}
+    return without if value is ... else without | {name: value}
+
+
+@pytest.mark.parametrize("layout", ["jaywalnut310", "amphion", "transformers"])
+def test_any_value_in_place_of_any_other_gives_a_network_or_one_error(layout, golden, hugging_face):
+    """Each value of a publisher's config is replaced by each of ``WRONG``; the last one removes it."""
+    net = published(3)
+    state, config = net.state_dict(), official(net) | {"speakers": ["ann", "ben", "cleo"]}
+    if layout == "amphion":
+        config["preprocess"] = {"sample_rate": 24000, "n_fft": 1024, "hop_size": 256, "win_size": 1024, "n_mel": 100}
+    if layout == "transformers":
+        state, config = hugging_face, golden("vits_small")["config"]["transformers"]
+    VITS.import_state_dict(state, layout=layout, config=config)
+    read = re.compile(r"(text_encoder\.embed|enc_p\.(emb|proj)|emb_g|enc_q\.pre|dec\.conv_pre)")  # the others show nothing
+    state = {name: value for name, value in state.items() if read.match(name)}
+    paths = [(name,) for name in config]
+    paths += [(name, inner) for name in config if isinstance(config[name], dict) for inner in config[name]]
+    outcomes = []
+    for path in paths:
+        for value in WRONG:
+            try:
+                VITS.import_state_dict(state, layout=layout, config=replaced(config, path, value))
+            except AmphionError as error:
+                assert len(str(error)) < 1000, path
+                outcomes.append(False)
+            else:
+                outcomes.append(True)
+    assert len(outcomes) == len(paths) * len(WRONG) > 200
+    assert outcomes.count(False) > 50

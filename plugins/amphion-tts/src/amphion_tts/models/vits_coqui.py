@@ -7,6 +7,7 @@ voice with another value is refused. The norms of its plain duration predictor h
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from amphion_core.errors import WeightsError
@@ -151,10 +152,11 @@ def _speakers(given: Values, network: Values, count: int) -> tuple[str, ...]:
     section = next((each for each in (network, given) if each.get("speakers_file")), None)
     numbers = tuple(map(str, range(count)))
     if section and count > 1 and names == numbers and not (given.get("speakers") or network.get("speakers")):
+        stated = section.get("speakers_file")
         raise section.problem(
             "speakers_file",
-            f"is {shown(section.get('speakers_file'))}: the names of the {count} speakers are in that file",
-            hint="give it: amphion convert --file speakers=PATH",
+            f"is {shown(stated)}: the names of the {count} speakers are in that file",
+            hint=f"give it: amphion convert --file speakers={Path(stated).name if isinstance(stated, str) else 'PATH'}",
         )
     return names
 
