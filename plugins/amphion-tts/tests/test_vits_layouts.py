@@ -269,7 +269,9 @@ def test_any_value_in_place_of_any_other_gives_a_network_or_one_error(layout, go
     if layout == "transformers":
         state, config = hugging_face, golden("vits_small")["config"]["transformers"]
     VITS.import_state_dict(state, layout=layout, config=config)
-    read = re.compile(r"(text_encoder\.embed|enc_p\.(emb|proj)|emb_g|enc_q\.pre|dec\.conv_pre)")  # the others show nothing
+    read = re.compile(
+        r"(text_encoder\.embed|enc_p\.(emb|proj)|emb_g|enc_q\.pre|dec\.conv_pre)"
+    )  # the others show nothing
     state = {name: value for name, value in state.items() if read.match(name)}
     paths = [(name,) for name in config]
     paths += [(name, inner) for name in config if isinstance(config[name], dict) for inner in config[name]]

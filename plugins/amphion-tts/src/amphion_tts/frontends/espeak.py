@@ -57,9 +57,10 @@ class Espeak(TextFrontend):
 
         Raises DataError for a text, or a part of a text, that eSpeak cannot speak.
         """
-        text = plain_marks(clean(text)).replace("\n", " ")
-        if self.config.language.startswith("en"):
-            text = normalize_english(text)  # eSpeak would pause after "Dr." and at the colon of "10:30"
+        if self.config.language.startswith("en"):  # eSpeak would pause after "Dr." and at the colon of "10:30"
+            text = normalize_english(text)  # this also cleans: before, it needs characters such as ½
+        else:
+            text = plain_marks(clean(text)).replace("\n", " ")
         if not any(char.isalnum() for char in text):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
         found = list(unicodedata.normalize("NFD", self._transcribe(text)))
