@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import amphion_core
-from amphion_core import api, registry
+from amphion_core import api, registry, source_text
 from amphion_core.cli.main import joined, make_parser
 from amphion_core.cli.parsing import parse
 from amphion_core.mel import MelConfig
@@ -154,12 +154,12 @@ def test_a_dotted_name_of_ours_exists(page):
 def exists(name):
     """Whether a dotted name is a module, or an attribute of one."""
     module, _, attribute = name.rpartition(".")
-    if registry.module_path(name):
+    if source_text.module_path(name):
         return True
-    if registry.module_path(module):
+    if source_text.module_path(module):
         return hasattr(importlib.import_module(module), attribute)
     owner, _, inner = module.rpartition(".")
-    return bool(registry.module_path(owner)) and hasattr(
+    return bool(source_text.module_path(owner)) and hasattr(
         getattr(importlib.import_module(owner), inner, None), attribute
     )
 

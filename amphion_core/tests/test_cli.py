@@ -1,14 +1,20 @@
 """The command line: tables, pipes, JSON, help, errors without tracebacks."""
 
+import io
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
+import amphion_core as amphion
 from amphion_core import registry
 from amphion_core.cli.main import main
 from amphion_core.registry import ComponentRef
+from amphion_core.weights import save
 
 
 def test_a_pipe_gets_whole_names_between_tabs(capsys):
@@ -92,18 +98,14 @@ def test_an_unexpected_error_shows_its_traceback_only_with_debug(capsys, monkeyp
         main(["--debug", "list"])
 
 
-def test_tab_completes_commands(tmp_path):
-    import os
-
-    environment = {
-        **os.environ,
-        "_ARGCOMPLETE": "1",
-        "COMP_LINE": "amphion do",
-        "COMP_POINT": "10",
-        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "out"),
-    }
-    subprocess.run([sys.executable, "-m", "amphion_core.cli.main"], env=environment, check=False, capture_output=True)
-    assert (tmp_path / "out").read_text().split("\x0b")[0].strip() == "doctor"
+def completed(line):
+    """What the shell offers for the last word of a line."""
+    with tempfile.TemporaryDirectory() as folder:  # no file in it begins like a name
+        asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"}
+        environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": f"{folder}/out"}
+        command = [sys.executable, "-m", "amphion_core.cli.main"]
+        subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True)
+        return {word.strip() for word in Path(folder, "out").read_text().splitlines()} - {""}
 
 
 def test_a_closed_pipe_is_no_error():
@@ -127,3 +129,75 @@ def test_a_path_that_the_system_refuses_is_one_clear_sentence(capsys):
 def test_overrides_may_stand_before_the_recipe(capsys):
     assert main(["train", "optim.lr=1e-4", "no_such_recipe"]) == 2
     assert "there is no recipe 'no_such_recipe'" in capsys.readouterr().err
+
+
+def at_a_terminal(monkeypatch, words):
+    """The lines that a command prints on a terminal of 80 columns."""
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(words) == 0
+    return shown.getvalue().splitlines()
+
+
+def test_a_list_has_one_line_a_component_that_fits_the_terminal(monkeypatch):
+    lines = at_a_terminal(monkeypatch, ["list"])
+    assert max(map(len, lines)) <= 80
+    names = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert names == [name for kind in registry.BASES for name in registry.names(kind)]
+    summaries = [line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")]
+    assert len(set(summaries)) == len(summaries), "two components have one summary"
+    assert max(map(len, at_a_terminal(monkeypatch, ["list", "--pretrained"]))) <= 80
+
+
+def test_a_list_without_a_match_says_so(capsys):
+    for words in (["list", "models", "nothing*"], ["list", "--pretrained", "nothing/"]):
+        assert main(words) == 0
+        assert "nothing installed matches" in capsys.readouterr().err
+
+
+def test_info_of_a_card_shows_its_own_configuration_and_its_recipe(capsys):
+    assert main(["info", "vocoder/hifigan@v2"]) == 0
+    text = capsys.readouterr().out
+    assert "channels = 128" in text and "recipes: hifigan_v2\n" in text and "commands: amphion vocode" in text
+
+
+def test_info_of_a_weights_folder_shows_what_is_in_it(tmp_path, capsys):
+    mpd = amphion.get("models", "discriminator/mpd")
+    save(mpd(mpd.example_config()), tmp_path / "judge")
+    assert main(["info", str(tmp_path / "judge")]) == 0
+    text = capsys.readouterr().out
+    assert "weights of discriminator/mpd" in text and f"periods = {[*mpd.example_config().periods]}" in text
+    assert f'amphion_core.load("{tmp_path / "judge"}")' in text
+
+
+@pytest.mark.parametrize("name", ["class", "amphion-class", "numpy", "json", "amphion-2x"])
+def test_a_plugin_that_could_not_be_imported_is_refused(name, tmp_path, capsys):
+    assert main(["plugin", "new", name, "--kind", "vocoder", "--out", str(tmp_path / "new")]) == 2
+    assert "cannot name a plugin" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_a_plugin_whose_component_exists_already_is_written_with_a_note(tmp_path, capsys):
+    assert main(["plugin", "new", "amphion-hifigan", "--kind", "vocoder", "--out", str(tmp_path)]) == 0
+    assert "amphion-vocoders has a model named 'vocoder/hifigan' too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("amphion do", {"doctor"}),
+        ("amphion eval li", {"listen"}),
+        ("amphion eval listen --ki", {"--kind"}),
+        ("amphion eval --metrics pesq_wb,si_s", {"pesq_wb,si_sdr", "pesq_wb,si_snr"}),
+        ("amphion train hifigan_q", {"hifigan_quickstart"}),
+        ("amphion vocode a.wav --mel hifigan_22k_80_f", {"hifigan_22k_80_full"}),
+        ("amphion vocode a.wav --vocoder vocoder/griffin", {"vocoder/griffin_lim"}),
+        ("amphion tts --model tts/vits@v", {"tts/vits@vctk"}),
+        ("amphion info discriminator/mpd@n", {"discriminator/mpd@nsf"}),
+        ("amphion prepare libris", {"librispeech"}),
+        ("amphion list met", {"metrics"}),
+    ],
+)
+def test_tab_completes_commands_and_names(line, expected):
+    assert completed(line) == expected

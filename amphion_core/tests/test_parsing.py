@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amphion_core.cli.main import joined, main, make_parser
-from amphion_core.cli.parsing import parse
+from amphion_core.cli.parsing import Parser, parse
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_words_that_do_not_fit_exit_with_the_usage_of_the_subcommand(parser, cap
 
 
 def test_a_command_that_passes_all_other_words_on_still_can():
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     below = parser.add_subparsers(dest="command").add_parser("run")
     below.add_argument("script")
     below.add_argument("rest", nargs=argparse.REMAINDER)
@@ -63,7 +63,7 @@ def test_a_command_that_passes_all_other_words_on_still_can():
 
 
 def test_a_word_after_two_dashes_is_no_option():
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("text")
     assert parse(parser, ["--", "-h"]).text == "-h"
 
@@ -72,3 +72,12 @@ def test_a_recipe_is_read_with_an_override_after_the_folder(tmp_path, capsys):
     words = ["train", "hifigan_quickstart", "-o", str(tmp_path / "run"), "engine.stepps=1"]
     assert main(words) == 2
     assert "engine.stepps: no such field; did you mean steps?" in capsys.readouterr().err
+
+
+def test_all_mistakes_of_a_command_are_reported_together(parser, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(parser, ["eval listen", "--kind", "x", "--samples", "many", "--loud"])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    for message in ("--kind: invalid choice", "--samples: invalid int", "required: systems", "arguments: --loud"):
+        assert error.count(message) == 1, error

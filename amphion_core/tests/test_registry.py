@@ -179,3 +179,18 @@ def test_the_first_docstring_line_is_read_without_importing():
     sys.modules.pop("amphion_vocoders.models.griffin_lim", None)
     assert amphion.find("models", "vocoder/griffin_lim").summary.startswith("Griffin-Lim")
     assert "amphion_vocoders.models.griffin_lim" not in sys.modules
+
+
+def test_a_missing_optional_package_is_named_without_an_import(monkeypatch, tmp_path):
+    (tmp_path / "far_tracker.py").write_text(
+        '"""Two trackers."""\nimport nothing_like_this\n\n'
+        'class Far:\n    """A far tracker."""\n\n    needs_packages = ("nothing_like_this", "parselmouth_x")\n\n'
+        'class Near:\n    """A near tracker."""\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    far, near = (ref(name=name.lower(), target=f"far_tracker:{name}") for name in ("Far", "Near"))
+    scanned(monkeypatch, far, near)
+    assert far.status == "needs nothing_like_this, parselmouth_x" and near.status == "ok"
+    assert (far.summary, near.summary) == ("A far tracker.", "A near tracker.")
+    scanned(monkeypatch, far)
+    assert far.summary == "Two trackers."

@@ -1,6 +1,5 @@
 """Options generated from a request: names, help, choices, dictionaries, recordings, and the checked request."""
 
-import argparse
 from enum import Enum
 from typing import Literal
 
@@ -12,7 +11,7 @@ import amphion_core as amphion
 from amphion_core import registry
 from amphion_core.api import Audio, AudioInput, BaseConfig, TaskFramework
 from amphion_core.cli.main import main
-from amphion_core.cli.parsing import parse
+from amphion_core.cli.parsing import Parser, parse
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.config import limits
 from amphion_core.errors import AudioError, RecipeError
@@ -69,7 +68,7 @@ def run(args):
 
 @pytest.fixture
 def parser():
-    parser = argparse.ArgumentParser(prog="amphion paint")
+    parser = Parser(prog="amphion paint")
     add_request_options(parser, Request)
     add_device_options(parser)
     return parser
@@ -119,7 +118,7 @@ def test_every_problem_is_reported_at_once_with_the_name_of_the_task(parser):
 
 
 def test_a_field_that_the_command_reads_itself_gets_no_option_and_is_given():
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("text")
     add_request_options(parser, Request, skip=("caption",))
     args = parse(parser, ["rain", "--duration", "2"])

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 
 
 class Component(ABC):
-    """Anything with a name in the registry. It is built from its nested ``Config`` and keyword-only runtime objects."""
+    """Anything with a name in the registry. It is built from its nested ``Config`` and keyword-only runtime objects.
+
+    ``needs_packages`` are the import names of optional packages that it cannot do without, written as a tuple of
+    strings: ``amphion list`` reads them as text and says which are missing.
+    """
 
     Config: ClassVar[type[BaseConfig]]
+    needs_packages: ClassVar[tuple[str, ...]] = ()
     config: Any
 
     def __init__(self, config: BaseConfig) -> None:

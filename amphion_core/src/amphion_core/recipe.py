@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from amphion_core import registry, yaml
+from amphion_core import registry, source_text, yaml
 from amphion_core.config import BaseConfig, validate
 from amphion_core.data.config import DataConfig
 from amphion_core.errors import RecipeError, nearest
@@ -119,7 +119,7 @@ def check(values: dict[str, Any], *, where: str = "recipe", also: Sequence[str] 
 def recipes() -> Iterator[tuple[Path, str, str]]:
     """Every installed recipe: its file, its distribution, and the first comment line of the file."""
     for ref in registry.refs("recipes"):
-        folder = registry.module_path(ref.target.replace(":", "."))
+        folder = source_text.module_path(ref.target.replace(":", "."))
         for path in sorted(folder.parent.glob("*.yaml")) if folder else ():
             with path.open(encoding="utf-8") as file:
                 yield path, ref.dist, file.readline().removeprefix("#").strip()

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
-from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
-from pathlib import Path
 from typing import Any
 
+from amphion_core import source_text
 from amphion_core.errors import (
     InvalidComponent,
     NameConflict,
@@ -76,7 +75,9 @@ PROVIDERS = {
 """The distribution that provides a family, kind or command. The core knows no names of models."""
 
 NAME = re.compile(r"(?:(?P<family>[a-z][a-z0-9_]*)/)?(?P<ident>[a-z][a-z0-9_]*)(?:@(?P<tag>[a-z0-9][a-z0-9._-]*))?")
-_IMPORT_TO_DIST = {"parselmouth": "praat-parselmouth", "espeakng_loader": "espeakng-loader", "yaml": "pyyaml"}
+_IMPORT_TO_DIST = {
+    "parselmouth": "praat-parselmouth", "espeakng_loader": "espeakng-loader", "swift_f0": "swift-f0", "yaml": "pyyaml",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +94,23 @@ class ComponentRef:
 
     @property
     def status(self) -> str:
-        """``ok``, or the reason it cannot be used: its version, its interface, or another one of that name."""
+        """``ok``, or why it cannot be used: its version, its interface, another one of that name, a missing package."""
         rivals = [ref.dist for ref in _claims(self.kind, self.name) if ref.dist != self.dist]
         if rivals and _preferred(self.name) != self.dist:
             return f"also claimed by {', '.join(rivals)}"
-        return _incompatibility(self) or "ok"
+        return _incompatibility(self) or (f"needs {', '.join(self.missing)}" if self.missing else "ok")
+
+    @property
+    def missing(self) -> list[str]:
+        """The optional packages that it needs and that are not installed, by the names that pip knows."""
+        packages = source_text.needed_packages(self.target) if self.kind in BASES else ()
+        return [_IMPORT_TO_DIST.get(name, name) for name in packages if source_text.module_path(name) is None]
 
     @property
     def summary(self) -> str:
-        """The first docstring line of the component's module, read as text."""
-        path = module_path(self.target.partition(":")[0])
-        return first_docstring_line(path) if path else ""
+        """What it is in one line, from its docstring; see `source_text.summary`."""
+        shared = [ref for ref in refs(self.kind) if ref.target.partition(":")[0] == self.target.partition(":")[0]]
+        return source_text.summary(self.target, own=len(shared) > 1)
 
     def load(self) -> Any:
         """Import the one module and return the checked class (for plumbing: the object).
@@ -215,29 +222,6 @@ def refresh() -> None:
     _scan.cache_clear()
 
 
-def module_path(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package; None if there is none."""
-    top, *rest = module.split(".")
-    spec = PathFinder.find_spec(top)
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else None
-    for root in spec.submodule_search_locations or ():
-        path = Path(root, *rest)
-        for candidate in (path.with_name(path.name + ".py"), path / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def first_docstring_line(path: Path) -> str:
-    """The first line of a module's docstring, read as text."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        line = file.readline().strip()
-    return line.strip('"').strip() if line.startswith('"""') else ""
-
-
 _temporary: ContextVar[tuple[ComponentRef, ...]] = ContextVar("amphion_temporary_components", default=())
 
 
@@ -261,7 +245,8 @@ def _refs_of(dist: Distribution, name: str) -> Iterator[ComponentRef]:
             requires = requires or match[1].strip()
     for entry in entries:
         kind = entry.group.removeprefix("amphion.")
-        yield ComponentRef(kind, entry.name, entry.value, name, version, requires, ",".join(markers))
+        target = entry.value.partition("[")[0].strip()  # the names of extras may follow
+        yield ComponentRef(kind, entry.name, target, name, version, requires, ",".join(markers))
 
 
 def _claims(kind: str, name: str) -> list[ComponentRef]:

@@ -1,11 +1,14 @@
 """Writes a new plugin from templates. It passes the conformance kit without changes."""
 
+import keyword
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 import amphion_core
+from amphion_core import registry, source_text
 from amphion_core.errors import AmphionError
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -80,6 +83,10 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
         )
     if kind not in KINDS:
         raise AmphionError(f"there is no template for {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
+    if reason := _cannot_work(dist, kind):
+        raise AmphionError(
+            f"{dist!r} cannot name a plugin: {reason}", hint=f"amphion plugin new my-{kind} --kind {kind}"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AmphionError(f"{folder} exists and is not empty", hint="choose another folder with --out")
     values = _values(dist, kind)
@@ -102,6 +109,37 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
             raise AmphionError(f"{path} cannot be written: {error}", hint="choose another folder with --out") from error
         written.append(path)
     return written
+
+
+def clashes(dist: str, kind: str) -> list[str]:
+    """A sentence for each registry name of the new plugin that an installed distribution has already."""
+    values = _values(dist, kind)
+    found = []
+    for group, name, _ in KINDS[kind].entries:
+        wanted = Template(name).substitute(values)
+        if group in registry.BASES:
+            others = sorted({ref.dist for ref in registry.refs(group) if ref.name == wanted} - {dist})
+            found += [f"{other} has a {group[:-1]} named {wanted!r} too; who has both must choose" for other in others]
+    return found
+
+
+def _cannot_work(dist: str, kind: str) -> str:
+    """Why a plugin of that name could not be imported; empty where it can."""
+    values = _values(dist, kind)
+    package, ident = values["package"], values["ident"]
+    files = [Template(path).substitute(values) for path, _ in KINDS[kind].files]
+    if keyword.iskeyword(ident) or keyword.iskeyword(package):
+        return f"{ident!r} is a word of the Python language"
+    if not ident.isidentifier():
+        return f"{ident!r} cannot name a Python module"
+    if package in sys.stdlib_module_names:
+        return f"Python has a module {package!r}"
+    ours = any(ref.dist == dist for ref in registry.refs("api"))  # an installed plugin, written anew
+    if source_text.module_path(package) and not ours:
+        return f"a package {package!r} is installed already"
+    if len(set(files)) < len(files) or f"{ident}/__init__.py" in files:
+        return f"the template has a file {ident}.py already"
+    return ""
 
 
 def _values(dist: str, kind: str) -> dict[str, str]:

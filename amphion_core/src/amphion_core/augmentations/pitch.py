@@ -23,6 +23,8 @@ LOWEST_RATE = 16000  # Hz; WORLD measures aperiodicity up to 7.9 kHz
 class Pitch(Augmentation):
     """(T,) -> (T,), for recordings of a single voice. The vocoder is audible even with a shift of 0."""
 
+    needs_packages = ("pyworld",)
+
     class Config(AugmentationConfig):
         """The ranges of both shifts, which are drawn uniformly in semitones."""
 

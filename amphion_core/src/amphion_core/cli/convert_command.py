@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from amphion_core.cli.completion import complete
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion convert``."""
@@ -27,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a further file that the layout reads, such as vocab=vocab.json; may be repeated",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
+    complete(parser, name=("models",))
     parser.set_defaults(run=run)
 
 

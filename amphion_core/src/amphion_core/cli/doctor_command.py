@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {line}")
     for problem in problems:
         print(f"problem: {problem}")
-    print(f"{len(problems)} problems" if problems else "all well")
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    print(count if problems else "all well")
     return 1 if problems else 0
 
 
@@ -78,7 +79,9 @@ def _plugins() -> Iterator[str]:
     for kind in registry.BASES:
         for ref in registry.refs(kind):
             seen[f"{ref.dist} {ref.version}"] = seen.get(f"{ref.dist} {ref.version}", 0) + 1
-            if ref.status != "ok":
+            if ref.missing:
+                print(f"  {ref.kind[:-1]} {ref.name} {ref.status}")
+            elif ref.status != "ok":
                 yield f"{ref.kind[:-1]} {ref.name} from {ref.dist} {ref.version} {ref.status}"
     for dist, count in sorted(seen.items()):
         print(f"  {dist}: {count} components")

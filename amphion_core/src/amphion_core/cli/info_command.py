@@ -1,9 +1,12 @@
-"""Show one component: what it is, where it comes from, its configuration, controls or request, and its cards."""
+"""Show one component, card or weights folder: what it is, its configuration, recipes and commands."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry
+from amphion_core.cli.completion import complete
 from amphion_core.errors import UnknownComponent
 
 if TYPE_CHECKING:
@@ -12,31 +15,23 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion info``."""
-    parser.add_argument("name", help="a component or card, such as vocoder/hifigan or mel")
+    parser.add_argument("name", help="a component or card, such as vocoder/hifigan or mel, or a weights folder or run")
+    complete(parser, name=("models", "cards", "features", "metrics", "datasets", "recognizers", "tasks", "paths"))
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print all that is known of the name. A kind before it, as in ``features:mel``, chooses between two kinds."""
+    if Path(args.name).exists() and args.name not in registry.names("models"):
+        return _show_weights(args.name)
     kind, _, name = args.name.rpartition(":")
     bare, _, tag = name.partition("@")
-    kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
-    found = [registry.find(each, bare) for each in kinds or [_likely_kind(bare)]]
     if tag:
-        cards.find(f"{found[0].name}@{tag}")  # an error that lists the tags, before anything is printed
-    for ref in found:
+        _show_card(cards.find(name))
+        return 0
+    kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
+    for ref in [registry.find(each, bare) for each in kinds or [_likely_kind(bare)]]:
         _show(ref)
-    for card in cards.cards(name if "@" in name else f"{bare}@"):
-        print(f"\ncard {card.name}: {card.title}\n  status: {card.status}")
-        files = ", ".join(file.source for key, file in card.sources.items() if key != "weights")
-        for label, value in (
-            ("source", card.source),
-            ("files", files),
-            ("licence", card.licence),
-            ("data", card.data_licence),
-        ):
-            if value:
-                print(f"  {label}: {value}")
     return 0
 
 
@@ -53,10 +48,7 @@ def _likely_kind(name: str) -> str:
 
 
 def _show(ref: registry.ComponentRef) -> None:
-    print(f"{ref.name}  ({ref.kind[:-1]})\n{ref.summary}\nfrom {ref.dist} {ref.version}: {ref.target}; {ref.status}")
-    component = ref.load()
-    if component.__doc__:
-        print("\n" + component.__doc__.strip())
+    component = _show_head(ref)
     _show_fields("configuration", component.Config)
     if controls := getattr(component, "Controls", None):
         _show_fields("controls of a request, --control NAME=VALUE", controls)
@@ -64,6 +56,76 @@ def _show(ref: registry.ComponentRef) -> None:
         _show_fields("request", request)
     if layouts := getattr(component, "layouts", ()):
         print(f"\nreads the layouts: {', '.join(layouts)}")
+    found = [*cards.cards(f"{ref.name}@")] if ref.kind == "models" else []
+    if found:
+        print("\ncards:")
+    for card in found:
+        print(f"  {card.name} ({card.status}): {card.title}")
+    _show_use(ref)
+
+
+def _show_head(ref: registry.ComponentRef) -> Any:
+    print(f"{ref.name}  ({ref.kind[:-1]})\n{ref.summary}\nfrom {ref.dist} {ref.version}: {ref.target}; {ref.status}")
+    component = ref.load()
+    described = (component.__doc__ or "").strip().removeprefix(ref.summary).strip()
+    if described:
+        print(f"\n{described}")
+    return component
+
+
+def _show_card(card: cards.Card) -> None:
+    ref = registry.find("models", card.name.partition("@")[0])
+    print(f"{card.name}  (card)\n{card.title}\nstatus: {card.status}")
+    files = ", ".join(file.source for key, file in card.sources.items() if key != "weights")
+    described = {"source": card.source, "files": files, "licence": card.licence, "data": card.data_licence}
+    for label, value in described.items():
+        if value:
+            print(f"{label}: {value}")
+    if card.config:
+        _show_values(f"configuration, where it differs from that of {ref.name}", card.config)
+    print(f"\nthe model: amphion info {ref.name}")
+    _show_use(ref, card.name, loads=card.source is not None)
+
+
+def _show_weights(place: str) -> int:
+    from amphion_core.loading import open_weights
+
+    found = open_weights(place)
+    ref = registry.find("models", found.name)
+    count = sum(tensor.numel() for tensor in found.state.values())
+    print(f"{place}  (weights of {ref.name})\n{ref.summary}\n{count:,} numbers in {len(found.state)} tensors")
+    _show_values("configuration", found.config)
+    _show_use(ref, place, loads=True)
+    return 0
+
+
+def _show_use(ref: registry.ComponentRef, place: str = "", *, loads: bool = False) -> None:
+    """The recipes that train a model, and how it is used from Python and from the command line."""
+    if ref.kind != "models":
+        return
+    from amphion_core.recipe import recipes
+    from amphion_core.yaml import read
+
+    trains = []
+    for path, _, _ in recipes():
+        model = _model_of(read(path))
+        if model == place if "@" in place else model.partition("@")[0] == ref.name:
+            trains.append(path.stem)
+    print(f"\nrecipes: {', '.join(trains) or 'none'}")
+    if trains:
+        print(f"to train: amphion train {trains[0]} data.root=FOLDER")
+    print(f'in Python: amphion_core.{"load" if loads else "build"}("{place or ref.name}")')
+    family = ref.name.partition("/")[0]
+    for task in registry.refs("tasks"):
+        if task.name == family:
+            commands = [each.name for each in registry.refs("commands") if each.dist == task.dist]
+            print(f"commands: {', '.join(f'amphion {name}' for name in commands)}")
+
+
+def _model_of(recipe: Any) -> str:
+    """The model that a recipe names, with the tag of a card if the recipe states one."""
+    model = recipe.get("model", "") if isinstance(recipe, Mapping) else ""
+    return str(model.get("name", "") if isinstance(model, Mapping) else model)
 
 
 def _show_fields(title: str, schema: "type[BaseConfig]") -> None:
@@ -75,6 +137,12 @@ def _show_fields(title: str, schema: "type[BaseConfig]") -> None:
     for name, field in schema.model_fields.items():
         default = "required" if field.is_required() else f"= {_short(field.get_default(call_default_factory=True))}"
         print(f"  {name} {default}\n      {'; '.join(filter(None, (field.description, limits(field))))}")
+
+
+def _show_values(title: str, values: Mapping[str, Any]) -> None:
+    print(f"\n{title}:")
+    for name, value in values.items():
+        print(f"  {name} = {_short(value)}")
 
 
 def _short(value: object) -> str:

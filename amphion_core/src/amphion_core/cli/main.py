@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import amphion_core
 from amphion_core import registry
-from amphion_core.cli.parsing import parse
+from amphion_core.cli.parsing import Parser, parse
 from amphion_core.errors import AmphionError
 from amphion_core.system_errors import explained
 
@@ -44,15 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def make_parser(typed: str | None, *, every: bool = False) -> argparse.ArgumentParser:
-    """The parser with the ``typed`` subcommand's arguments; with ``every``, those of all installed subcommands."""
-    parser = argparse.ArgumentParser(
+def make_parser(typed: str | None, *, every: bool = False, two_words: bool = True) -> Parser:
+    """The parser with the ``typed`` subcommand's arguments; with ``every``, those of all installed subcommands.
+
+    Without ``two_words`` it lacks commands such as ``eval listen``.
+    """
+    parser = Parser(
         prog="amphion", description="Generate speech, prepare data, train models, and evaluate audio.", epilog=GUIDE
     )
     parser.add_argument("--version", action="version", version=f"amphion-core {amphion_core.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name in registry.names("commands"):
+        if "/" in name and not two_words:
+            continue
         summary = next(ref.summary for ref in registry.refs("commands") if ref.name == name)
         sub = commands.add_parser(name.replace("/", " "), help=summary.replace("%", "%%"), description=summary)
         if every or name == typed:
@@ -70,19 +75,13 @@ def joined(words: Sequence[str]) -> list[str]:
 
 
 def _run(words: list[str]) -> int:
-    completing = "_ARGCOMPLETE" in os.environ
-    # sys.argv is empty while a shell completes
-    words = os.environ.get("COMP_LINE", "").split()[1:] if completing else joined(words)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete_line()
+    words = joined(words)
     typed = next((word.replace(" ", "/") for word in words if not word.startswith("-")), None)
-    if typed and not completing:
-        registry.find(
-            "commands", typed
-        )  # an unknown name, or one of two plugins, gets a better message than argparse's
+    if typed:
+        registry.find("commands", typed)  # its error for an unknown name is better than argparse's
     parser = make_parser(typed)
-    if completing:
-        import argcomplete
-
-        argcomplete.autocomplete(parser)
     if typed is None and not words:
         parser.print_help()
         return 0
@@ -90,6 +89,22 @@ def _run(words: list[str]) -> int:
     if args.command is None:
         parser.error("which command?")
     return int(args.run(args) or 0)
+
+
+def _complete_line() -> None:
+    """Print what can follow the line that the shell completes, and exit."""
+    import argcomplete
+
+    from amphion_core.cli.completion import complete_second_word, prepare_line
+
+    commands = registry.names("commands")
+    typed = prepare_line(commands)
+    parser = make_parser(typed, two_words=bool(typed and "/" in typed))
+    if typed in commands:
+        (choices,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        second = [name.partition("/")[2] for name in commands if name.startswith(f"{typed}/")]
+        complete_second_word(choices[typed.replace("/", " ")], second)
+    argcomplete.autocomplete(parser)
 
 
 def _refuse(error: AmphionError) -> int:

@@ -1,23 +1,59 @@
 """Parses the words of a command: options and positional arguments in any order, in subcommands too.
 
 argparse alone refuses ``train RECIPE -o RUN data.root=P``: it gives all positional arguments to the first group of
-words, before ``-o``. Its own ``parse_intermixed_args`` allows any order, but not in a parser that has subcommands.
+words, before ``-o``. Its own ``parse_intermixed_args`` allows any order, but not in a parser that has subcommands. It
+also stops at the first wrong word; here all wrong words are reported together.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 
-def parse(
-    parser: argparse.ArgumentParser, words: Sequence[str], namespace: argparse.Namespace | None = None
-) -> argparse.Namespace:
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports all problems of a command together."""
+
+    problems: list[str] | None = None  # a list while words are parsed
+
+    def error(self, message: str) -> Any:
+        """Keep the message while words are parsed; otherwise exit with code 2, as argparse."""
+        if self.problems is None:
+            super().error(message)
+        self.problems.append(message)
+
+    def finish(self) -> None:
+        """End the parsing: exit with code 2, the usage and all messages if there are any."""
+        problems, self.problems = list(dict.fromkeys(self.problems or ())), None
+        if any(": expected " in problem for problem in problems):  # argparse stopped there and read no further word
+            problems = [problem for problem in problems if not problem.startswith("unrecognized")]
+        if problems:
+            self.print_usage(sys.stderr)
+            self.exit(2, "".join(f"{self.prog}: error: {problem}\n" for problem in problems))
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+
+
+def parse(parser: Parser, words: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
     """``words`` as arguments of ``parser``. Exits with code 2 and the usage for words that do not fit, as argparse."""
     words, namespace = [*words], namespace or argparse.Namespace()
     commands = next((each for each in parser._actions if isinstance(each, argparse._SubParsersAction)), None)
     if commands is None:
-        if "--" in words or not _is_plain(parser):  # parse_intermixed_args would read "-h" after "--" as an option
-            return parser.parse_args(words, namespace)
-        return parser.parse_intermixed_args(words, namespace)
+        plain = "--" not in words and _is_plain(parser)  # parse_intermixed_args would read "-h" after "--" as an option
+        parser.problems = []
+        found = (parser.parse_intermixed_args if plain else parser.parse_args)(words, namespace)
+        parser.finish()
+        return found
     if not words or words[0] not in commands.choices:  # --help, --version, or an error that argparse words well
         return parser.parse_args(words, namespace)
     _set_defaults(parser, namespace)
@@ -26,7 +62,7 @@ def parse(
     return parse(commands.choices[words[0]], words[1:], namespace)
 
 
-def _is_plain(parser: argparse.ArgumentParser) -> bool:
+def _is_plain(parser: Parser) -> bool:
     """Whether ``parse_intermixed_args`` takes the parser: no argument swallows all remaining words."""
     greedy = (argparse.REMAINDER, argparse.PARSER)
     exclusive = {id(each) for group in parser._mutually_exclusive_groups for each in group._group_actions}
@@ -35,7 +71,7 @@ def _is_plain(parser: argparse.ArgumentParser) -> bool:
     )
 
 
-def _set_defaults(parser: argparse.ArgumentParser, namespace: argparse.Namespace) -> None:
+def _set_defaults(parser: Parser, namespace: argparse.Namespace) -> None:
     """The defaults of a parser with subcommands, which argparse sets before it calls the subcommand's parser."""
     defaults = {each.dest: each.default for each in parser._actions} | parser._defaults
     for name, value in defaults.items():

@@ -1,10 +1,11 @@
 """Make a new plugin, check one against the conformance kit, or list what is installed."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from amphion_core import registry
-from amphion_core.scaffold import KINDS, new_plugin
+from amphion_core.scaffold import KINDS, clashes, new_plugin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,8 @@ def _new(args: argparse.Namespace) -> int:
     folder = args.out or Path(args.name)
     for path in new_plugin(args.name, args.kind, folder):
         print(f"wrote {path}")
+    for sentence in clashes(args.name, args.kind):
+        print(f"note: {sentence}", file=sys.stderr)
     print(f"next: pip install -e {folder} && amphion plugin check {args.name}")
     return 0
 

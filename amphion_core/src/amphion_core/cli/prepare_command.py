@@ -8,6 +8,7 @@ from typing import Any
 
 from amphion_core import registry
 from amphion_core.cli import prepare_features
+from amphion_core.cli.completion import complete
 from amphion_core.errors import DataError, RecipeError
 
 EPILOG = """examples:
@@ -26,11 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("root", type=Path, nargs="?", help="folder of the corpus")
     parser.add_argument("out", type=Path, nargs="?", help="folder that gets the manifests")
-    parser.add_argument("option", nargs="*", help="options of the reader, and longest=30 dev=0.05 split_by=speaker ...")
+    parser.add_argument(
+        "option", nargs="*", default=[], help="options of the reader, and longest=30 dev=0.05 split_by=speaker ..."
+    )
     parser.add_argument("--processes", type=int, help="number of processes; default: one for each core")
     parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     prepare_features.add_arguments(parser)
+    complete(parser, dataset=("datasets", "paths"), features=("features",), audio=("presets",))
     parser.set_defaults(run=run)
 
 

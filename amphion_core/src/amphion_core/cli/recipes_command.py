@@ -3,12 +3,14 @@
 import argparse
 
 from amphion_core import recipe
+from amphion_core.cli.completion import complete
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion recipes``."""
     parser.add_argument("name", nargs="?", help="name or path of a recipe: check it and print it with all defaults")
-    parser.add_argument("override", nargs="*", help="changes such as optim.lr=1e-4")
+    parser.add_argument("override", nargs="*", default=[], help="changes such as optim.lr=1e-4")
+    complete(parser, name=("recipes", "paths"))
     parser.set_defaults(run=run)
 
 

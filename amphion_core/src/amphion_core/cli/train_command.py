@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from amphion_core.cli.completion import complete
 from amphion_core.errors import MissingPackage, RecipeError
 
 
@@ -12,9 +13,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", help="name of a recipe (amphion recipes lists them), its path, or the folder of a run to continue"
     )
-    parser.add_argument("override", nargs="*", help="changes such as data.root=prepared/voice engine.steps=1000")
+    changes = "changes such as data.root=prepared/voice engine.steps=1000"
+    parser.add_argument("override", nargs="*", default=[], help=changes)
     parser.add_argument("-o", "--out", dest="folder", type=Path, help="folder of the run; default: runs/RECIPE")
     parser.add_argument("--resume", action="store_true", help="continue the run in the folder")
+    complete(parser, recipe=("recipes", "paths"))
     parser.set_defaults(run=run)
 
 

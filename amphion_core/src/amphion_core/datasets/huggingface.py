@@ -19,6 +19,8 @@ class HuggingFace(Dataset):
     first, for example with ``datasets.Audio(decode=False)``.
     """
 
+    needs_packages = ("datasets",)
+
     class Config(BaseConfig):
         """The folder, and the names of the columns."""
 

@@ -14,6 +14,8 @@ from amphion_core.errors import DataError, MissingPackage
 class Lhotse(Dataset):
     """Cuts with audio on this disk, with the texts of their supervisions and the first one's speaker."""
 
+    needs_packages = ("lhotse",)
+
     class Config(BaseConfig):
         """The manifest, and the folder that its paths are relative to."""
 

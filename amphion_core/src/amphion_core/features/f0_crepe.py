@@ -27,6 +27,8 @@ QUIET = 1e-4  # a frame below this peak is unvoiced; the network cannot see the 
 class F0Crepe(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Works at 16 kHz in frames of 10 ms, on the wave's device."""
 
+    needs_packages = ("torchcrepe",)
+
     RANGE: ClassVar[tuple[float, float]] = (32.0, 2006.0)  # Hz, covered by the bins
 
     class Config(F0Extractor.Config):

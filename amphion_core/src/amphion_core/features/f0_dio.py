@@ -34,6 +34,8 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 class F0Dio(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. The fastest tracker; it misses frames in noise and creaky voice."""
 
+    needs_packages = ("pyworld",)
+
     def track(self, wave: Tensor) -> tuple[Array, Array]:
         """WORLD's frames of 5 ms. Raises MissingPackage."""
         samples = wave.cpu().numpy().astype(np.float64)

@@ -13,6 +13,8 @@ from amphion_core.features.f0 import STEP, Array, F0Extractor, require_package
 class F0Harvest(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. It misses few voiced frames, but may give breath and noise an F0."""
 
+    needs_packages = ("pyworld",)
+
     def track(self, wave: Tensor) -> tuple[Array, Array]:
         """Times and F0 of WORLD's frames of 5 ms. Raises MissingPackage."""
         pyworld = require_package("pyworld", "f0")

@@ -15,6 +15,8 @@ from amphion_core.features.f0 import STEP, Array, F0Extractor, require_package
 class F0Praat(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Windows are three periods of ``fmin`` long."""
 
+    needs_packages = ("parselmouth",)
+
     class Config(F0Extractor.Config):
         """The range, the frames, and the threshold for voiced frames."""
 

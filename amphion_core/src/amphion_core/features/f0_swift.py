@@ -20,6 +20,8 @@ from amphion_core.features.f0 import Array, F0Extractor, require_package
 class F0Swift(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Works at 16 kHz in frames of 16 ms."""
 
+    needs_packages = ("swift_f0",)
+
     RANGE: ClassVar[tuple[float, float]] = (46.875, 2093.75)  # Hz, the range that the network was trained for
 
     class Config(F0Extractor.Config):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from amphion_core import registry
+from amphion_core import registry, source_text
 from amphion_core.errors import AmphionError, RecipeError
 from amphion_core.registry import SPOKEN, ComponentRef
 from amphion_core.testing.base import Check, CheckFailed, example_config, require
@@ -109,7 +109,7 @@ def check_imports_are_light(ref: ComponentRef) -> None:
 
 def check_no_unsafe_calls(ref: ComponentRef) -> None:
     """No pickle, eval or exec in the package, and no torch.load without ``weights_only=True``."""
-    top = registry.module_path(ref.target.partition(":")[0].partition(".")[0])
+    top = source_text.module_path(ref.target.partition(":")[0].partition(".")[0])
     for path in sorted(top.parent.rglob("*.py")) if top else ():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if found := _unsafe(node):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from amphion_core import recipe as recipes, registry
+from amphion_core import recipe as recipes, source_text
 from amphion_core.audio import Audio
 from amphion_core.cli.request_options import add_request_options
 from amphion_core.errors import MissingPackage, RegistryError, WeightsError
@@ -68,7 +68,7 @@ def check_recipes(ref: ComponentRef) -> None:
 
     The model is built without memory for its weights, so that large models are checked too.
     """
-    package = registry.module_path(ref.target.partition(":")[0])
+    package = source_text.module_path(ref.target.partition(":")[0])
     require(package, f"there is no package {ref.target}")
     paths = sorted(Path(str(package)).parent.glob("*.yaml"))
     require(paths, f"there is no recipe in {ref.target}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amphion_core import registry
+from amphion_core.cli.completion import complete
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--ray", action="store_true", help="use the Ray cluster at RAY_ADDRESS; needs amphion-core[ray]")
     how.add_argument("-o", "--out", type=Path, help="folder for report.html, scores.jsonl, summary.json and the tables")
     how.add_argument("--json", action="store_true", help="print the summary as JSON")
+    complete(parser, metrics=("metrics",), recognizer=("recognizers", "paths"))
     parser.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import DataError
 from amphion_tts.request import TTSRequest
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--wer", action="store_true", help="let a speech recogniser check what was said (needs amphion-eval)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    complete(parser, model=("cards:tts", "paths"), vocoder=("cards:vocoder", "models:vocoder", "paths"))
     parser.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from amphion_core.audio_files import SUFFIXES, audio_files
+from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError
 from amphion_vocoders.request import VocoderRequest
@@ -24,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser, VocoderRequest, skip=("audio",))
     add_device_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
+    complete(parser, vocoder=("cards:vocoder", "models:vocoder", "paths"), mel=("presets",))
     parser.set_defaults(run=run)
 
 

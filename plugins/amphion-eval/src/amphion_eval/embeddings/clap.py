@@ -19,6 +19,8 @@ from amphion_eval.pretrained import pretrained
 class CLAP(AudioEmbedding):
     """Mono audio at 48 kHz -> vectors (N, D), one per window; the model processes at most 10 seconds at once."""
 
+    needs_packages = ("transformers",)
+
     class Config(BaseConfig):
         """The model, its window and its device."""
 

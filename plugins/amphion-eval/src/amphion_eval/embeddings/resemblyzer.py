@@ -31,6 +31,8 @@ HINT = "pip install --no-deps resemblyzer==0.1.4"  # only the weights in the pac
 class Resemblyzer(AudioEmbedding):
     """Mono audio at 16 kHz -> one vector (1, 256) of unit length."""
 
+    needs_packages = ("resemblyzer",)
+
     class Config(BaseConfig):
         """Empty: the package contains the weights."""
 

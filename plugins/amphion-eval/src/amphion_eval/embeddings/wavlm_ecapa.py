@@ -51,6 +51,8 @@ NAMES = (
 class WavLMECAPA(AudioEmbedding):
     """Mono audio at 16 kHz, of any length -> one vector (1, 256), which is not normalised."""
 
+    needs_packages = ("transformers",)
+
     class Config(BaseConfig):
         """The weights and the device."""
 

@@ -22,6 +22,8 @@ SHORTEST = 0.5  # seconds
 class WavLMXVector(AudioEmbedding):
     """Mono audio at 16 kHz -> one vector (1, D)."""
 
+    needs_packages = ("transformers",)
+
     class Config(BaseConfig):
         """The model and its device."""
 

@@ -20,6 +20,8 @@ from amphion_eval.analysis.signals import mono
 class DistillMOS(Metric):
     """Predicted mean opinion, 1 to 5."""
 
+    needs_packages = ("distillmos",)
+
     class Config(BaseConfig):
         """Empty: there is nothing to configure."""
 

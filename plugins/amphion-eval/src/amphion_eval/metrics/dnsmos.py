@@ -21,6 +21,8 @@ from amphion_eval.analysis.signals import mono
 class DNSMOS(Metric):
     """Predicted overall opinion of P.835, 1 to 5. Audio beyond full scale is scaled down."""
 
+    needs_packages = ("speechmos",)
+
     class Config(BaseConfig):
         """Empty: there is nothing to configure."""
 

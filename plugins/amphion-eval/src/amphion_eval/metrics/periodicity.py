@@ -31,6 +31,8 @@ BATCH = 32  # frames computed at a time; more do not fit into the processor's ca
 class PeriodicityRMSE(Metric):
     """Root mean square difference of the periodicity of frames, 0 to 1."""
 
+    needs_packages = ("torchcrepe",)
+
     class Config(BaseConfig):
         """The size of the network, and the alignment of frames."""
 

@@ -19,6 +19,8 @@ from amphion_eval.analysis.signals import mono
 class UTMOS(Metric):
     """Predicted mean opinion, 1 to 5."""
 
+    needs_packages = ("utmos",)
+
     class Config(BaseConfig):
         """Empty: there is nothing to configure."""
 

@@ -27,6 +27,8 @@ BUNDLED = {
 class FasterWhisper(SpeechRecognizer):
     """Mono audio at 16 kHz, of any length -> text."""
 
+    needs_packages = ("faster_whisper",)
+
     class Config(BaseConfig):
         """The model."""
 

@@ -23,6 +23,8 @@ SHORTEST = 0.1  # seconds
 class HubertCTC(SpeechRecognizer):
     """Mono audio at 16 kHz, of any length -> text in capitals; the default model knows English."""
 
+    needs_packages = ("transformers",)
+
     class Config(BaseConfig):
         """The model, its language and its device."""
 

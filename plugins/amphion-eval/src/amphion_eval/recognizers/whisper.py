@@ -22,6 +22,8 @@ WINDOW = 30.0  # seconds, the length that the model processes at once
 class Whisper(SpeechRecognizer):
     """Mono audio at 16 kHz, of any length -> text."""
 
+    needs_packages = ("transformers",)
+
     class Config(BaseConfig):
         """The model, its beam and its device."""
 

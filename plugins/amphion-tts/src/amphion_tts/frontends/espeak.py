@@ -36,6 +36,8 @@ _ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\. [^\W\d_](?=[^\W\d_])")
 class Espeak(TextFrontend):
     """Text -> IPA code points and punctuation."""
 
+    needs_packages = ("phonemizer",)
+
     class Config(FrontendConfig):
         """The language and the symbol table, by default that of the published VITS models."""
 
