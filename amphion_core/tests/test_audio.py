@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 
 from amphion_core.api import Audio
 from amphion_core.errors import AmphionError, AudioError
-from amphion_core.files import atomic_write, check_writable
 
 
 def tone(rate=22050, seconds=1.0, level=0.3):
@@ -134,24 +133,6 @@ def test_clipping_warns(tmp_path):
     with pytest.warns(UserWarning, match="clipped"):
         tone(level=1.5).save(tmp_path / "a.wav")
     assert Audio.load(tmp_path / "a.wav").peak <= 1
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    with pytest.raises(AmphionError, match="full") as caught, atomic_write(path) as temporary:
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert caught.value.hint
-    assert path.read_text() == "old" and [each.name for each in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_folder_and_a_device_are_not_written(tmp_path):
-    for path in (tmp_path, "/dev/null"):
-        with pytest.raises(AmphionError, match=r"not a file"):
-            check_writable(path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import Field
 from safetensors import safe_open
+from safetensors.numpy import save as safetensors_of
 
 from amphion_core import registry
 from amphion_core.api import BaseConfig, FeatureExtractor
@@ -20,7 +21,7 @@ from amphion_core.data.config import DataConfig
 from amphion_core.data.extraction import complete_features
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.loader import Corpus, Position, covering_frames, training_batches
-from amphion_core.data.manifest import Manifest
+from amphion_core.data.manifest import Manifest, audio_digest
 from amphion_core.errors import DataError
 from amphion_core.features.resampling import to_frames
 from amphion_core.parts import FeaturePart
@@ -311,7 +312,24 @@ def test_names_that_a_batch_uses_are_refused(folder):
         corpus(folder, {"f": part(), "f_lengths": part()})
 
 
-def test_a_damaged_shard_says_which_file_to_remove(tmp_path):
-    (tmp_path / "mel.safetensors").write_bytes(bytes(50))
-    with pytest.raises(DataError, match="is damaged"):
-        feature_cache._opened(str(tmp_path / "mel.safetensors"))
+def test_a_damaged_shard_says_which_file_to_remove(folder):
+    cache = FeatureCache(Manifest(folder), part())
+    cache.folder.mkdir()
+    for content in (b"", bytes(50), safetensors_of({"other": np.zeros((2, 3))}), safetensors_of({"0": np.zeros(3)})):
+        cache.shards[0].write_bytes(content)
+        feature_cache._opened.cache_clear()
+        with pytest.raises(DataError, match=r"the cached feature .*safetensors is damaged") as caught:
+            cache.read_frames(0, 0, 2)
+        assert caught.value.hint.startswith(f"rm {cache.shards[0]}")
+
+
+def test_features_are_not_computed_from_another_file_than_was_prepared(folder):
+    manifest = folder / "train.jsonl"
+    right = audio_digest(str(folder / "c0.wav"))
+    manifest.write_text(manifest.read_text().replace("digest-c0", right))
+    cache = FeatureCache(Manifest(folder), part())
+    assert list(complete_features([cache], processes=1))[-1].done == 8
+    manifest.write_text(manifest.read_text().replace(right, "0" * 24))
+    cache = FeatureCache(Manifest(folder), part())
+    with pytest.raises(DataError, match=r"c0\.wav of item c0 has changed since amphion prepare"):
+        list(complete_features([cache], processes=1))

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from amphion_core.component import Utterance
 from amphion_core.data.batch import collate_audio, pad
 from amphion_core.data.config import DataConfig
 from amphion_core.data.extraction import complete_features
@@ -147,6 +148,29 @@ def test_a_file_that_vanishes_or_shrinks_is_named(folder):
     soundfile.write(folder / "c3.wav", np.full(RATE + 3, np.nan, np.float32), RATE, subtype="FLOAT")
     with pytest.raises(DataError, match="not finite"):
         items.example(3, (0,))
+
+
+@pytest.mark.parametrize("duration", [1.1, 50.0, 1e6])
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
+def test_a_duration_longer_than_the_file_is_an_error_and_takes_no_memory(folder, duration, rate):
+    utterance = Utterance("a", str(folder / "c0.wav"), duration)
+    with pytest.raises(DataError, match="shorter than its manifest says"):
+        Reader().read(utterance, rate)
+
+
+@pytest.mark.parametrize("start", [0, 5000])
+def test_crops_of_a_file_that_states_no_length(folder, start):
+    """A FLAC file as it is written into a pipe: its header states 0 samples."""
+    samples = clips(1)["c0"]
+    soundfile.write(folder / "a.flac", samples, RATE)
+    data = bytearray((folder / "a.flac").read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])
+    (folder / "a.flac").write_bytes(data)
+    utterance = Utterance("a", str(folder / "a.flac"), len(samples) / RATE)
+    reader = Reader()
+    for _ in range(2):  # opened, and still open
+        np.testing.assert_allclose(reader.read(utterance, RATE, start, 100), samples[start : start + 100], atol=1e-4)
+    assert len(reader.read(utterance, RATE)) == len(samples)
 
 
 def test_an_error_in_a_worker_is_the_same_error(folder):

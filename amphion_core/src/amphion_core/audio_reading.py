@@ -5,7 +5,7 @@ the header does not state is counted, and a file that holds fewer samples than i
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -91,8 +91,7 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
     def whole(self) -> Samples:
         """All samples from the start, (T, C) float32. Raises what `pieces` raises."""
         if (stated := self.stated) is None:
-            pieces = list(self.pieces())
-            return np.concatenate(pieces) if pieces else np.zeros((0, self.channels), np.float32)
+            return _joined(self.pieces(), self.channels)
         samples = self.part(stated)
         self._check_end(len(samples))
         return samples
@@ -115,6 +114,10 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
 
         Raises AudioFileError for a damaged file.
         """
+        if self.stated is not None:
+            count = min(count, self.stated)
+        elif count > PIECE:  # no memory is reserved for what may not be there
+            return _joined(self._limited(count), self.channels)
         try:
             samples: Samples = self.read(count, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
@@ -151,6 +154,11 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         if not len(self.part(1)):
             raise self._cut(f"it was cut short: its header states {self.frames} samples, but the last is not there")
 
+    def _limited(self, count: int) -> Iterator[Samples]:
+        while count > 0 and len(piece := self.part(min(count, PIECE))):
+            yield piece
+            count -= len(piece)
+
     def _check_end(self, found: int) -> None:
         """Raises AudioFileError if a file that ends after ``found`` samples should hold more."""
         if found < self.frames < UNKNOWN and not (self.format == "MP3" and self.subtype != "MPEG_LAYER_III"):
@@ -183,6 +191,10 @@ def open_audio(path: str | Path) -> AudioFile:
 def _check_stated_end(path: str, size: int) -> None:
     with AudioFile(path) as file:
         file.check_stated_end()
+
+
+def _joined(pieces: Iterable[Samples], channels: int) -> Samples:
+    return np.concatenate([np.zeros((0, channels), np.float32), *pieces])
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_TEXT = re.compile(  # of libraries written in Rust, and of numpy.save
+    rf"\(os error ({'|'.join(str(number) for number in sorted(_FULL))})\)|^\d+ requested and \d+ written$"
+)
 
 
 @contextmanager
@@ -34,7 +38,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     'done'
     """
     path = _checked(path)
-    temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
+    name = f".{path.stem[:25]}-{secrets.token_hex(4)}{path.suffix[-20:]}"  # never longer than 255 bytes
+    temporary = path.with_name(name)
     try:
         temporary.open("xb").close()  # tempfile is not used, because only the owner can read its files
         mode = temporary.stat().st_mode
@@ -46,9 +51,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _explained(error, path) from error
+    except Exception as error:
+        if _is_full(error):
+            raise _explained(OSError(errno.ENOSPC, ""), path) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)  # after success it has been renamed already
@@ -63,13 +68,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def write_safetensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     """Write ``tensors`` to the new file ``path``, with the access rights that the umask gives to any new file.
 
-    safetensors itself creates files that only their owner can read. Raises OSError.
+    safetensors itself creates files that only their owner can read. Raises OSError, also where the disk is full.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.touch()
     mode = path.stat().st_mode
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        if _is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     path.chmod(mode)
 
 
@@ -85,7 +96,16 @@ def check_writable(path: str | Path) -> None:
 
 def _checked(path: str | Path) -> Path:
     """``path`` with links followed. Raises AmphionError when no file can be written there."""
-    given, path = path, Path(path).expanduser().resolve()
+    try:
+        return _target(path, Path(path).expanduser().resolve())
+    except OSError as error:
+        raise _explained(error, Path(path)) from error
+    except (RuntimeError, ValueError) as error:  # links in a circle, an unknown user after ~, a NUL character
+        raise AmphionError(f"{path!s:.300} cannot be written: {error}", hint="choose another name") from error
+
+
+def _target(given: str | Path, path: Path) -> Path:
+    """The file at ``path``, which ``given`` names. Raises AmphionError when it cannot be written, and OSError."""
     if path.is_dir():
         raise AmphionError(f"{given} is a folder, not a file", hint=f"name a file in it, such as {path / 'out.wav'}")
     if not path.parent.is_dir():
@@ -95,12 +115,19 @@ def _checked(path: str | Path) -> Path:
             f"{given} cannot be written: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}"
         )
     if path.exists() and not path.is_file():  # replacing /dev/null would break the machine
-        raise AmphionError(f"{given} is a device, not a file", hint="name a file")
+        raise AmphionError(f"{given} is a device or a pipe, not a file", hint="name a file")
     return path
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a file could not grow: the disk or a quota is full. Some libraries report it as text only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return _FULL_TEXT.search(str(error)) is not None
 
 
 def _explained(error: OSError, path: Path) -> AmphionError:
     if error.errno in _FULL:
         return AmphionError(f"{path} cannot be written: the disk is full", hint=f"make room: df -h {path.parent}")
-    hint = "choose another folder" if isinstance(error, PermissionError) else None
-    return AmphionError(f"{path} cannot be written: {error.strerror or error}", hint=hint)
+    hint = "choose another folder" if isinstance(error, PermissionError) else "choose another name"
+    return AmphionError(f"{path!s:.300} cannot be written: {error.strerror or error}", hint=hint)

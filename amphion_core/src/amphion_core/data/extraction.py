@@ -5,6 +5,7 @@ once, so interrupted work continues with the first shard that is missing.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from amphion_core.audio_files import is_file
 from amphion_core.component import FeatureExtractor, Utterance
 from amphion_core.data.feature_cache import Array, FeatureCache, FeatureInfo, extractor_for, release_extractors
-from amphion_core.data.manifest import Manifest
+from amphion_core.data.manifest import Manifest, Record, audio_digest
 from amphion_core.data.reading import Reader, Samples
 from amphion_core.data.spread import default_processes, spread
 from amphion_core.devices import resolve_device
@@ -117,10 +119,13 @@ def compute_shard(shard: _Shard) -> int:
     device = _device(shard)
     extractor = extractor_for(shard.part).to(device)
     reader, found = Reader(), {}
-    utterances = {index: shard.manifest[index].utterance for index in shard.utterances}
+    records = {index: shard.manifest[index] for index in shard.utterances}
+    utterances = {index: record.utterance for index, record in records.items()}
     seconds = CPU_SECONDS if device == "cpu" else GPU_SECONDS
 
     def waves(indices: list[int]) -> list[Samples]:
+        for index in indices:
+            _check_digest(records[index])
         return [reader.read(utterances[index], extractor.sample_rate) for index in indices]
 
     for indices, waves_read in _read_ahead(waves, _batches(utterances, seconds)):
@@ -130,6 +135,19 @@ def compute_shard(shard: _Shard) -> int:
     with atomic_write(shard.path) as temporary:
         save_file(found, temporary, {"info": json.dumps(asdict(shard.info))})
     return len(found)
+
+
+def _check_digest(record: Record) -> None:
+    """Raises DataError if a file is another one than was prepared: features are found by the digest of the audio.
+
+    Digests that amphion prepare did not write are not checked, and missing files are reported by who reads them.
+    """
+    path = record.utterance.path
+    if re.fullmatch("[0-9a-f]{24}", record.digest) and is_file(path) and audio_digest(path) != record.digest:
+        raise DataError(
+            f"{path} of item {record.utterance.id} has changed since amphion prepare, or its digest is wrong",
+            hint="run amphion prepare again",
+        )
 
 
 def _read_ahead(

@@ -8,6 +8,8 @@ extraction continues where it stopped, and no index is needed.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -101,7 +103,8 @@ class FeatureCache:
 
     def read(self, index: int) -> Array:
         """The whole feature of one utterance: (dim, N), or (dim,) where it is one vector per utterance."""
-        found: Array = self._opened(index).get_tensor(str(index))
+        with _damage(self._file(index)):
+            found: Array = _opened(self._file(index)).get_tensor(str(index))
         return found
 
     def read_frames(self, index: int, first: int, count: int) -> Array:
@@ -110,14 +113,15 @@ class FeatureCache:
         Extractors round the number of frames differently. Where the last frames of the span do not exist, the last
         frame is repeated, so that a crop at the end of a recording has as many frames as any other.
         """
-        stored = self._opened(index).get_slice(str(index))
-        total = stored.get_shape()[1]
-        frames: Array = stored[:, min(first, total - 1) : min(first + count, total)]
+        with _damage(self._file(index)):
+            stored = _opened(self._file(index)).get_slice(str(index))
+            total = stored.get_shape()[1]
+            frames: Array = stored[:, min(first, total - 1) : min(first + count, total)]
         missing = count - frames.shape[1]
         return np.pad(frames, ((0, 0), (0, missing)), mode="edge") if missing else frames
 
-    def _opened(self, index: int) -> Any:
-        return _opened(str(self.shards[index // self.shard_size]))
+    def _file(self, index: int) -> str:
+        return str(self.shards[index // self.shard_size])
 
     def _shard_size(self) -> int:
         """Utterances in a shard: few in a small corpus, and not more than fit into memory."""
@@ -141,11 +145,19 @@ class FeatureCache:
 
 @lru_cache(maxsize=256)
 def _opened(path: str) -> Any:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
+
+    return safe_open(path, "np")
+
+
+@contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Raises DataError where the block cannot read the shard at ``path``."""
+    from safetensors import SafetensorError
 
     try:
-        return safe_open(path, "np")
-    except SafetensorError as error:
+        yield
+    except (SafetensorError, OSError, IndexError) as error:
         raise DataError(
             f"the cached feature {path} is damaged: {error}",
             hint=f"rm {path}, then run the same command again: it is computed again",

@@ -12,6 +12,7 @@ from amphion_core.errors import DataError
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 _OPEN_FILES = 32  # files kept open, because crops of long recordings come from the same files again
+_ROUNDED = 0.01  # seconds by which a duration in a manifest may be rounded up
 _MARGIN = 0.05  # seconds read on both sides of a part that is resampled, so that its edges are right
 
 
@@ -40,7 +41,8 @@ class Reader:
                 f"{utterance.path} of item {utterance.id} cannot be read: {error.reason}",
                 hint="run amphion prepare again: it skips unreadable files",
             ) from error
-        if length is not None and len(samples) < length:
+        missing = (round((utterance.duration - _ROUNDED) * rate) - start if length is None else length) - len(samples)
+        if missing > 0:
             raise DataError(
                 f"{utterance.path} of item {utterance.id} has become shorter than its manifest says",
                 hint="run amphion prepare again",
