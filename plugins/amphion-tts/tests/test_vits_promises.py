@@ -167,7 +167,10 @@ def test_controls_change_the_checkpoints_own_values_one_by_one(tiny):
     ("fields", "message"),
     [
         ({"length_scale": 0.0}, "length_scale: input should be greater than 0, got 0.0"),
-        ({"noise_scale": float("nan")}, "noise_scale: input should be less than or equal to 3, got nan"),
+        ({"length_scale": True}, "length_scale: a number is needed, got True"),
+        ({"length_scale": float("inf")}, "length_scale: input should be a finite number, got inf"),
+        ({"noise_scale": float("nan")}, "noise_scale: input should be a finite number, got nan"),
+        ({"noise_scale": "nan"}, "noise_scale: input should be a finite number, got 'nan'"),
         ({"duration_noise_scale": -1.0}, "duration_noise_scale: input should be greater"),
         ({"noise_scal": 1.0}, "noise_scal: no such field; did you mean noise_scale"),
     ],

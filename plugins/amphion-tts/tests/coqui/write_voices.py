@@ -20,7 +20,7 @@ from TTS.tts.models.vits import Vits, VitsArgs
 from TTS.tts.utils.speakers import SpeakerManager
 from TTS.tts.utils.text.tokenizer import TTSTokenizer
 
-HIDDEN, WIDTH, SPEAKER = 4, 8, 3
+HIDDEN, WIDTH, STOCHASTIC_WIDTH, SPEAKER = 4, 8, 5, 3
 NETWORK = {
     "out_channels": 65, "spec_segment_size": 4, "hidden_channels": HIDDEN, "hidden_channels_ffn_text_encoder": 6,
     "num_layers_text_encoder": 2, "resblock_kernel_sizes_decoder": [3, 5],
@@ -86,7 +86,9 @@ def build(name: str) -> tuple[Vits, VitsConfig, str]:
     condition = SPEAKER if speakers else 0
     # the published width of these predictors is 192 or 256, which would fill megabytes
     if config.model_args.use_sdp:
-        net.duration_predictor = StochasticDurationPredictor(HIDDEN, HIDDEN, 3, 0.5, 4, cond_channels=condition)
+        net.duration_predictor = StochasticDurationPredictor(
+            HIDDEN, STOCHASTIC_WIDTH, 3, 0.5, 4, cond_channels=condition
+        )
     else:
         net.duration_predictor = DurationPredictor(HIDDEN, WIDTH, 3, 0.5, cond_channels=condition)
     randomise(net)

@@ -199,25 +199,25 @@ def _knots(logits: Tensor, tail: float) -> tuple[Tensor, Tensor]:
 class StochasticDurationPredictor(nn.Module):
     """log duration given text: ``forward`` is the variational bound on -log p(d), ``sample`` draws log d.
 
-    The text is detached: durations do not train the text encoder. As in the published code, the filter
-    width equals ``channels``. Without ``posterior`` it can only sample; exported voices lack the other parts.
+    The text (B, ``channels``, L) is detached: durations do not train the text encoder. In the authors' code, ``width``
+    is always ``channels``. Without ``posterior`` it can only sample; exported voices lack the other parts.
     """
 
     def __init__(
-        self, channels: int, kernel: int, dropout: float, condition_channels: int, *, posterior: bool = True
+        self, channels: int, width: int, kernel: int, dropout: float, condition_channels: int, *, posterior: bool = True
     ) -> None:
         super().__init__()
-        self.pre = nn.Conv1d(channels, channels, 1)
-        self.convs = DilatedSeparableConv(channels, kernel, 3, dropout)
-        self.proj = nn.Conv1d(channels, channels, 1)
+        self.pre = nn.Conv1d(channels, width, 1)
+        self.convs = DilatedSeparableConv(width, kernel, 3, dropout)
+        self.proj = nn.Conv1d(width, width, 1)
         if condition_channels:
-            self.cond = nn.Conv1d(condition_channels, channels, 1)
-        self.flows = self._chain(channels, kernel)
+            self.cond = nn.Conv1d(condition_channels, width, 1)
+        self.flows = self._chain(width, kernel)
         if posterior:
-            self.post_pre = nn.Conv1d(1, channels, 1)
-            self.post_convs = DilatedSeparableConv(channels, kernel, 3, dropout)
-            self.post_proj = nn.Conv1d(channels, channels, 1)
-            self.post_flows = self._chain(channels, kernel)
+            self.post_pre = nn.Conv1d(1, width, 1)
+            self.post_convs = DilatedSeparableConv(width, kernel, 3, dropout)
+            self.post_proj = nn.Conv1d(width, width, 1)
+            self.post_flows = self._chain(width, kernel)
         else:
             self.flows[1] = nn.Identity()  # see sample
 

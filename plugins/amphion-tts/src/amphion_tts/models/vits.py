@@ -90,6 +90,9 @@ class VITS(TextToSpeech):
         window: int = Field(default=4, gt=0, description="largest distance with a separate attention weight, tokens")
         dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the text encoder")
         stochastic_duration: bool = Field(default=True, description="predict durations by a flow; false: by regression")
+        stochastic_width: int | None = Field(
+            default=None, gt=0, description="width of the stochastic duration predictor; null: hidden_channels"
+        )
         duration_width: int = Field(default=256, gt=0, description="width of the regression duration predictor")
         duration_epsilon: float = Field(
             default=1e-5, gt=0, description="epsilon of the norms of the regression duration predictor; Coqui has 1e-4"
@@ -162,7 +165,9 @@ class VITS(TextToSpeech):
             self.enc_q = PosteriorEncoder(c.mel.n_fft // 2 + 1, c.latent_channels, hidden, g)
         self.dp: StochasticDurationPredictor | DurationPredictor
         if c.stochastic_duration:
-            self.dp = StochasticDurationPredictor(hidden, 3, c.duration_dropout, g, posterior=c.posterior)
+            self.dp = StochasticDurationPredictor(
+                hidden, c.stochastic_width or hidden, 3, c.duration_dropout, g, posterior=c.posterior
+            )
         else:
             self.dp = DurationPredictor(hidden, c.duration_width, 3, c.duration_dropout, g, c.duration_epsilon)
         self._graphs: GPUSpeech | None = None

@@ -66,7 +66,7 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
     audio.require("sample_rate")
     _check_fixed([network, given], tensors)
     fields = fields_of_tensors(named)
-    _check_tensors(network, fields, named)
+    _check_tensors(network, fields)
     upsample_rates = network.wholes("upsample_rates_decoder")
     block = network.whole("resblock_type_decoder")
     dilations = network.rows("resblock_dilation_sizes_decoder")
@@ -128,7 +128,7 @@ def _check_fixed(sections: list[Values], tensors: Mapping[str, Any]) -> None:
         raise WeightsError(f"this checkpoint of Coqui cannot be read: {VECTORS}", hint="use another voice of Coqui")
 
 
-def _check_tensors(network: Values, fields: Mapping[str, Any], named: Mapping[str, Any]) -> None:
+def _check_tensors(network: Values, fields: Mapping[str, Any]) -> None:
     """Raise WeightsError where the config states another size than the tensors have."""
     for theirs, ours in SHOWN_BY_TENSORS.items():
         if ours in fields and (stated := network.whole(theirs, fields[ours])) != fields[ours]:
@@ -137,13 +137,6 @@ def _check_tensors(network: Values, fields: Mapping[str, Any], named: Mapping[st
     if network.flag("use_sdp", stochastic) != stochastic:
         kind = "stochastic" if stochastic else "plain"
         raise network.problem("use_sdp", f"is {not stochastic}; the durations of the checkpoint are {kind}")
-    width = shape(named, "dp.pre.weight", 3)
-    if width and width[0] != width[1]:
-        raise WeightsError(
-            f"the stochastic duration predictor has {width[0]} channels, the text encoder {width[1]}; in our VITS they "
-            "have the same",
-            hint=f"use a voice of Coqui with hidden_channels {width[0]}, or with use_sdp false",
-        )
 
 
 def _speakers(given: Values, network: Values, count: int) -> tuple[str, ...]:
@@ -199,9 +192,13 @@ def _symbols(table: Values, add_blank: bool) -> tuple[list[str], str | None]:
         raise table.problem("characters_class", f"is {shown(kind)}, whose symbols are not known", hint=OWN_FRONTEND)
     if kind == "IPAPhonemes" and phonemes:
         characters = phonemes
-    if table.flag("is_unique", True):
+    unique, in_order = table.flag("is_unique", True), table.flag("is_sorted", True)
+    if unique and not in_order:
+        reason = "is False with is_unique: Coqui then numbers the symbols in an order that the config does not state"
+        raise table.problem("is_sorted", reason, hint=OWN_FRONTEND)
+    if unique:
         characters = list(dict.fromkeys(characters))
-    if table.flag("is_sorted", True):
+    if in_order:
         characters.sort()
     marks = [mark for mark in (table.text(name, "") for name in ("pad", "eos", "bos", "blank")) if mark]
     symbols = [*marks, *characters, *punctuation]

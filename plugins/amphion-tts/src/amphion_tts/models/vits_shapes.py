@@ -45,6 +45,9 @@ def fields_of_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
         fields["speaker_channels"] = speakers[1]
     if width := shape(state, "dp.conv_1.weight", 3):
         fields["duration_width"] = width[0]
+    width = shape(state, "dp.pre.weight", 3)
+    if width and width[0] != width[1]:
+        fields["stochastic_width"] = width[0]
     layers = {name.split(".")[3] for name in state if name.startswith("enc_p.encoder.attn_layers.")}
     return {**fields, "n_layers": len(layers)} if layers else fields
 
