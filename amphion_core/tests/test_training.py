@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -243,7 +244,10 @@ def test_random_numbers_of_a_step_do_not_depend_on_how_many_came_before(data, tm
 def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path):
     with pytest.raises(DataError, match=r"step 3: model/loss is nan, with items c\d") as caught:
         train(make(data, ["trainer.nan_at=3"], save_every=1), tmp_path / "run")
-    assert "optim.lr" in caught.value.hint
+    assert "the checkpoint of step 2 is kept: amphion train" in caught.value.hint
+    with pytest.raises(DataError) as caught:
+        train(make(data, ["trainer.nan_at=1"]), tmp_path / "other")
+    assert "there is no checkpoint yet" in caught.value.hint
     assert checkpoint.steps(tmp_path / "run/checkpoints") == [2, 1]
     assert [line["step"] for line in RunFolder(tmp_path / "run").curve() if "model/loss" in line] == [1, 2]
 
@@ -273,29 +277,57 @@ def test_other_modules_of_the_trainer_are_frozen_and_must_stay_the_same(data, tm
 
 
 @pytest.mark.parametrize(
-    ("change", "what"), [("seed=6", "seed"), ("engine.micro_batches=2", "micro_batches"), ("data.budget=0.9", "data")]
-)
-def test_another_seed_or_plan_cannot_continue_a_run(data, tmp_path, change, what):
+    ("change", "what"),
+    [
+        ("seed=6", "seed is 6, was 5"), ("engine.micro_batches=2", "engine.micro_batches is 2, was 1"),
+        ("data.budget=0.9", "data.budget is 0.9, was 0.6"), ("data.crop=800", "data.crop is 800, was None"),
+        ("optim.name=adam", "optim.name is adam, was sgd"), ("optim.freeze=[model.line.bias]", "optim.freeze.0 is"),
+        ("engine.ema.model=0.9", "engine.ema.model is 0.9"), ("engine.init_from=x", "engine.init_from is x, was None"),
+    ],
+)  # fmt: skip
+def test_a_run_refuses_settings_that_it_cannot_change_and_can_still_be_resumed(data, tmp_path, change, what):
     train(make(data, steps=2), tmp_path / "run")
-    with pytest.raises(DataError, match=f"of a run with another {what}") as caught:
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(RecipeError, match=re.escape(what)) as caught:
         train(make(data, [change]), tmp_path / "run", resume=True)
-    assert "engine.init_from=" in caught.value.hint
+    assert f"amphion train {tmp_path}/run --resume" in caught.value.hint and "engine.init_from=" in caught.value.hint
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    assert train(make(data), tmp_path / "run", resume=True) is not None
+
+
+def test_another_manifest_cannot_continue_a_run_and_changes_nothing(data, tmp_path):
+    train(make(data, steps=2), tmp_path / "run")
+    before = (tmp_path / "run/config.yaml").read_bytes()
+    lines = (data / "train.jsonl").read_text().splitlines(keepends=True)
+    (data / "train.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(DataError, match="of a run with another data"):
+        train(make(data, ["optim.lr=0.2"]), tmp_path / "run", resume=True)
+    assert (tmp_path / "run/config.yaml").read_bytes() == before
+
+
+def test_settings_that_a_run_may_change_are_listed(data, tmp_path, capfd):
+    train(make(data, steps=2), tmp_path / "run")
+    train(make(data, ["optim.lr=0.05", "data.workers=0"]), tmp_path / "run", resume=True)
+    shown = capfd.readouterr().err
+    assert "changed: optim.lr is 0.05, was 0.1" in shown and "changed: engine.steps is 4, was 2" in shown
+    assert recipes.read(str(tmp_path / "run/config.yaml")).optim.lr == 0.05
 
 
 def test_a_run_folder_is_not_overwritten_and_not_shared(data, tmp_path):
     train(make(data, steps=1), tmp_path / "run")
     with pytest.raises(AmphionError, match="already holds a run") as caught:
         train(make(data, steps=1), tmp_path / "run")
-    assert "--resume" in caught.value.hint
+    assert f"amphion train {tmp_path}/run --resume" in caught.value.hint
     with RunFolder(tmp_path / "run").locked(resume=True), pytest.raises(AmphionError, match="in use by another run"):
         train(make(data, steps=1), tmp_path / "run", resume=True)
 
 
-def test_a_run_that_ended_before_its_first_step_leaves_its_folder_free(data, tmp_path):
+def test_what_a_start_leaves_that_was_killed_does_not_block_the_folder(data, tmp_path):
     folder = RunFolder(tmp_path / "run")
-    with folder.locked(resume=False):
-        folder.describe(make(data, ["seed=9"]).resolved(), {})
-        folder.checkpoints.mkdir()
+    folder.checkpoints.mkdir(parents=True)
+    folder.describe(make(data, ["seed=9"]).resolved(), {})
+    for name in (".lock", ".config-0123abcd.yaml", "tensorboard"):
+        (folder.path / name).touch()
     assert train(make(data, steps=1), tmp_path / "run") is not None
     assert recipes.read(str(tmp_path / "run/config.yaml")).seed == 5
 
@@ -312,6 +344,7 @@ def test_a_folder_with_anything_but_a_failed_start_is_refused_and_stays(data, tm
     with pytest.raises(AmphionError, match="already holds a run or weights"):
         train(make(data, steps=1), tmp_path / "run")
     assert all((tmp_path / "run" / name).read_text() == "name: mine" for name in ("config.yaml", *others))
+    assert not (tmp_path / "run/.lock").exists()
 
 
 def damage(path, how):

@@ -46,6 +46,15 @@ class Recipe(BaseConfig):
         return self
 
     @model_validator(mode="after")
+    def _scores_exist(self) -> Self:
+        """What needs a validation, or a score, has one."""
+        if self.engine.monitor is not None and self.data.dev is None:
+            raise ValueError("engine.monitor: data.dev is null, so there are no validations and no scores")
+        if self.optim.schedule.name == "plateau" and self.engine.monitor is None:
+            raise ValueError("optim.schedule: plateau needs engine.monitor, the score that it waits for")
+        return self
+
+    @model_validator(mode="after")
     def _one_mel(self) -> Self:
         """The mel convention of the recipe and that of the model, if it states one, must be the same."""
         theirs = getattr(self.model.config, "mel", None)

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     name, overrides = recipe.name_and_overrides([args.recipe, *args.override])
     source = Path(name)
-    if (source / "config.yaml").is_file():
+    if os.path.isfile(source / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         folder, name = args.folder or source, str(source / "config.yaml")
     else:
         folder = args.folder or Path("runs") / source.stem

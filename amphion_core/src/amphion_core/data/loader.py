@@ -7,7 +7,9 @@ any step, also with another number of workers, and receives the same batches as 
 import hashlib
 import json
 import math
+import signal
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -21,11 +23,16 @@ from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
+from amphion_core.data.spread import UNGUARDED, unguarded_main
 from amphion_core.end_with_parent import end_with_parent
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.parts import FeaturePart
 
 RESERVED = frozenset({"wave", "lengths", "items", "samples"})  # names of a batch's own tensors and counts
+
+
+class LoaderDied(DataError):
+    """A loader process was killed, by a signal or because the memory was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,17 +270,47 @@ def validation_batches(
 def _read(
     batches: _Batches, plan: Iterable[MicroBatch], workers: int, *, pin: bool = False
 ) -> Iterator[tuple[MicroBatch, Batch]]:
-    from torch.utils.data import DataLoader
-
-    found: Iterable[Any]
-    if workers:
-        found = DataLoader(
-            batches, sampler=plan, batch_size=None, num_workers=workers, multiprocessing_context="spawn",  # type: ignore[arg-type]
-            prefetch_factor=4, pin_memory=pin, worker_init_fn=end_with_parent,
-        )  # fmt: skip
-    else:
-        found = (batches[micro] for micro in plan)
+    found = _from_workers(batches, plan, workers, pin=pin) if workers else (batches[micro] for micro in plan)
     for micro, batch in found:
         if isinstance(batch, AmphionError):
             raise batch
         yield micro, batch.pin_memory() if pin and not workers else batch
+
+
+def _from_workers(
+    batches: _Batches, plan: Iterable[MicroBatch], workers: int, *, pin: bool
+) -> Iterator[tuple[MicroBatch, Batch | AmphionError]]:
+    """Batches that worker processes read. Raises LoaderDied, AmphionError for a main script without a main guard."""
+    from torch.utils.data import DataLoader
+
+    loader: Any = DataLoader(
+        batches, sampler=plan, batch_size=None, num_workers=workers, multiprocessing_context="spawn",  # type: ignore[arg-type]
+        prefetch_factor=4, pin_memory=pin, worker_init_fn=end_with_parent,
+    )  # fmt: skip
+    with _interrupts_blocked():
+        running: Any = iter(loader)
+    try:
+        yield from running
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        if UNGUARDED in {worker.exitcode for worker in running._workers}:
+            raise unguarded_main() from None
+        raise LoaderDied(
+            "a loader process was killed, perhaps because the memory was full",
+            hint="run the same command with --resume; data.workers=0 needs the least memory",
+        ) from error
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that are started inside the block never see Ctrl-C, which goes to all processes of a terminal.
+
+    The main process ends the run after the present step, and needs their batches until then. In this process a signal
+    that comes during the block is delivered after it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -18,19 +18,55 @@ the best score of the validations before.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from amphion_core.config import problems
 from amphion_core.errors import AmphionError, WeightsError
 from amphion_core.files import atomic_write, write_safetensors
 
 SUMS = "SHA256SUMS"
+_ANOTHER = "name another checkpoint, checkpoints/step-N; a run that is resumed takes the newest good one by itself"
 Tensors = Mapping[str, Tensor]
+Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]  # larger whole numbers are not exact in every reader of JSON
+
+
+class _Position(BaseModel):
+    epoch: Count
+    epoch_step: Count
+
+
+class _Best(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    step: Count | None = None
+    score: float | None = None
+    waited: Count = 0
+    since_drop: Count = 0
+    drops: Count = 0
+    validated: Count | None = None
+
+
+class _Identity(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    frozen: dict[str, str] = Field(default_factory=dict)
+
+
+class _State(BaseModel):
+    """The content of ``state.json``. Older checkpoints have no ``networks``."""
+
+    step: Count
+    position: _Position
+    best: _Best
+    networks: dict[str, str | None] = Field(default_factory=dict)
+    identity: _Identity
+    environment: dict[str, Any] = Field(default_factory=dict)
 
 
 def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mapping[str, Any]) -> Path:
@@ -65,30 +101,52 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
 
 def read(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """A checkpoint's tensors by file and its state, every digest verified. Raises WeightsError when damaged."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     verify(folder)
-    tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
-    return tensors, json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state = _read_state(folder)
+    try:
+        tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{folder} is damaged: {error}", hint=_ANOTHER) from error
+    for name in ("networks", "optimizers"):
+        if name not in tensors:
+            raise WeightsError(f"{folder} is damaged: it has no {name}.safetensors", hint=_ANOTHER)
+    return tensors, state
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    """The content of ``state.json``, with the right types. Raises WeightsError."""
+    path = folder / "state.json"
+    try:
+        return _State.model_validate_json(path.read_bytes()).model_dump()
+    except ValidationError as error:
+        raise WeightsError(f"{path} is damaged: {'; '.join(problems(error))}", hint=_ANOTHER) from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", hint=_ANOTHER) from error
 
 
 def verify(folder: Path) -> None:
     """Raises WeightsError unless every file is there and has the digest that was written."""
     if not (folder / SUMS).is_file():
         raise WeightsError(f"{folder} is no checkpoint: it has no {SUMS}", hint="name a folder checkpoints/step-N")
-    lines = (folder / SUMS).read_bytes().decode("ascii", "replace").splitlines()
-    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if "state.json" not in stated:
-        raise WeightsError(f"{folder}/{SUMS} is damaged")
-    for name, digest in stated.items():
-        if not (path := folder / name).is_file() or _digest(path) != digest:
-            raise WeightsError(f"{path} is damaged or missing", hint="resume from another checkpoint")
+    try:
+        lines = (folder / SUMS).read_bytes().decode("ascii", "replace").splitlines()
+        stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        if "state.json" not in stated or any("/" in name for name in stated):
+            raise WeightsError(f"{folder}/{SUMS} is damaged", hint=_ANOTHER)
+        for name, digest in stated.items():
+            if not (path := folder / name).is_file() or _digest(path) != digest:
+                raise WeightsError(f"{path} is damaged or missing", hint=_ANOTHER)
+    except OSError as error:
+        raise WeightsError(f"{error.filename or folder} cannot be read: {error.strerror}", hint=_ANOTHER) from error
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in ``folder``, newest first."""
-    found = (path.name.removeprefix("step-") for path in folder.glob("step-*"))
-    return sorted((int(name) for name in found if name.isdigit()), reverse=True)
+    """The steps of the checkpoints in ``folder``, newest first. Folders with another name are no checkpoints."""
+    found = (re.fullmatch(r"step-(0|[1-9][0-9]{0,15})", path.name) for path in folder.glob("step-*"))
+    return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 def newest(folder: Path, warn: Callable[[str], None]) -> Path | None:
@@ -101,6 +159,8 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Path | None:
         path = folder / f"step-{step}"
         try:
             verify(path)
+            if (stated := _read_state(path)["step"]) != step:
+                raise WeightsError(f"{path}/state.json is of step {stated}")
             return path
         except WeightsError as error:
             warn(f"{error.message}: the checkpoint of step {step} is skipped")
@@ -122,10 +182,9 @@ def best_step(checkpoint: Path) -> int | None:
     """The step with the best score in the run that ``checkpoint`` (``.../step-N``) belongs to; None without scores."""
     path = checkpoint.with_name("best.json")
     if path.is_file():
-        with suppress(ValueError, KeyError, TypeError):  # a damaged file; the checkpoint states an earlier best
-            found: int | None = json.loads(path.read_text(encoding="utf-8"))["step"]
-            return found
-    stored: int | None = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("best", {}).get("step")
+        with suppress(ValueError, OSError):  # a damaged file; the checkpoint states an earlier best
+            return _Best.model_validate_json(path.read_bytes()).step
+    stored: int | None = _read_state(checkpoint)["best"]["step"]
     return stored
 
 

@@ -6,7 +6,6 @@ randomness is derived from (seed, step, micro-batch, turn), so a run that was ki
 """
 
 import copy
-import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -17,16 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from amphion_core.data.batch import Batch, add_counts
-from amphion_core.data.loader import Corpus, MicroBatch, Position, training_batches, validation_batches
-from amphion_core.errors import AmphionError, RecipeError
+from amphion_core.data.loader import Corpus, LoaderDied, MicroBatch, Position, training_batches, validation_batches
 from amphion_core.recipe import Recipe
-from amphion_core.training import checkpoint, initial, resume, validation
+from amphion_core.training import checkpoint, checks, initial, resume, validation
 from amphion_core.training.logs import StepLog, summed
 from amphion_core.training.optim import freeze, optimizer
 from amphion_core.training.partition import paths_in_model
 from amphion_core.training.processes import Processes
 from amphion_core.training.report import Report
 from amphion_core.training.run_folder import RunFolder
+from amphion_core.training.signals import stop_on_signals
 from amphion_core.training.state import TrainingState
 from amphion_core.training.trainer import ModelTrainer, Update
 from amphion_core.weights import state_digest
@@ -43,22 +42,10 @@ class Engine:
     ) -> None:  # fmt: skip
         self.recipe, self.trainer, self.corpus, self.dev, self.run = recipe, trainer, corpus, dev, run
         self.config, self.processes, self.device = recipe.engine, processes, processes.device
-        if self.config.micro_batches % processes.world:
-            count = f"{self.config.micro_batches} micro-batches"
-            raise RecipeError(f"engine.micro_batches: {count} a step cannot be shared by {processes.world} processes")
-        validation.check_monitor(self.config.monitor if dev else None, trainer)
         self.modules = trainer.partition()
         self.networks = self.modules.networks
         paths = paths_in_model(self.networks, trainer.model)
-        if all(path is None for path in paths.values()):
-            raise AmphionError(
-                "the trainer trains no part of the recipe's model",
-                hint="its networks() must return the model, or modules of it",
-            )
-        if unknown := [*(self.config.ema.keys() | recipe.optim.groups.keys()) - self.networks.keys()]:
-            raise RecipeError(
-                f"{unknown[0]!r} is no network of this trainer", hint=f"networks: {', '.join(self.networks)}"
-            )
+        checks.check_start(recipe, trainer, paths, processes.world)
         for module in [*self.networks.values(), *self.modules.frozen.values(), *self.modules.mixed.values()]:
             module.to(self.device)
         for module in self.modules.frozen.values():
@@ -66,7 +53,7 @@ class Engine:
         self.modules.set_training(True)
         restored = checkpoint.steps(run.checkpoints) and not self.modules.mixed  # then a checkpoint gives all weights
         self.notes = [] if restored else initial.load(trainer.model, self.networks, self.config.init_from)
-        freeze(self.networks, recipe.optim.freeze)
+        freeze(self.networks, recipe.optim.freeze, paths)
         self.parameters = {
             name: [parameter for parameter in network.parameters() if parameter.requires_grad]
             for name, network in self.networks.items()
@@ -90,20 +77,30 @@ class Engine:
         self.state = TrainingState(self.networks, trainer.ema, optimizers, paths, identity)
         self.stop_requested = self.stopping = False  # a signal came to this process; all processes will stop
 
-    def train(self, report: Report) -> None:
-        """All remaining steps. Raises AmphionError: a loss that is not finite, an item that cannot be read."""
-        c, state = self.config, self.state
-        pending: list[StepLog] = []
-        scores = resume.restore(state, self.run, self.processes, report)
+    def prepare(self, report: Report) -> None:
+        """Restore the newest checkpoint, and try one validation. Writes nothing. Raises AmphionError."""
+        resume.restore(self.state, self.run, self.processes, report)
         for note in self.notes:
             report.note(note)
         self._try_validation()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step remains: all are done, or ``patience`` has ended the run."""
+        c = self.config
+        return self.state.step >= c.steps or bool(c.patience and self.state.best.waited >= c.patience)
+
+    def train(self, report: Report) -> None:
+        """All remaining steps, after ``prepare``. Raises AmphionError: a loss is not finite, an item cannot be read."""
+        c, state = self.config, self.state
+        pending: list[StepLog] = []
+        scores = resume.begin(state, self.run, self.processes)
         batches = training_batches(
             self.corpus, self.trainer.collator(), state.position, micro_batches=c.micro_batches,
             workers=self._workers(), rank=self.processes.rank, world=self.processes.world,
             pin=self.device.type == "cuda",
         )  # fmt: skip
-        self._stop_on_signals()
+        stop_on_signals(self)
         report.start(state.step, c.steps, self.corpus)
         if state.step and state.best.validated != state.step:  # stopped between a checkpoint and its validation
             if scores is not None:
@@ -111,9 +108,17 @@ class Engine:
             elif self._validates(state.step):
                 self.validate(state.step, report)
         for step in range(state.position.step, c.steps + 1):
-            if self.stopping or (c.patience and state.best.waited >= c.patience):
+            if self.stopping or self.finished:
                 break
-            group = [next(batches) for _ in range(c.micro_batches // self.processes.world)]
+            try:
+                group = [next(batches) for _ in range(c.micro_batches // self.processes.world)]
+            except LoaderDied:
+                if not self.stop_requested or not state.step:
+                    raise
+                self.stopping = True  # the signal that stops this process has ended its loaders
+                self._flush(pending, report)
+                resume.save(state, self.run, self.processes, report, keep=c.keep_last)
+                break
             position = group[0][0].position
             assert position.step == step
             pending.append(self.step(step, group))
@@ -221,19 +226,6 @@ class Engine:
         given = self.recipe.data.workers
         return (4 if self.device.type == "cuda" else 0) if given is None else given
 
-    def _stop_on_signals(self) -> None:
-        """Ctrl-C or SIGTERM ends the run after the present step, with a checkpoint; a second one ends it at once."""
-
-        def stop(number: int, frame: Any) -> None:
-            self.stop_requested = True
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, stop)
-        except ValueError:  # not the main thread, as in a notebook's executor
-            return
-
     def _flush(self, pending: list[StepLog], report: Report) -> None:
         """Sum and check the logs of the pending steps, and write those that log_every selects. Raises DataError."""
         if not pending:
@@ -241,7 +233,7 @@ class Engine:
         rates = {f"{name}/lr": stepper.param_groups[0]["lr"] for name, stepper in self.state.optimizers.items()}
         lines = [
             {"step": log.step} | values | rates
-            for log, values in zip(pending, summed(pending, self.processes), strict=True)
+            for log, values in zip(pending, summed(pending, self.processes, self.run), strict=True)
             if log.step % self.config.log_every == 0 or log.step == self.config.steps
         ]
         report.progress(pending[-1].step, lines, sum(log.samples for log in pending) / self.corpus.rate)
@@ -266,10 +258,8 @@ class Engine:
         batches = self._dev_batches(1)
         found, _ = validation.validate(self.trainer, batches, prepare=self._prepare, context=self._autocast)
         self.modules.set_training(True)
-        if (monitor := self.config.monitor) is not None and found and monitor not in found[0][1]:
-            raise RecipeError(
-                f"engine.monitor: validation gives no score {monitor!r}", hint=f"scores: {', '.join(found[0][1])}"
-            )
+        if found:
+            checks.check_score(self.config.monitor, found[0][1])
 
     def validate(self, step: int, report: Report) -> None:
         """Scores over all validation items, the same for any number of processes; samples of the first ones."""

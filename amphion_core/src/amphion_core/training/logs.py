@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from amphion_core.errors import DataError
+from amphion_core.training import checkpoint
 from amphion_core.training.processes import Processes
+from amphion_core.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,10 @@ class StepLog:
     samples: int
 
 
-def summed(logs: Sequence[StepLog], processes: Processes) -> list[dict[str, float]]:
+def summed(logs: Sequence[StepLog], processes: Processes, run: RunFolder) -> list[dict[str, float]]:
     """The logs of each step, summed over all processes in one message.
 
-    Raises DataError for the first loss that is not finite, with the ids of the step's items.
+    Raises DataError for the first loss that is not finite, with the ids of the step's items and the run's checkpoint.
     """
     names = [*dict.fromkeys(name for log in logs for name in log.values)]
     zero = torch.zeros((), device=processes.device)
@@ -40,7 +42,15 @@ def summed(logs: Sequence[StepLog], processes: Processes) -> list[dict[str, floa
             ids = [id for part in processes.gather(list(log.ids)) for id in part]
             raise DataError(
                 f"step {log.step}: {bad[0]} is {values[bad[0]]}, with items {', '.join(ids[:20])}",
-                hint="lower optim.lr, set optim.clip, or look at these items; the last good checkpoint is kept",
+                hint=f"lower optim.lr, set optim.clip, or look at these items; {_way_on(run)}",
             )
         found.append({name: values[name] for name in log.values})
     return found
+
+
+def _way_on(run: RunFolder) -> str:
+    """How to go on after an error: from the last checkpoint, if there is one."""
+    if steps := checkpoint.steps(run.checkpoints):
+        again = f"amphion train {run.path} --resume optim.lr=..."
+        return f"the checkpoint of step {steps[0]} is kept: {again}"
+    return f"there is no checkpoint yet: begin again in another folder, --out {run.path}-2"

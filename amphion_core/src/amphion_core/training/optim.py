@@ -1,13 +1,13 @@
 """Optimisers from the recipe's ``optim``, and parameters that are not trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
-from amphion_core.errors import RecipeError
+from amphion_core.errors import RecipeError, nearest
 from amphion_core.training.config import OptimConfig
 
 
@@ -23,22 +23,24 @@ def optimizer(config: OptimConfig, parameters: Iterable[nn.Parameter], device: t
     return rule(parameters, betas=config.betas, eps=config.eps, **rate)
 
 
-def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
-    """Exclude the parameters whose ``network.name`` matches a pattern from training; returns their number of values.
+def freeze(networks: Mapping[str, nn.Module], patterns: Iterable[str], paths: Mapping[str, str | None]) -> int:
+    """Exclude the parameters that match a pattern from training; returns their number of values.
 
+    A pattern is compared with ``network.name`` and, where it matches none, with the names inside the model. ``paths``
+    states where in the model each network lies, see ``partition.paths_in_model``.
     Raises RecipeError for a pattern that no parameter matches, and for a network without trained parameters.
     """
     count = 0
+    own = {f"{network}.{name}": value for network, net in networks.items() for name, value in net.named_parameters()}
+    inside = dict(_in_model(own, paths))
     for pattern in patterns:
-        fitting = [
-            parameter
-            for network, module in networks.items()
-            for name, parameter in module.named_parameters()
-            if fnmatchcase(f"{network}.{name}", pattern)
-        ]
+        fitting = [value for name, value in own.items() if fnmatchcase(name, pattern)]
+        fitting = fitting or [value for name, value in inside.items() if fnmatchcase(name, pattern)]
         if not fitting:
-            some = next((f"{n}.{name}" for n, module in networks.items() for name, _ in module.named_parameters()), "")
-            raise RecipeError(f"optim.freeze: no parameter matches {pattern!r}", hint=f"a parameter is called {some}")
+            close = nearest(pattern, [f"{name.rpartition('.')[0]}.*" for name in own]) or next(iter(own), "")
+            raise RecipeError(
+                f"optim.freeze: no parameter matches {pattern!r}", hint=f"a pattern that matches: {close}"
+            )
         for parameter in fitting:
             parameter.requires_grad_(False)
             count += parameter.numel()
@@ -50,3 +52,11 @@ def freeze(networks: dict[str, nn.Module], patterns: Iterable[str]) -> int:
                 hint="choose patterns of fewer parameters",
             )
     return count
+
+
+def _in_model(own: Mapping[str, nn.Parameter], paths: Mapping[str, str | None]) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that lie in the model, with their names there."""
+    for network, path in paths.items():
+        for name, parameter in own.items():
+            if path is not None and name.startswith(f"{network}."):
+                yield f"{path}.{name.removeprefix(f'{network}.')}".removeprefix("."), parameter

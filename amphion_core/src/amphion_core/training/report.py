@@ -42,11 +42,11 @@ class Report:
 
     def warn(self, text: str) -> None:
         """Print something that may be wrong but does not stop the run."""
-        self.console.print(f"warning: {text}", style="yellow", highlight=False)
+        self.console.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print something that the user should know."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def progress(self, step: int, lines: list[dict[str, Any]], seconds: float) -> None:
         """Steps up to ``step`` are done. ``lines`` go to the curve; ``seconds`` of audio were processed since then."""

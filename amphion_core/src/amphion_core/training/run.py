@@ -1,21 +1,26 @@
 """``train``: from a recipe to a run folder with weights. ``amphion train`` calls it, and notebooks can."""
 
+import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from amphion_core import recipe as recipes, registry
+from amphion_core import registry
 from amphion_core.config import BaseConfig
 from amphion_core.data.extraction import complete_features
 from amphion_core.data.facts import CorpusFacts
 from amphion_core.data.feature_cache import release_extractors
 from amphion_core.data.loader import Corpus
-from amphion_core.errors import RecipeError
+from amphion_core.data.paths import absolute
+from amphion_core.data.spread import exit_while_importing_main
+from amphion_core.errors import DataError, RecipeError
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
 from amphion_core.system_errors import clear_errors
+from amphion_core.training import resume as resumed
 from amphion_core.training.device import compile_networks, settings
 from amphion_core.training.engine import Engine
 from amphion_core.training.export import export
@@ -33,20 +38,18 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False) -> Path |
     where the recipe monitors a score, else the last; averages where the recipe asks for them.
     Raises AmphionError: RecipeError, DataError, DeviceError, WeightsError, or a folder that is in use.
     """
+    exit_while_importing_main()  # this process may be a loader of a run that the main script started
+    recipe = with_absolute_paths(recipe)
     processes, run = Processes(recipe.engine.device), RunFolder(folder)
-    lock = run.locked(resume=resume) if processes.first else None
-    if lock is not None:
-        lock.__enter__()
-    try:
+    with run.locked(resume=resume) if processes.first else nullcontext():
         processes.barrier()
         with settings(recipe.engine):
             return _train(recipe, run, processes)
-    finally:
-        if lock is not None:
-            lock.__exit__(None, None, None)
 
 
 def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
+    changed = resumed.check_changes(recipe, run) if run.has_checkpoints else []
+    _check_roots(recipe, run)
     recipe = complete_model(recipe, run, processes)
     torch.manual_seed(recipe.seed)  # for the random weights of a new network
     trainer = build_trainer(recipe)
@@ -60,10 +63,17 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     report = Report(run, processes)
     if processes.first:
         _complete_features(corpora, report, processes.device)
-        run.describe(recipe.resolved(), environment(processes.device, processes.world))
     release_extractors()  # each process built them to read the frame rates
     processes.barrier()
     engine = Engine(recipe, trainer, corpora[0], corpora[1] if len(corpora) > 1 else None, run, processes)
+    engine.prepare(report)
+    begin = engine.state.step
+    _check_length(recipe, begin, run)
+    if processes.first:  # everything is accepted; nothing was written into the run folder before
+        run.describe(recipe.resolved(), environment(processes.device, processes.world))
+    for text in changed:
+        report.note(f"changed: {text}")
+    processes.barrier()
     if recipe.engine.compile:
         compile_networks(engine.networks)
     try:
@@ -72,7 +82,69 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
         report.close()
     if engine.stopping and engine.state.step < recipe.engine.steps:
         return None
+    if engine.state.step == begin:
+        report.note(_how_to_go_on(recipe, begin, run))
     return export(trainer.model, engine.state, run, recipe=recipe.name) if processes.first else run.path / "weights"
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """``recipe`` with absolute paths of folders, so that its run can be resumed from another folder."""
+
+    def whole(path: str) -> str:
+        return str(absolute(Path(path).expanduser()))
+
+    data, given = recipe.data, recipe.engine.init_from
+    roots = tuple(source.replace(root=whole(source.root)) for source in data.root)
+    data = data.model_copy(update={"root": roots, "cache": whole(data.cache) if data.cache else None})
+    if isinstance(given, str):
+        given = whole(given) if _is_folder_of_weights(given) else given
+    elif given is not None:
+        given = {
+            name: one.replace(source=whole(one.source)) if _is_folder_of_weights(one.source) else one
+            for name, one in given.items()
+        }
+    engine = recipe.engine.model_copy(update={"init_from": given})
+    return recipe.model_copy(update={"data": data, "engine": engine})
+
+
+def _is_folder_of_weights(place: str) -> bool:
+    """Whether ``place`` is a folder, and not the name of a card."""
+    folder = os.path.expanduser(place)  # noqa: PTH111 - Path.is_file raises for a name that is too long
+    return any(os.path.isfile(f"{folder}/{name}") for name in ("config.yaml", "SHA256SUMS"))  # noqa: PTH113
+
+
+def _check_roots(recipe: Recipe, run: RunFolder) -> None:
+    """Raises DataError when a prepared folder of a run that exists already is not there any more."""
+    if not (run.path / "config.yaml").is_file():
+        return
+    for index, source in enumerate(recipe.data.root):
+        if not Path(source.root).is_dir():
+            field = "data.root" if len(recipe.data.root) == 1 else f"data.root.{index}.root"
+            raise DataError(
+                f"there is no prepared folder {source.root}, on which the run {run.path} is trained",
+                hint=f"if it has moved: amphion train {run.path} --resume {field}=FOLDER",
+            )
+
+
+def _check_length(recipe: Recipe, step: int, run: RunFolder) -> None:
+    """Raises RecipeError when the run has more steps than the recipe wants."""
+    if step > recipe.engine.steps:
+        raise RecipeError(
+            f"engine.steps: {recipe.engine.steps} steps are wanted, and the run {run.path} has {step} already",
+            hint=f"to train longer: amphion train {run.path} --resume engine.steps={2 * step}",
+        )
+
+
+def _how_to_go_on(recipe: Recipe, step: int, run: RunFolder) -> str:
+    """What is said of a run that is finished when it is resumed."""
+    change = f"engine.steps={2 * step}"
+    why = f"all {step} steps are done"
+    if step < recipe.engine.steps:
+        why, change = (
+            f"no better score in {recipe.engine.patience} validations, after step {step}",
+            "engine.patience=null",
+        )
+    return f"the run is finished: {why}; to train longer: amphion train {run.path} --resume {change}"
 
 
 def build_trainer(recipe: Recipe) -> ModelTrainer:
@@ -91,12 +163,12 @@ def build_trainer(recipe: Recipe) -> ModelTrainer:
 def complete_model(recipe: Recipe, run: RunFolder, processes: Processes) -> Recipe:
     """``recipe`` with the model's config completed from the corpus: names of speakers, symbols, statistics.
 
-    A run that is resumed keeps the config that it began with. The first process computes it, because computing may
+    A run that has checkpoints keeps the config that it began with. The first process computes it, because computing may
     write cached features; then the others do the same.
     Raises RecipeError when the recipe states another model than the run has, and what ``config_for`` raises.
     """
-    if (run.path / "config.yaml").is_file():
-        model = _same_model(recipe.model, recipes.read(str(run.path / "config.yaml")).model)
+    if run.has_checkpoints:
+        model = _same_model(recipe.model, resumed.stored_recipe(run).model)
     else:
         if not processes.first:
             processes.barrier()

@@ -4,8 +4,10 @@ import fcntl
 import json
 import os
 import platform
+import re
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ import torch
 
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.files import atomic_write
+from amphion_core.training import checkpoint
 
 DEV = "dev/"  # before the names of validation scores in the curve
 
-LEFT_BY_A_START = {".lock", "config.yaml", "environment.json", "checkpoints", "tensorboard"}
-"""What a run may have written before its first step. A folder with a config and anything else is refused."""
+LEFT_BY_A_START = re.compile(
+    r"\.lock|config\.yaml|environment\.json|checkpoints|tensorboard|\.config-[0-9a-f]{8}\.yaml|\.environment-[0-9a-f]{8}\.json"
+)
+"""What a run may have written before its first step, also one that was killed. ``config.yaml`` is written last."""
 
 
 class RunFolder:
@@ -29,59 +34,106 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
 
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there is a checkpoint, good or damaged."""
+        return bool(checkpoint.steps(self.checkpoints))
+
     @contextmanager
     def locked(self, *, resume: bool) -> Iterator[None]:
         """Lock the folder for this process; it is created if it does not exist.
 
-        A run that ended before its first step leaves nothing to continue, so its folder can be used again.
-        Raises AmphionError: another process uses it, or it holds a run and ``resume`` is False.
+        A run that ended before its first step leaves nothing to continue, so its folder can be used again. When the
+        block raises before the first step, everything that it wrote is removed, and the folder too if it is new.
+        Raises AmphionError: another process uses it, it holds a run and ``resume`` is False, or it cannot be written.
         """
+        new = [path for path in (self.path, *self.path.parents) if not os.path.lexists(path)]
+        with self._lock() as fresh:
+            found = {path.name for path in self.path.iterdir()}
+            if not resume and self._holds_a_run(found):
+                if not self._never_began(found):
+                    if fresh:
+                        (self.path / ".lock").unlink()
+                    raise AmphionError(
+                        f"{self.path} already holds a run or weights",
+                        hint=f"continue a run: amphion train {self.path} --resume; or choose another --out",
+                    )
+                found = self._remove_start(keep={".lock"})
+            try:
+                yield
+            except BaseException:
+                if not resume and not self._has_steps():
+                    self._remove_start(keep=found - {".lock"} if fresh else found)
+                    for path in new:
+                        with suppress(OSError):  # it is not empty
+                            path.rmdir()
+                raise
+
+    @contextmanager
+    def _lock(self) -> Iterator[bool]:
+        """Hold the lock; yields whether the lock's file is new. A process that has ended, or was killed, holds none."""
+        file = self.path / ".lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a")
+            while True:
+                fresh = not file.exists()
+                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)  # NONBLOCK: it may be a pipe
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.path.lexists(file) and os.path.samestat(os.fstat(descriptor), file.stat()):
+                        break  # else the run that held the lock has removed its file meanwhile
+                except BlockingIOError as error:
+                    os.close(descriptor)
+                    raise AmphionError(
+                        f"{self.path} is in use by another run", hint="wait, or choose another --out"
+                    ) from error
+                os.close(descriptor)
+        except FileExistsError as error:
+            raise AmphionError(f"{self.path} is a file, not a folder", hint="choose another --out") from error
         except OSError as error:
             raise AmphionError(
                 f"{self.path} cannot be written: {error.strerror}", hint="choose another --out"
             ) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise AmphionError(
-                    f"{self.path} is in use by another run", hint="wait, or choose another --out"
-                ) from error
-            if not resume and (self.path / "config.yaml").exists():
-                if not self._never_began():
-                    raise AmphionError(
-                        f"{self.path} already holds a run or weights",
-                        hint=f"add --resume to continue a run, or --out {self.path}-2",
-                    )
-                (self.path / "config.yaml").unlink()
-            yield
+        try:
+            yield fresh
+        finally:
+            os.close(descriptor)
 
-    def _never_began(self) -> bool:
+    def _holds_a_run(self, found: set[str]) -> bool:
+        return bool(found & {"config.yaml", "weights"}) or self._has_steps()
+
+    def _has_steps(self) -> bool:
+        """Whether a step of the run is on the disk."""
+        return self.metrics.exists() or self.has_checkpoints
+
+    def _never_began(self, found: set[str]) -> bool:
         """Whether the folder holds nothing but what a run leaves that ended before its first step."""
-        found = {path.name for path in self.path.iterdir()}
-        return "environment.json" in found and found <= LEFT_BY_A_START and not any(self.checkpoints.glob("step-*"))
+        return "environment.json" in found and all(map(LEFT_BY_A_START.fullmatch, found)) and not self._has_steps()
+
+    def _remove_start(self, keep: set[str]) -> set[str]:
+        """Remove what a run wrote before its first step, except ``keep``. Returns the names that are still there."""
+        for path in [*self.path.iterdir()]:
+            if path.name not in keep and LEFT_BY_A_START.fullmatch(path.name):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        return {path.name for path in self.path.iterdir()}
 
     def describe(self, config: str, environment: Mapping[str, Any]) -> None:
-        """Write the resolved recipe and the environment."""
-        with atomic_write(self.path / "config.yaml") as temporary:
-            temporary.write_text(config, encoding="utf-8")
+        """Write the environment and the resolved recipe."""
         with atomic_write(self.path / "environment.json") as temporary:
             temporary.write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
+        with atomic_write(self.path / "config.yaml") as temporary:
+            temporary.write_text(config, encoding="utf-8")
 
     def cut_back(self, step: int) -> None:
-        """Remove the lines of the curve after ``step``, and a last line that a killed process left incomplete."""
+        """Remove the lines of the curve after ``step``, damaged ones, and one that a killed process left incomplete."""
         if not self.metrics.exists():
             return
-        kept = []
-        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
-                continue
+        lines = self.metrics.read_text(encoding="utf-8", errors="replace").split("\n")
+        points = ((line, _point(line)) for line in lines if line)
+        kept = [f"{line}\n" for line, point in points if point is not None and point["step"] <= step]
         with atomic_write(self.metrics) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 
@@ -105,10 +157,27 @@ class RunFolder:
         return {name.removeprefix(DEV): value for name, value in found[-1].items() if name != "step"} if found else None
 
     def curve(self) -> list[dict[str, Any]]:
-        """The lines of the curve. Raises DataError when there is none."""
+        """The lines of the curve. Raises DataError when there is none, or one is damaged."""
         if not self.metrics.is_file():
-            raise DataError(f"{self.path} has no metrics.jsonl")
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+            raise DataError(f"{self.path} has no metrics.jsonl", hint="name the folder of a run")
+        lines = self.metrics.read_text(encoding="utf-8", errors="replace").split("\n")
+        found = [_point(line) for line in lines if line]
+        if None in found:
+            raise DataError(
+                f"line {found.index(None) + 1} of {self.metrics} is damaged", hint="remove that line from the file"
+            )
+        return [point for point in found if point is not None]
+
+
+def _point(line: str) -> dict[str, Any] | None:
+    """A line of the curve: the step and numbers by name. None for a damaged line."""
+    try:
+        point = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(point, dict) or type(point.get("step")) is not int:
+        return None
+    return point if all(type(value) in (int, float) for value in point.values()) else None
 
 
 def environment(device: torch.device, world: int) -> dict[str, Any]:

@@ -8,25 +8,9 @@ import torch
 
 from amphion_core.data.batch import Batch
 from amphion_core.data.loader import MicroBatch
-from amphion_core.errors import RecipeError
 from amphion_core.training.trainer import ModelTrainer, Validation
 
 SHOWN = 3  # validation items of each process whose audio and pictures are kept
-
-
-def check_monitor(monitor: str | None, trainer: ModelTrainer) -> None:
-    """Raises RecipeError unless ``monitor`` (``engine.monitor``) is a score of which more or less is better."""
-    if monitor is None:
-        return
-    known = trainer.higher_is_better
-    usable = ", ".join(name for name, direction in known.items() if direction is not None) or "none"
-    if monitor not in known:
-        raise RecipeError(f"engine.monitor: there is no score {monitor!r}", hint=f"scores of this run: {usable}")
-    if known[monitor] is None:
-        raise RecipeError(
-            f"engine.monitor: neither more nor less is better for the score {monitor!r}, so no checkpoint is the best",
-            hint=f"scores that can be monitored: {usable}",
-        )
 
 
 @torch.no_grad()
