@@ -6,15 +6,16 @@ The rules run in this order. An earlier rule has the right to a text that a late
 
 1. Characters (`characters`): invisible characters are removed; fractions (½), raised digits, digits of other scripts,
    thousands with spaces (10 000), dashes and minus signs get one form.
-2. Numbers of more than 15 digits digit by digit; web and mail addresses and file names (`codes`).
-3. Abbreviations, initials, Roman numerals and single letters (`names`).
+2. Numbers of more than 15 digits digit by digit; web and mail addresses and names of files (`addresses`).
+3. Abbreviations (`abbreviations`), then initials, Roman numerals and single letters (`letters`).
 4. Dates and decades, then times of day (`dates`).
-5. Versions (2.0.1), IP addresses and telephone numbers (`codes`).
-6. Signs: minus, plus, about, times (`codes`).
+5. Versions (2.0.1), IP addresses and telephone numbers (`addresses`).
+6. Signs: minus, plus, about, times (`marks`).
 7. Money, percentages and units, one amount or a range (`quantities`).
-8. Marks beside numbers (#5), ordinals, ranges of numbers, fractions and other slashes, ratios, powers, years, codes
-   (MP3), then every remaining number (`codes`).
-9. Words for the remaining marks (&, @, +, =), and spaces.
+8. Marks beside numbers, such as #5 (`marks`).
+9. Ordinals, ranges of numbers, fractions and other slashes, ratios, powers, years, codes (MP3), then every remaining
+   number (`number_forms`).
+10. Words for the remaining marks (&, @, +, =), and spaces (`marks`).
 
 How forms are read: 4 digits from 1100 to 2099 are a year; 10-15 is "ten to fifteen", and so are scores (3-1); a date in
 digits is read in American order unless the first number is above 12 or full stops separate it; telephone numbers are
@@ -23,14 +24,47 @@ read digit by digit with "oh" for zero; -5 is "minus five".
 
 import re
 
-from amphion_core.text.english import codes, dates, names, quantities
+from amphion_core.text.english import (
+    abbreviations,
+    addresses,
+    dates,
+    letters,
+    marks,
+    number_forms,
+    quantities,
+)
 from amphion_core.text.english.characters import plain_characters
+from amphion_core.text.english.rules import Rule
 
+_DIGIT, _STOP, _MARK = re.compile(r"\d"), re.compile(r"\."), re.compile(r"[^\w\s.,;:!?'\"()-]|_")
+_CAPITALS = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,}|A)\b|&|/")
+
+_ORDER: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
+    (re.compile(r"[.:@]|\d{16}|\d,\d{3},"), addresses.ADDRESS_RULES),
+    (re.compile("/"), abbreviations.SLASH_RULES),
+    (_STOP, abbreviations.STOP_RULES),
+    (re.compile(""), abbreviations.WORD_RULES),
+    (_STOP, letters.INITIAL_RULES),
+    (_CAPITALS, letters.ROMAN_RULES),
+    (_CAPITALS, letters.LETTER_RULES),
+    (re.compile(r"[\d.\u2010-]"), dates.NAME_RULES),
+    (_DIGIT, dates.DATE_RULES),
+    (_STOP, dates.SHORT_MONTH_RULES),
+    (_DIGIT, dates.DECADE_RULES),
+    (_DIGIT, dates.TIME_RULES),
+    (re.compile(r"\b[ap](?:\.\s?| )m\b|o'clock", re.I), dates.HALF_DAY_RULES),
+    (_DIGIT, addresses.NUMBER_RULES),
+    (_DIGIT, marks.SIGN_RULES),
+    (_DIGIT, quantities.RULES),
+    (_MARK, marks.MARK_RULES),
+    (_DIGIT, number_forms.RULES),
+    (_MARK, marks.LAST_RULES),
+    (re.compile(""), marks.SPACE_RULES),
+)
+"""The rules in their order. A group is left out where the text has nothing that its first pattern finds."""
 _RULES = tuple(
-    (re.compile(pattern), replacement) for pattern, replacement in (
-    *codes.ADDRESS_RULES, *names.RULES, *dates.DATE_RULES, *dates.TIME_RULES, *codes.PHONE_RULES, *codes.SIGN_RULES,
-    *quantities.RULES, *codes.MARK_RULES, *codes.NUMBER_RULES, *codes.LAST_RULES,
-))  # fmt: skip
+    (needed, tuple((re.compile(pattern), replacement) for pattern, replacement in rules)) for needed, rules in _ORDER
+)
 
 
 def normalize_english(text: str) -> str:
@@ -55,6 +89,8 @@ _MOST_PASSES = 5
 
 def _one_pass(text: str) -> str:
     text = plain_characters(text)
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
-    return re.sub(r"\s+", " ", text).strip()
+    for needed, rules in _RULES:
+        if needed.search(text):
+            for pattern, replacement in rules:
+                text = pattern.sub(replacement, text)
+    return text.strip()

@@ -3,8 +3,8 @@
 import re
 
 from amphion_core.text.english.characters import RANGE_DASH
-from amphion_core.text.english.numbers import after, before, cardinal, ordinal, plural, two_digits, year
-from amphion_core.text.english.quantities import Rule
+from amphion_core.text.english.numbers import cardinal, ordinal, plural, two_digits, year
+from amphion_core.text.english.rules import Rule, after, before
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -18,7 +18,7 @@ _DAYS = {
 _PLAIN = r"(?i:january|february|april|june|july|august|september|october|november|december)|March|MARCH|May|MAY"
 _SHORTER = r"(?i:jan|feb|apr|jun|jul|aug|sept?|oct|nov)\b\.?|(?:Dec|DEC|dec|Mar|MAR)\b\.?"
 _MONTH = rf"(?P<month>\b(?:{_PLAIN})\b|\b(?:{_SHORTER}))"
-_DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?P<year>[1-9]\d{3})(?![\d:/]|[.,]\d)"
 _TO = rf"(?:-|\s?{RANGE_DASH}\s?| - )"
 _NOT_IN_NUMBER = r"(?<![\w/.:-])(?<!\d,)"
@@ -79,19 +79,18 @@ def _day_first(match: re.Match[str]) -> str:
 
 
 def _month_first(match: re.Match[str]) -> str:
-    """January 5, with its range and year."""
-    if match["month"] in ("May", "March") and _is_verb(match):
+    """January 5, with its range. "In January 5 people" and "May 5 people enter?" are no dates."""
+    first = match["in"] or ""
+    if not match["nth"] and _counts_things(match) and (first or match["month"] in ("May", "March")):
         return match[0]
-    words = f"{_month(match['month'])} {ordinal(int(match['day']))}"
-    if match["last"]:
-        words += f" to {ordinal(int(match['last']))}"
-    return words
+    words = f"{first}{_month(match['month'])} {ordinal(int(match['day']))}"
+    return f"{words} to {ordinal(int(match['last']))}" if match["last"] else words
 
 
-def _is_verb(match: re.Match[str]) -> bool:
-    """Whether May or March at the start of a sentence is a verb, as in "May 5 people enter?"."""
-    starts = not re.search(r"\w,?\s*$", before(match, 5))
-    return starts and bool(re.match(rf" (?!(?:{_FUNCTION_WORDS})\b)[a-z]", after(match, 20)))
+def _counts_things(match: re.Match[str]) -> bool:
+    """Whether the number after a month, at the start of a sentence or after "in", counts the things after it."""
+    starts = match["in"] or not re.search(r"\w,?\s*$", before(match, 5))
+    return bool(starts and re.match(rf" (?!(?:{_FUNCTION_WORDS})\b)[a-z]", after(match, 20)))
 
 
 def _decade(match: re.Match[str]) -> str:
@@ -158,27 +157,56 @@ def _bare_decade(match: re.Match[str]) -> str:
     return match[0] if re.search(_TIMED, before(match, 10)) else _decade(match)
 
 
+_LONG_DAY, _LONG_MONTH = "|".join(_DAYS.values()), "|".join(_MONTHS)
+_SHORT_DAY, _SHORT_MONTH = "Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun", "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+
+
+def _name(match: re.Match[str]) -> str:
+    """The long name of a day or a month; a hyphen after it becomes "to"."""
+    short = match[1].lower()
+    return (_DAYS.get(short) or _SHORT.get(short) or match[1]) + (" to " if match[2] else "")
+
+
+NAME_RULES: tuple[Rule, ...] = (
+    (
+        rf"\b({_SHORT_DAY}|{_LONG_DAY})(?:\.?([-{RANGE_DASH}])(?=(?:{_SHORT_DAY}|{_LONG_DAY})\b)|\.(?=,| [A-Z\d]))",
+        _name,
+    ),
+    (rf"\b({_SHORT_DAY})()(?= to |,? (?:{_SHORT_MONTH})\b|,? (?:{_LONG_MONTH})\b|,? \d)", _name),
+    (rf"(?<=day to )({_SHORT_DAY})()\b\.?", _name),
+    (rf"\b({_SHORT_MONTH}|{_LONG_MONTH})\.?([-{RANGE_DASH}])(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", _name),
+    (rf"\b((?:{_SHORT_MONTH}|{_LONG_MONTH})\.? \d{{1,2}}){_TO}(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", r"\1 to "),
+)
+"""Ranges of days and months, and short names of days."""
+
 DATE_RULES: tuple[Rule, ...] = (
     (rf"{_NOT_IN_NUMBER}(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}})(?:(T)(?=\d\d:)|(?![\w/-])(?!\.\d))", _iso_date),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}})(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})(/)(\d{{1,2}})/(\d\d)(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(1[5-9]\d\d|20\d\d)-(0[1-9]|1[0-2])(?![\w/-])(?!\.\d)", _month_of_year),
-    (r"\b(Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)\.(?=,| [A-Z0-9])", lambda m: _DAYS[m[1].lower()]),
-    (rf"\b({'|'.join(_DAYS.values())})[-{RANGE_DASH}–](?=(?:{'|'.join(_DAYS.values())})\b)", r"\1 to "),
-    (rf"\b({'|'.join(_MONTHS)})[-{RANGE_DASH}–](?=(?:{'|'.join(_MONTHS)})\b)", r"\1 to "),
     (
-        rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01]){_TO})?{_DAY}[ -](?:of )?{_MONTH}"
-        rf"(?:(?:,? |-){_YEAR})?(?!\w)",
+        rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01]){_TO})?{_DAY}(?:st|nd|rd|th)?"
+        rf"[ -](?:of )?{_MONTH}(?:(?:,? |-){_YEAR})?(?!\w)",
         _day_first,
     ),
-    (rf"{_MONTH}[ -]{_DAY}(?:{_TO}(?P<last>[12]?\d|3[01])(?:th|st|nd|rd)?)?{_AFTER_DAY}", _month_first),
+    (
+        rf"(?P<in>\b[Ii]n )?{_MONTH}[ -]{_DAY}(?P<nth>st|nd|rd|th)?"
+        rf"(?:{_TO}(?P<last>[12]?\d|3[01])(?:th|st|nd|rd)?)?{_AFTER_DAY}",
+        _month_first,
+    ),
     (
         r"\b(on|by|until|till|since|before|after|from|of) (may|march|mar) "
         r"([12]?\d|3[01])(?:st|nd|rd|th)?\b(?![.,:]?\d)",
         lambda m: f"{m[1]} {_month(m[2])} {ordinal(int(m[3]))}",
     ),
-    (rf"\b(?P<month>{_SHORTER})(?=,? [1-9]\d{{3}}\b)", lambda m: _month(m["month"])),
-    (r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?!\w)", lambda m: _month(m["month"])),
+    (rf"\b(?P<month>{_SHORTER})(?=,? (?:of )?[1-9]\d{{3}}\b)", lambda m: _month(m["month"])),
+)
+"""Dates with digits and with names of months."""
+
+SHORT_MONTH_RULES: tuple[Rule, ...] = ((rf"\b({_SHORT_MONTH})()\.(?!\w)", _name),)
+"""Short names of months with a full stop."""
+
+DECADE_RULES: tuple[Rule, ...] = (
     (rf"(?<![\w.,])(\d{{2,4}}'?s)(?:-|\s?{RANGE_DASH}\s?)(?='?\d{{2,4}}'?s\b)", r"\1 to "),
     (r"(?<![\w.,])(10{1,6})s(?= of\b)", lambda m: plural(cardinal(int(m[1])).removeprefix("one "))),
     (r"(?<![\w.,])'?(?P<number>[1-9]\d\d0)'?s\b", _decade),
@@ -190,24 +218,24 @@ DATE_RULES: tuple[Rule, ...] = (
     (r"(?<![\w.,$£€'])(?P<number>[1-9]0)'?s\b(?!/)", _bare_decade),
     (r"(?<!\w)'(\d\d)\b(?!')", lambda m: two_digits(int(m[1]))),
 )
-"""Dates with digits and with names of months, then decades."""
+"""Decades, and years of two digits after an apostrophe."""
 
+_HALF = r"(?i:[ap]\.\s?m\.|[ap]\.?m\b)"
 TIME_RULES: tuple[Rule, ...] = (
     (rf"(?<![\w.:,/$£€])(?<!\d-){_CLOCK.format('_1')}{_TO}{_CLOCK.format('')}(?![\w:%])(?!\.\d)", _time_range),
+    (rf"(?<![\w.:,/$£€-])(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d)(?P<second>)\s?(?P<half>{_HALF})", _time),
     (
-        r"(?<![\w.:,/$£€-])(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d)(?P<second>)\s?(?P<half>(?i:[ap]\.m\.|[ap]m\b))",
+        rf"(?<![\w.:,/$£€])(?P<hour>\d{{1,2}})(?:[:.](?P<minute>\d\d))?(?::(?P<second>\d\d))?\s?(?P<half>{_HALF})",
         _time,
     ),
-    (
-        r"(?<![\w.:,/$£€])(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))?(?::(?P<second>\d\d))?\s?(?P<half>(?i:[ap]\.\s?m\.|[ap]\.?m\b))",
-        _time,
-    ),
-    (
-        r"(?<![\w.:,/])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![\w:])(?!\.\d)(?P<half>)(?:\s?h\b)?",
-        _time,
-    ),
-    (r"(?<![\w.])(?P<half>(?i:[ap]\.\s?m\.))", lambda m: _half(m["half"]) + _stop(m)),
-    (r"o'clock (?=o'clock|noon|midnight)", ""),
-    (r"\b([Aa]) ([Mm])\b(?![.'])", lambda m: "a-m"),
+    (r"(?<![\w.:,/])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![\w:])(?!\.\d)(?P<half>)", _time),
 )
-"""Times of day and ranges of them; the letters of a.m. and p.m."""
+"""Times of day and ranges of them."""
+
+HALF_DAY_RULES: tuple[Rule, ...] = (
+    (r"(?<![\w.])(?P<half>(?i:[ap]\.\s?m\.))", lambda m: _half(m["half"]) + _stop(m)),
+    (r"(?<![\w.])(?P<half>(?i:[ap]\.m))\b", lambda m: _half(m["half"])),
+    (r"o'clock (?=o'clock|noon|midnight)", ""),
+    (r"\b[Aa] [Mm]\b(?!['.]\w)", "a-m"),
+)
+"""The letters of a.m. and p.m. after words."""

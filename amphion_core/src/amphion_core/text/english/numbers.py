@@ -21,23 +21,14 @@ LONGEST = 15
 
 WHOLE = rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,4}}(?!\d)|\d{{1,{LONGEST}}})"
 """A whole number, with or without commas between groups of three digits."""
-_FRACTION = r"\d{1,3}/\d{1,3}(?![\d/])"
-VALUE = rf"(?:{_FRACTION}|{WHOLE}(?:[ -]{_FRACTION}|\.\d{{1,{LONGEST}}})?|\.\d{{1,{LONGEST}}})"
+FRACTION = r"\d{1,3}/\d{1,3}(?![\d/])"
+"""A fraction such as 3/4."""
+VALUE = rf"(?:{FRACTION}|{WHOLE}(?:[ -]{FRACTION}|\.\d{{1,{LONGEST}}})?|\.\d{{1,{LONGEST}}})"
 """A number: whole, decimal (also without a leading zero), a fraction, or a whole number with a fraction."""
 START = r"(?<![\w/.])(?<!\d,)"
 """The position where a number starts: not inside a word or another number."""
 END = r"(?![\w/])(?![.,]\d)"
 """The position where a number ends."""
-
-
-def before(match: re.Match[str], size: int) -> str:
-    """Up to ``size`` characters before the match. Without a bound, the rules would take quadratic time."""
-    return match.string[max(0, match.start() - size) : match.start()]
-
-
-def after(match: re.Match[str], size: int) -> str:
-    """Up to ``size`` characters after the match."""
-    return match.string[match.end() : match.end() + size]
 
 
 def cardinal(number: int) -> str:

@@ -1,13 +1,10 @@
 """Say amounts of money, percentages and numbers with units, and ranges of them."""
 
 import re
-from collections.abc import Callable
 
 from amphion_core.text.english.characters import RAISED, RANGE_DASH
-from amphion_core.text.english.numbers import START, VALUE, after, before, cardinal, value
-
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-"""A regular expression, and what replaces its matches."""
+from amphion_core.text.english.numbers import START, VALUE, cardinal, value
+from amphion_core.text.english.rules import Rule, after, any_of, before
 
 _MONEY = {
     "$": "dollar", "US$": "US dollar", "CA$": "Canadian dollar", "C$": "Canadian dollar", "AU$": "Australian dollar",
@@ -56,12 +53,8 @@ _NOT_A_NOUN = (
 )
 
 
-def _any_of(table: dict[str, str] | tuple[str, ...]) -> str:
-    return "|".join(re.escape(key) for key in sorted(table, key=len, reverse=True))
-
-
-_PREFIX = _any_of(_MONEY)
-_UNIT = rf"(?:(?:{_any_of(_UNITS)})(?:{RAISED}[23]|(?<=m)[23](?!\d))?)"
+_PREFIX = any_of(_MONEY)
+_UNIT = rf"(?:(?:{any_of(_UNITS)})(?:{RAISED}[23]|(?<=m)[23](?!\d))?)"
 _PER = rf"/(?:{_UNIT}(?!\w)|[a-z]{{2,12}}\b)"
 
 
@@ -69,7 +62,7 @@ def _amount(name: str) -> str:
     """The pattern of one amount: currency, number, scale, unit or currency, "per" and its unit. Groups end in NAME."""
     return (
         rf"(?:(?P<before{name}>{_PREFIX})\s?)?(?P<value{name}>{VALUE})"
-        rf"(?:[ -]?(?P<scale{name}>{_any_of(_SCALES)})(?![\w/{RAISED}]))?"
+        rf"(?:[ -]?(?P<scale{name}>{any_of(_SCALES)})(?![\w/{RAISED}]))?"
         rf"(?:[ -]?(?P<unit{name}>{_UNIT}|{_PREFIX})(?![\w{RAISED}]))?(?P<per{name}>(?:{_PER}){{0,2}})"
     )
 

@@ -1,0 +1,108 @@
+"""Say abbreviations: titles, streets, words before numbers, and others. Months and units are in other files."""
+
+import re
+
+from amphion_core.text.english.letters import SENTENCE_ENDS
+from amphion_core.text.english.rules import Rule, any_of, before
+
+_TITLES = {
+    "mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor", "drs": "doctors", "prof": "professor", "st": "saint",
+    "rev": "reverend", "gen": "general", "col": "colonel", "sgt": "sergeant", "capt": "captain", "lt": "lieutenant",
+    "hon": "honorable", "sen": "senator", "gov": "governor", "rep": "representative", "pres": "president",
+    "maj": "major", "cmdr": "commander", "adm": "admiral", "cpl": "corporal", "pvt": "private", "mt": "mount",
+    "ft": "fort", "messrs": "messieurs", "supt": "superintendent", "det": "detective", "insp": "inspector",
+    "sec": "secretary", "amb": "ambassador",
+}  # fmt: skip
+_STREETS = {
+    "st": "street", "ave": "avenue", "blvd": "boulevard", "rd": "road", "dr": "drive", "ln": "lane", "hwy": "highway",
+    "sq": "square", "pl": "place", "ct": "court", "pkwy": "parkway",
+}  # fmt: skip
+_WORDS = {
+    "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is", "jr": "junior", "sr": "senior",
+    "approx": "approximately", "dept": "department", "inc": "incorporated", "ltd": "limited", "corp": "corporation",
+    "bros": "brothers", "govt": "government", "assn": "association", "univ": "university", "et al": "et al",
+    "ave": "avenue", "blvd": "boulevard", "esq": "esquire",
+}  # fmt: skip
+_BEFORE_SMALL = {  # these are also ordinary words at the end of a sentence
+    "max": "maximum", "min": "minimum", "avg": "average", "temp": "temperature", "est": "established",
+    "tel": "telephone", "misc": "miscellaneous",
+}  # fmt: skip
+_BEFORE_NUMBER = {
+    "nos": "numbers", "no": "number", "pp": "pages", "p": "page", "vol": "volume", "vols": "volumes", "ch": "chapter",
+    "chs": "chapters", "chap": "chapter", "fig": "figure", "figs": "figures", "sec": "section", "sect": "section",
+    "eq": "equation", "para": "paragraph", "ext": "extension", "rm": "room", "apt": "apartment", "ca": "circa",
+    "c": "circa", "v": "verse", "rte": "route", "hwy": "highway", "ver": "version", "pt": "part", "bk": "book",
+    "op": "opus", "ed": "edition", "max": "maximum", "min": "minimum", "approx": "approximately", "est": "established",
+    "tel": "telephone",
+}  # fmt: skip
+
+
+def _street(match: re.Match[str]) -> str:
+    """Main St., 5th Ave.: the word before is a name or an ordinal."""
+    return _STREETS[match[1].lower()] if _is_name(match) else match[0]
+
+
+def _last_street(match: re.Match[str]) -> str:
+    return f"{_STREETS[match[1].lower()]}." if _is_name(match) else match[0]
+
+
+def _is_name(match: re.Match[str]) -> bool:
+    return bool(re.search(r"(?:\b[A-Z][a-z'-]+|\d(?:st|nd|rd|th)) $", before(match, 20)))
+
+
+def _before_number(match: re.Match[str]) -> str:
+    """The word for "No." and "p." before a number. "no." in small letters after a verb of saying is the answer."""
+    key = match[1].lower()
+    if key in ("c", "v", "p") and match[1].isupper():
+        return match[0]
+    if match[1] == "no" and re.search(r"\b(?:said|says?|was|is|answered|replied|no,)\s$", before(match, 9)):
+        return match[0]
+    return f"{_BEFORE_NUMBER[key]} "
+
+
+def _title(match: re.Match[str]) -> str:
+    return _TITLES[match[1].lower()]
+
+
+_CAPITAL_TITLES = tuple(title.capitalize() for title in _TITLES) + tuple(title.upper() for title in _TITLES)
+
+STOP_RULES: tuple[Rule, ...] = (
+    (rf"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pl|Ct|Pkwy)\.{SENTENCE_ENDS}", _last_street),
+    (r"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pkwy)\.(?=[,;:!?]| (?!(?-i:Dr|St)\b)[a-z])", _street),
+    (rf"(?i)\b({any_of(_BEFORE_NUMBER)})\.\s?(?=#?\d)", _before_number),
+    (r"(?<=\d )v\.(?= )|(?<=[a-z] )v\.(?= [A-Z])", "versus"),
+    (rf"\b({any_of(_CAPITAL_TITLES)})\.(?=\s[A-Z])", _title),
+    (
+        r"(?i)\b(Dr|Prof|Mrs|Mr)\.(?=[\s,;:]|$)|\b((?-i:Gen|Rev|Sgt|Capt|Gov|Sen))\.(?=[\s,;:]|$)",
+        lambda m: _TITLES[(m[1] or m[2]).lower()],
+    ),
+    (rf"(?i)\b({any_of(_WORDS)})\.{SENTENCE_ENDS}", lambda m: f"{_WORDS[m[1].lower()]}."),
+    (rf"(?i)\b({any_of(_WORDS)})\.(?!\w)", lambda m: _WORDS[m[1].lower()]),
+    (r"(?i)\b(e\.g|i\.e)\b", lambda m: _WORDS[m[1].lower()]),
+    (rf"\b(?<!\d )(?<!\d)((?i:{any_of(_BEFORE_SMALL)}))\.(?= [a-z(])", lambda m: _BEFORE_SMALL[m[1].lower()]),
+    (r"(?<=[A-Za-z]{3} )Co\.(?=,| [A-Z&])", "company"),
+    (rf"(?<=[A-Za-z]{{3}} )Co\.{SENTENCE_ENDS}", "company."),
+)
+"""Abbreviations with a full stop. The stop stays where it ends the sentence."""
+
+WORD_RULES: tuple[Rule, ...] = (
+    (
+        r"(?<=[a-z] )(St|Ave|Blvd|Rd|Ln|Hwy|Pkwy)(?=[,;:!?]|\.?$| (?:and|in|at|to|is|near|was|on|between|from|by)\b)",
+        _street,
+    ),
+    (
+        r"\b(Mr|Mrs|Ms|Dr|Prof|St|Sgt|Capt|Mt)(?=\s[A-Z][a-z])|\b(mr|mrs|dr|prof)(?= [a-z])",
+        lambda m: _TITLES[(m[1] or m[2]).lower()],
+    ),
+    (r"(?<= )vs(?= )", "versus"),
+)
+"""Abbreviations without a full stop."""
+
+SLASH_RULES: tuple[Rule, ...] = (
+    (r"\b(?<![.'-])([Ww])/o(?= )", r"\1ithout"),
+    (r"\b(?<![.'-])([Ww])/(?= ?[A-Za-z\d]{2})", r"\1ith "),
+    (r"\bb/c(?= )", "because"),
+    (r"\bc/o(?= )", "care of"),
+    (r"(?i)\band/or\b", "and or"),
+)
+"""Abbreviations with a slash."""
