@@ -4,16 +4,13 @@ import csv
 import json
 from importlib.util import find_spec
 
-import jiwer
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import DataError, MissingPackage
-from amphion_eval.analysis.text_normalization import normalized
 from amphion_eval.recognizers.faster_whisper import BUNDLED, find_bundled
 
 HAS_ASR = find_spec("faster_whisper") and any(all(map(find_spec, packages)) for packages in BUNDLED.values())
@@ -41,8 +38,6 @@ def test_a_recording_is_understood_and_numbers_are_normalised(data_pack):
     wer = metric("wer")
     scores = [wer.measure(Audio.load(data_pack / "kathleen_en" / row["path"]), text=row["text"]) for row in rows]
     assert wer.aggregate(scores).value < 15  # measured 4.2 with whisper-base, 6 sentences of 9 words
-    cer = metric("cer")
-    assert cer.aggregate([cer.compare(cer.units(rows[0]["text"]), cer.units(rows[0]["text"]))]).value == 0
 
 
 def test_word_errors_are_summed_before_dividing():
@@ -50,60 +45,6 @@ def test_word_errors_are_summed_before_dividing():
     short, long = wer.compare("a", "b"), wer.compare("a b c d e f g h i", "a b c d e f g h i")
     assert (short.value, long.value) == (100, 0)
     assert wer.aggregate([short, long]).value == pytest.approx(10)
-
-
-@pytest.mark.parametrize(
-    ("said", "heard"),
-    [("On the 3rd of May, 1984!", "on the third of may nineteen eighty-four"), ("It's 5 o'clock", "its five oclock")],
-)
-def test_both_sides_are_normalised_alike(said, heard):
-    wer = metric("wer")
-    assert wer.units(said) == wer.units(heard)
-
-
-def test_characters_of_other_scripts_are_kept():
-    assert metric("cer", language="ja").units("今日は。") == "今 日 は"
-    assert metric("wer", language="de").units("Grüße, Straße!") == "grüsse strasse"
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(max_size=40), st.sampled_from(["en", "de", "fr", "ru", "ja", "xx"]))
-def test_normalisation_takes_any_text_and_changes_nothing_the_second_time(text, language):
-    once = normalized(text, language)
-    assert normalized(once, language) == once or any(char.isdigit() for char in once)
-    assert once == once.strip() and "  " not in once and once == once.casefold()
-
-
-@pytest.mark.parametrize(
-    ("language", "one", "other"),
-    [
-        ("de", "Größe, STRASSE!", "grösse straße"), ("ru", "за́мок", "замок"), ("fr", "L’été", "l'été"),
-        ("zh", "今天，天气。", "今天天气"), ("en", "ＡＢＣ １２", "abc twelve"),
-    ],
-)  # fmt: skip
-def test_spellings_of_the_same_words_are_equal(language, one, other):
-    assert normalized(one, language) == normalized(other, language)
-
-
-def test_numbers_of_other_languages_are_written_out_where_num2words_is(monkeypatch):
-    pytest.importorskip("num2words", reason="pip install num2words")
-    assert normalized("Es sind 21 Leute", "de") == "es sind einundzwanzig leute"
-    assert metric("wer", language="de").variant.endswith("de")
-    monkeypatch.setattr("amphion_eval.analysis.text_normalization.find_spec", lambda name: None)
-    assert normalized("Es sind 21 Leute", "de") == "es sind 21 leute"
-    assert metric("wer", language="de").variant.endswith("de, digits kept")
-
-
-def test_error_rates_are_jiwers(golden):
-    case = golden("metrics", framework="numpy")
-    said, heard = case["inputs"]["gt"], case["inputs"]["hyp"]
-    for name, mine in (("wer", jiwer.wer), ("cer", None)):
-        rate = metric(name)
-        found = rate.compare(rate.units(said), rate.units(heard)).value / 100
-        if mine:
-            assert found == pytest.approx(case["outputs"]["wer_jiwer"]) == mine(said, heard)
-        else:  # ours leaves out spaces
-            assert found == pytest.approx(jiwer.cer(said.replace(" ", ""), heard.replace(" ", "")))
 
 
 def test_a_language_without_spaces_is_for_cer():
@@ -123,7 +64,7 @@ def test_wer_and_cer_share_one_recognition_and_silence_has_no_words(data_pack, m
     assert cer.measure(clip, text=heard).value == 0 and against.score(clip, clip) == 0 and len(calls) == 1
     silent = wer.measure(audio(np.zeros(16000)), text="two words")
     assert silent.value == 100 and silent.details["deletions"] == 2 and silent.notes["heard"] == ""
-    assert wer.variant in BUNDLED
+    assert wer.variant.partition(", ")[0] in BUNDLED
 
 
 @needs_asr

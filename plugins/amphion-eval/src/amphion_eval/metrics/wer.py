@@ -1,21 +1,38 @@
 """WER: word error rate of the recognised speech, compared with the text that should be spoken.
 
 (substitutions + deletions + insertions) / words. The value of a corpus divides the sums over all files; it is not the
-mean of the files' rates. Both texts are normalised in the same way: NFKC, lower case, no punctuation, numbers written
-as words (in English; in other languages if num2words is installed). ``wer_reference`` compares with the recognised
-speech of the reference recording instead of a text.
+mean of the files' rates. ``wer_reference`` compares with the recognised speech of the reference recording instead of a
+text.
+
+The field ``normalization`` says what counts as the same word:
+
+* ``readings`` (the default): a form that can be said in several ways has all of them, and the alignment takes the
+  nearest: 2010 equals "two thousand and ten" and "twenty ten". See `amphion_eval.analysis.english_readings`. A wrong
+  reading counts: neither text passes through the frontends that prepare texts for voices.
+* ``whisper``: the package whisper-normalizer (``amphion-eval[whisper-normalizer]``), which many publications use.
+* ``none``: words are what stands between spaces; case and punctuation count.
+
+With ``whisper`` and ``none`` the counts are those of the package jiwer.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from amphion_core.api import Audio, BaseConfig, Metric, RecognizerPart, Score, SpeechRecognizer
 from amphion_core.errors import DataError
+from amphion_eval.analysis.readings import Span
 from amphion_eval.analysis.signals import Array, mono, required
-from amphion_eval.analysis.text_normalization import UNSPACED, has_numbers, normalized
+from amphion_eval.analysis.text_normalization import (
+    UNSPACED,
+    has_numbers,
+    spans_of,
+    whisper_normalized,
+    whisper_version,
+)
+from amphion_eval.analysis.word_alignment import Edits, Lattice, align
 
 
 class WER(Metric):
@@ -28,12 +45,16 @@ class WER(Metric):
             default="faster_whisper", validate_default=True, description="faster_whisper, whisper, hubert_ctc, ..."
         )
         language: str = Field(default="en", description="language code of text and speech")
+        normalization: Literal["readings", "whisper", "none"] = Field(
+            default="readings",
+            description="readings: each form has all its readings; whisper: as the package whisper-normalizer; or none",
+        )
 
     config: Config
     unit = "%"
     higher_is_better = False
     needs = frozenset({"text"})
-    library = "jiwer 4"
+    library = "jiwer 4 (without readings)"
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -42,19 +63,26 @@ class WER(Metric):
 
     @property
     def variant(self) -> str:
-        """The recogniser; for other languages than English also the code, and a note if numbers keep their digits."""
-        code = self.config.language
-        language = [] if code == "en" else [code, *([] if has_numbers() else ["digits kept"])]
-        return ", ".join([self.recognizer.variant or self.config.recognizer.name, *language])
+        """The recogniser, the normalisation, and the language if it is not English."""
+        code, normalization = self.config.language, self.config.normalization
+        version = f" {whisper_version()}" if normalization == "whisper" else ""
+        language = [] if code == "en" else [code]
+        if code.partition("-")[0] != "en" and normalization == "readings" and not has_numbers():
+            language.append("digits kept")
+        recognizer = self.recognizer.variant or self.config.recognizer.name
+        return ", ".join([recognizer, f"normalization {normalization}{version}", *language])
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """``notes["heard"]`` is the transcript. Raises DataError for a text without words, and for NaN samples."""
-        expected = self.units(text or "")
-        if not expected:
-            raise DataError("there is no text to compare with")
+        self.check(text or "")
         heard = self.heard(generated, what="generated")
-        score = self.compare(expected, self.units(heard))
+        score = self.compare(text or "", heard)
         return Score(score.value, score.details, notes={"heard": heard})
+
+    def check(self, text: str) -> None:
+        """Raises DataError for a text without words, and for a language that has none."""
+        if not self.edits(text, "").count:
+            raise DataError("there is no text to compare with")
 
     def heard(self, audio: Audio, *, what: str) -> str:
         """The transcript of one audio, at any rate; "" for silence. Raises DataError for empty and not finite audio."""
@@ -67,28 +95,50 @@ class WER(Metric):
             return ""  # recognisers invent words in silence
         return _transcript(self.recognizer, audio, self.config.language)
 
-    def compare(self, expected: str, heard: str) -> Score:
-        """The error rate of two texts that ``units`` has prepared."""
-        import jiwer
-
-        found = jiwer.process_words(expected, heard)
-        edits = found.substitutions + found.deletions + found.insertions
-        count = found.hits + found.substitutions + found.deletions
+    def compare(self, text: str, heard: str, *, heard_both: bool = False) -> Score:
+        """The error rate of a transcript. ``heard_both``: ``text`` is a transcript too. Raises DataError as `check`."""
+        found = self.edits(text, heard, heard_both=heard_both)
+        if not found.count:
+            raise DataError("there is no text to compare with")
         details = {
-            "edits": edits, "count": count, "substitutions": found.substitutions, "deletions": found.deletions,
-            "insertions": found.insertions,
+            "edits": found.edits, "count": found.count, "substitutions": found.substitutions,
+            "deletions": found.deletions, "insertions": found.insertions,
         }  # fmt: skip
-        return Score(100 * edits / count, {key: float(value) for key, value in details.items()})
+        return Score(100 * found.edits / found.count, {key: float(value) for key, value in details.items()})
 
     def combine(self, sums: Mapping[str, Array], count: Array) -> Array:
         """All edits of a corpus divided by all words, in percent."""
         return 100 * sums["edits"] / sums["count"]
 
-    def units(self, text: str) -> str:
-        """The normalised text, words separated by spaces. Raises DataError for languages written without spaces."""
-        if self.config.language.split("-")[0] in UNSPACED:
+    def edits(self, text: str, heard: str, *, heard_both: bool = False) -> Edits:
+        """The counts of edits of the best alignment. Raises DataError for languages written without spaces."""
+        if self.config.language.partition("-")[0] in UNSPACED:
             raise DataError(f"{self.config.language} is written without spaces", hint="--metrics cer counts characters")
-        return normalized(text, self.config.language)
+        if self.config.normalization != "readings":
+            return counted_edits(self.prepared(text).split(), self.prepared(heard).split())
+        return align(Lattice.from_spans(self.spans(text, heard_both)), Lattice.from_spans(self.spans(heard, True)))
+
+    def spans(self, text: str, heard: bool) -> list[Span]:
+        """The readings of a text or a transcript."""
+        return spans_of(text, self.config.language, heard=heard)
+
+    def prepared(self, text: str) -> str:
+        """The text as the normalisations ``whisper`` and ``none`` prepare it."""
+        return whisper_normalized(text, self.config.language) if self.config.normalization == "whisper" else text
+
+
+def counted_edits(expected: list[str], heard: list[str]) -> Edits:
+    """The edits between two lists of words or characters, as jiwer counts them."""
+    import jiwer
+
+    if not expected:
+        return Edits(0, 0, 0, len(heard))
+    numbers = {
+        unit: str(number) for number, unit in enumerate(dict.fromkeys([*expected, *heard]))
+    }  # units may be spaces
+    texts = [" ".join(numbers[unit] for unit in units) for units in (expected, heard)]
+    found = jiwer.process_words(texts[0], texts[1])
+    return Edits(found.hits, found.substitutions, found.deletions, found.insertions)
 
 
 class WERReference(WER):
@@ -99,9 +149,11 @@ class WERReference(WER):
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
         """Raises DataError if no word is recognised in the reference."""
         spoken = self.heard(required(reference), what="reference")
-        if not self.units(spoken):
+        if not self.edits(spoken, "").count:
             raise DataError("no word is recognised in the reference audio")
-        return super().measure(generated, text=spoken)
+        heard = self.heard(generated, what="generated")
+        score = self.compare(spoken, heard, heard_both=True)
+        return Score(score.value, score.details, notes={"heard": heard})
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,164 @@
+"""The readings of an English text: every usual way to say its numbers, dates, times, money, symbols and abbreviations.
+
+The text is read from left to right. At each position the first rule that fits makes the spans of what it matched, in
+this order: dates, telephone numbers, times, money, decades, ordinals, fractions, feet and inches, numbers with several
+stops, other numbers, units, signs, abbreviations, words. So a sign or a unit is never dropped because a later rule
+would read the digits alone.
+
+What was heard is read a little wider than the reference (``heard``), because a recogniser writes 530 or 5.30 for a
+time and 3.5 for three and a half. The frontends that prepare texts for voices are not used here: a wrong reading of a
+frontend must count as an error of the voice.
+"""
+
+import re
+import unicodedata
+
+from amphion_eval.analysis import english_amounts as amounts, english_dates as dates
+from amphion_eval.analysis.english_scan import Rule, Scan
+from amphion_eval.analysis.english_words import abbreviation, word_readings
+from amphion_eval.analysis.readings import Span
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_APOSTROPHE_FIRST = re.compile(r"['’](?:em|cause|tis|twas|til)\b", re.IGNORECASE)
+_STOPPED = re.compile(r"(?:e\.g|i\.e|ph\.d|u\.s)\b\.?(?!\.?[a-z]\.)", re.IGNORECASE)
+_RANGE = re.compile(r"\s?[-–—]\s?(?=[$£€¥]?\.?\d)")
+_LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?:%|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,3})?$", re.IGNORECASE)
+_MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
+_DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z]{2})", re.IGNORECASE)
+_SIGNS = {
+    "&": "and", "@": "at", "+": "plus", "=": "(equals|equal|is equal to|is)", "×": "(times|by|x)", "÷": "divided by",
+    "<": "(is|) less than", ">": "(is|) greater than", "≈": "[is] approximately [equal to]", "±": "plus or minus",
+    "§": "section", "√": "[the] square root of", "π": "pi", "µ": "(mu|micro)", "∞": "infinity", "²": "squared",
+    "³": "cubed", "Ω": "ohms",
+}  # fmt: skip
+_VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
+_CLEANED = str.maketrans(
+    {"\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None, "\ufeff": None, "\u2060": None, "™": None,
+     "®": None, "©": None, "−": "-", "‐": "-", "‑": "-", "‒": "-", "\u02bc": "'", "´": "'", "`": "'", "º": "°",
+     "№": "No. "}
+)  # fmt: skip
+
+
+def english_spans(text: str, *, heard: bool) -> list[Span]:
+    """The spans of an English text. ``heard``: it is a transcript of a recogniser, not the text to be spoken."""
+    text = _clean(text)
+    scan = Scan(text, heard)
+    position, end = 0, len(text)
+    while position < end:
+        char = text[position]
+        position = position + 1 if char.isspace() and not scan.number else _read(scan, position)
+    return scan.spans
+
+
+def _clean(text: str) -> str:
+    text = _VULGAR.sub(_vulgar, text.translate(_CLEANED))
+    text = "".join(char if char in "²³" else unicodedata.normalize("NFKC", char) for char in _composed(text))
+    letters = [char for char in text if char.isalpha()]
+    if len(text.split()) > 1 and letters and all(map(str.isupper, letters)) and len(letters) > 8:
+        text = text.casefold()  # all in capitals, so capitals say nothing
+    return text
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _vulgar(found: re.Match[str]) -> str:
+    ascii_form = unicodedata.normalize("NFKC", found["sign"]).replace("⁄", "/")
+    return f"{found['whole']} {ascii_form}" if found["whole"] else f" {ascii_form}"
+
+
+def _read(scan: Scan, position: int) -> int:
+    """Read what begins at ``position`` by the first rule that fits. Returns the position after it."""
+    char = scan.text[position]
+    rules = _WORDS if char.isalpha() and not scan.number else _ALL_RULES
+    for pattern, make in rules:
+        found = pattern.match(scan.text, position)
+        if found is None or not found[0]:
+            continue
+        spans = make(found, scan)
+        if spans is None:
+            continue
+        scan.spans += [span for span in spans if any(span)]
+        scan.number = found[0] if make in amounts.NUMBERS else ""
+        if found[0].strip(" .,;:!?\"'()[]“”‘’…"):
+            scan.before = found[0].strip()
+        return found.end()
+    scan.number = ""
+    return position + 1
+
+
+def _word(found: re.Match[str], scan: Scan) -> list[Span]:
+    beside = scan.beside(found)
+    short = abbreviation(found[0], beside)
+    return [word_readings(found[0], beside) if short is None else short]
+
+
+def _stopped(found: re.Match[str], scan: Scan) -> list[Span]:
+    """Letters with stops that have another reading, or must not be joined to a word."""
+    small = found[0].casefold().rstrip(".")
+    readings = {"e.g": ("for example", "e g"), "i.e": ("that is", "i e"), "ph.d": ("p h d",), "u.s": ("u s",)}
+    return [readings[small]]
+
+
+def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A dash between two numbers: "to" or "minus"; nothing where the numbers do not rise, as in 3-2 and 50-50."""
+    low = _LOW.search(scan.text, max(0, found.start() - 20), found.start())
+    high = re.match(r"\D?(\d[\d,]*)", scan.text[found.end() : found.end() + 20])
+    if low is None or high is None:
+        return None
+    rising = int(low[1].replace(",", "")) < int(high[1].replace(",", ""))
+    silent = scan.heard or not rising or (low[1], high[1]) in (("9", "11"), ("7", "11"))
+    return [(f"(to|through|until|till|minus|dash|hyphen{'|' if silent else ''})",)]
+
+
+def _minus(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    return [("(minus|negative)",)] if scan.spaced(found) or scan.text[found.start() - 1] in "$£€" else None
+
+
+def _hash(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("(number|hash|hashtag|pound)" if found[1] else "[hashtag]",)]
+
+
+def _slash(found: re.Match[str], scan: Scan) -> list[Span]:
+    after_number = re.search(r"\d\S*$", scan.text[max(0, found.start() - 12) : found.start()])
+    return [("(per|a|an|slash|)" if after_number else "(slash|or|and|)",)]
+
+
+def _ratio(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("(to|)",)]
+
+
+def _dot(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("[dot]",)]
+
+
+def _times(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    return [("(times|by|x)",)] if scan.number else None
+
+
+def _sign(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [(_SIGNS[found[0]],)]
+
+
+_WORDS: tuple[Rule, ...] = (*amounts.WORD_RULES, (_STOPPED, _stopped), *dates.WORD_RULES, (_WORD, _word))
+_MARKS: tuple[Rule, ...] = (
+    (_RANGE, _range),
+    (_MINUS, _minus),
+    (re.compile(r"#(?=(\d)|\w)"), _hash),
+    (re.compile(r"/(?=\w)"), _slash),
+    (re.compile(r"(?<=\d):(?=\d)"), _ratio),
+    (_DOT, _dot),
+    (re.compile(r"\s?[x×*]\s?(?=\d)"), _times),
+    (re.compile(f"[{re.escape(''.join(_SIGNS))}]"), _sign),
+    (_APOSTROPHE_FIRST, _word),
+)
+_ALL_RULES: tuple[Rule, ...] = (
+    *dates.NUMBER_RULES,
+    *amounts.PHONE_RULES,
+    *dates.TIME_RULES,
+    *amounts.NUMBER_RULES,
+    *amounts.UNIT_RULES,
+    *_MARKS,
+    *_WORDS,
+)
