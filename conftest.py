@@ -26,6 +26,14 @@ def data_pack() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of small inputs that once failed."""
+    if not (SHARED / "cases").is_dir():
+        pytest.skip(f"cases not found under {SHARED.name}/cases; set AMPHION_SHARED to the folder above")
+    return SHARED / "cases"
+
+
+@pytest.fixture(scope="session")
 def weights_pack() -> Path:
     """The folder of small trained networks."""
     if not (SHARED / "weights").is_dir():

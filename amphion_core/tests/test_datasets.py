@@ -146,7 +146,7 @@ def test_audiocaps_finds_clips_under_several_names(tmp_path):
     )
     corpus = reader("audiocaps", tmp_path)
     assert [(u.caption, u.split) for u in corpus.utterances()] == [("A dog barks", "train"), ("A woman talks", "train")]
-    assert corpus.problems == [("train.csv line 4", "no clip of missing1234")]
+    assert corpus.problems == [("train.csv line 4", "there is no clip: missing1234")]
 
 
 def test_opencpop(tmp_path):
@@ -252,7 +252,9 @@ def test_the_error_of_another_folder_names_the_expected_files(name, tmp_path):
     assert caught.value.hint
 
 
-def test_a_listed_file_that_is_missing_or_no_audio_has_no_duration(tmp_path):
+def test_a_listed_file_that_is_no_audio_has_no_duration_and_a_missing_one_is_a_problem(tmp_path):
     text(tmp_path / "metadata.csv", "a|one|one\nb|two|two\n")
     text(tmp_path / "wavs/b.wav", "this is no audio")
-    assert [u.duration for u in read("ljspeech", tmp_path)] == [0.0, 0.0]
+    corpus = reader("ljspeech", tmp_path)
+    assert [(u.id, u.duration) for u in corpus.utterances()] == [("b", 0.0)]
+    assert corpus.problems == [("metadata.csv line 1", "there is no such file: a; tried wavs/a.*, a.*")]

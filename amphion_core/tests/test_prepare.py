@@ -55,7 +55,8 @@ def test_bad_files_cost_one_line_each_and_nothing_else(corpus, tmp_path):
     report = run(corpus, tmp_path / "out", rate=RATE)
     reasons = {Path(item["path"]).name: item["reason"] for item in report["items_left_out"]}
     assert reasons == {
-        "text.wav": "not readable audio", "none.wav": "not readable audio", "empty.wav": "no samples",
+        "text.wav": "not readable audio (Format not recognised)", "none.wav": "it is empty (0 bytes)",
+        "empty.wav": "no samples",
         "silent.wav": "silent", "short.wav": "shorter than 0.1 s", "nan.wav": "samples that are not finite",
         "fast.wav": "a rate of 44100 Hz, not 16000 Hz",
     }  # fmt: skip
@@ -183,10 +184,12 @@ def test_a_file_that_changed_meanwhile_is_read_again(corpus, tmp_path, monkeypat
     assert report["left_out"] == {"silent": 1}
 
 
-def test_equal_ids_are_an_error_that_names_both_files(corpus, tmp_path):
+def test_of_two_files_with_one_id_the_second_is_skipped_and_names_the_first(corpus, tmp_path):
     soundfile.write(corpus / "a/0.flac", TONE, RATE)
-    with pytest.raises(DataError, match=r"1 ids belong to more than one utterance: a/0 is .*0\.flac and .*0\.wav"):
-        run(corpus, tmp_path / "out")
+    report = run(corpus, tmp_path / "out")
+    why = "another utterance has the same id: a/0.flac"
+    assert report["files_skipped"] == [{"path": "a/0.wav", "reason": why}]
+    assert report["files"] == {"found": 25, "read": 24, "skipped": 1}
 
 
 def test_a_corpus_with_nothing_usable_is_an_error(tmp_path):
@@ -204,7 +207,7 @@ def test_the_command_prepares_the_data_pack_and_says_where(data_pack, tmp_path, 
     )
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"manifests: {out}   (amphion train RECIPE data.root={out})"
-    assert any(line.startswith("train: 40 utterances, 0.05 hours, 1 speakers, 40 with a text") for line in lines)
+    assert any(line.startswith("train: 40 utterances, 3.0 minutes, 1 speaker, 40 with a text") for line in lines)
     assert Manifest(out)[0].utterance.language == "de"
 
 

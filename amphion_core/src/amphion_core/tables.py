@@ -59,11 +59,16 @@ class Table:
 
     @property
     def width(self) -> int:
-        """The number of columns: that of the header, or else the most frequent number of cells; 0 without rows."""
+        """The number of columns: that of the header, else the most frequent number of cells; 0 without rows.
+
+        Rows of one cell count only if there are no others. Of two equally frequent numbers it is the smaller.
+        """
         if self.header:
             return len(self.header)
         counts = Counter(len(row.cells) for row in self.rows)
-        return counts.most_common(1)[0][0] if counts else 0
+        if len(counts) > 1:
+            del counts[1]
+        return max(counts, key=lambda cells: (counts[cells], -cells), default=0)
 
     def where(self, row: Row) -> str:
         """The file and the line of a row, for messages."""
@@ -230,7 +235,7 @@ def _records(lines: Sequence[str], delimiter: str, quoted: bool) -> Iterator[tup
     index = 0
     while index < len(lines):
         line, used = lines[index], 1
-        if line.strip():
+        if line.strip() or (delimiter == "\t" and "\t" in line):
             record = _quoted_record(lines, index, delimiter) if quoted and '"' in line else None
             if record is None:
                 cells = line.split(delimiter) if delimiter else [line]

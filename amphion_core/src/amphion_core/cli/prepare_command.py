@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "option", nargs="*", default=[], help="options of the reader, and longest=30 dev=0.05 split_by=speaker ..."
     )
-    parser.add_argument("--processes", type=int, help="number of processes; default: one for each core")
+    parser.add_argument(
+        "--processes", type=prepare_features.processes, help="number of processes; default: one for each core"
+    )
     parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     prepare_features.add_arguments(parser)
@@ -40,15 +42,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and compute features, with progress; the last line names the folder of the results."""
-    words, options = prepare_features.split_words(args.features)
+    from amphion_core.data.report import summary
+
+    words, options = prepare_features.split_words(args.features, reader=args.root is not None)
     parts = prepare_features.parts_of(words, args.audio)
+    if args.root is None and options:
+        raise RecipeError(
+            f"{options[0]} is neither a feature nor a field of one", hint="amphion list features shows the names"
+        )
     if args.root is None:
         _require_prepared(args.dataset, bool(parts))
         folder, report = Path(args.dataset), {}
     else:
         folder, report = args.out, _prepare(args, [*args.option, *options])
     if not args.json and report:
-        _print_report(report)
+        print("\n".join(summary(report)))
         print(f"manifests: {folder}   (amphion train RECIPE data.root={folder})")
     if parts:
         report["features"] = prepare_features.compute(
@@ -102,18 +110,3 @@ def _prepare(args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
             progress.update(bar, completed=done, total=total)
     report: dict[str, Any] = json.loads((args.out / "report.json").read_text(encoding="utf-8"))
     return report
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    for name, split in report["splits"].items():
-        speakers = f", {split['speakers']} speakers" if split["speakers"] else ""
-        texts = f", {split['with_text']} with a text"
-        print(f"{name}: {split['utterances']} utterances, {split['hours']:.2f} hours{speakers}{texts}")
-    print("rates: " + ", ".join(f"{rate} Hz ({count})" for rate, count in report["rates"].items()))
-    for reason, count in report["left_out"].items():
-        first = next(item["path"] for item in report["items_left_out"] if item["reason"] == reason)
-        print(f"skipped, {reason}: {count}, such as {first}")
-    if report["clipped"]:
-        print(f"clipped, but kept: {report['clipped']}")
-    for where, why in report["problems"][:5]:
-        print(f"problem: {where}: {why}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amphion_core import registry
 from amphion_core.errors import AmphionError, RecipeError
 
 if TYPE_CHECKING:
@@ -29,11 +30,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is one")
 
 
-def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of ``--features``, and those that belong to the reader, which may stand behind them: ``dev=0.1``."""
-    names = {word for word in words if "=" not in word and not word.startswith("{")}
-    features = [word for word in words if word.startswith("{") or word in names or word.partition(".")[0] in names]
-    return features, [word for word in words if word not in features]
+def processes(text: str) -> int:
+    """The option ``--processes``: a number from 1 to 128, or to the number of cores where there are more."""
+    from amphion_core.data.spread import default_processes
+
+    most = max(128, default_processes())
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number from 1 to {most}")
+    return int(text)
+
+
+def split_words(words: Sequence[str], *, reader: bool = True) -> tuple[list[str], list[str]]:
+    """The words of ``--features``, and those that belong to the reader, which may stand behind them: ``dev=0.1``.
+
+    Without a reader, every word with a dot before ``=`` belongs to a feature.
+    """
+    known = {*registry.names("features"), *(word for word in words if "=" not in word)}
+
+    def is_feature(word: str) -> bool:
+        name, dot, _ = word.partition("=")[0].partition(".")
+        return word.startswith("{") or name in known or bool(dot and not reader)
+
+    return [word for word in words if is_feature(word)], [word for word in words if not is_feature(word)]
 
 
 def parts_of(words: Sequence[str], audio: str | None) -> list["FeaturePart"]:
@@ -53,15 +71,18 @@ def parts_of(words: Sequence[str], audio: str | None) -> list["FeaturePart"]:
         context = {"audio": MelConfig.preset(audio)} if audio else None
     except ValueError as error:
         raise RecipeError(f"--audio: {error}", hint="docs: concepts/audio-and-mel lists the presets") from error
-    values: list[dict[str, Any]] = []
-    for word in words:
+    overrides = [word for word in words if "=" in word and not word.startswith("{")]
+    values = [
+        _mapping(yaml.parse(word), word) if word.startswith("{") else {"name": word}
+        for word in words
+        if word not in overrides
+    ]
+    for word in overrides:
         name, _, override = word.partition(".")
-        if word.startswith("{"):
-            values.append(_mapping(yaml.parse(word), word))
-        elif "=" in word:
-            apply_override(next(value for value in values if value["name"] == name), override)
-        else:
-            values.append({"name": word})
+        chosen = next((value for value in values if value["name"] == name), None)
+        if chosen is None:  # stating a field of a feature also chooses the feature
+            values.append(chosen := {"name": name})
+        apply_override(chosen, override)
 
     class Features(BaseConfig):
         """So that every problem is reported with its path and the nearest name."""

@@ -7,31 +7,39 @@ A bad file never ends the work; it is skipped and listed in the report.
 
 import hashlib
 import json
+import math
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from amphion_core import yaml
-from amphion_core.audio import UNKNOWN_FRAMES
+from amphion_core.audio_files import AudioFileError, shortened
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.data.manifest import ABOUT, Record
 from amphion_core.data.paths import absolute, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
+from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
 from amphion_core.errors import DataError
 from amphion_core.files import atomic_write
 
+if TYPE_CHECKING:
+    from amphion_core.audio_reading import AudioFile, Samples
+
 PORTION = 256  # utterances whose results share one file
 SPLITS = ("train", "dev", "test")
 _SILENT = 1e-3  # peak below which audio is called silent: -60 dB
+_LOUDEST = 32.0  # peak above which samples must be integers stored as floats; overdriven audio stays below 30 dB
+_MOST_PIECES = 100_000  # of one recording
 _CLIPPED = 1e-3  # share of samples at full scale above which audio is called clipped
 
 Leakage = Literal["utterance", "recording", "speaker"]
@@ -42,15 +50,26 @@ class PrepareConfig(BaseConfig):
 
     shortest: float = Field(default=0.1, ge=0, description="shorter utterances are skipped, seconds")
     longest: float = Field(
-        default=30.0, gt=0, description="longer ones are skipped, or cut into pieces if they have no text, seconds"
+        default=30.0, ge=0.1, le=36_000,
+        description="longer ones are skipped, or cut into pieces if they have no text, seconds",
+    )  # fmt: skip
+    rate: int | None = Field(
+        default=None, ge=1000, le=768_000, description="audio of another rate is skipped, Hz; null: any rate"
     )
-    rate: int | None = Field(default=None, gt=0, description="audio of another rate is skipped, Hz; null: any rate")
     need_text: bool = Field(default=False, description="skip utterances without a text")
     dev: float = Field(default=0.05, ge=0, lt=1, description="share of the dev split")
     test: float = Field(default=0.05, ge=0, lt=1, description="share of the test split")
     split_by: Leakage | None = Field(
         default=None, description="what must not be shared by two splits; null: the reader decides"
     )
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
+        if self.shortest >= self.longest:
+            raise ValueError(f"shortest: {self.shortest:g} s is not below longest, {self.longest:g} s")
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev: {self.dev:g} and test: {self.test:g} leave nothing for train")
+        return self
 
 
 def prepare(
@@ -60,32 +79,62 @@ def prepare(
     """Write manifests and a report into ``out``; yields (utterances done, utterances in total) after each portion.
 
     The manifests' paths are relative to ``root``. With ``ray`` the files are read by a Ray cluster, whose computers
-    must see the same folders; else by ``processes`` processes.
-    Raises DataError for a folder that is not such a corpus, for two utterances with one id, and when no utterance can
-    be used; also what `spread` and `spread_on_ray` raise.
+    must see the same folders; else by ``processes`` processes. After a failure ``out`` holds what it held before. After
+    an interruption it also holds the finished portions, and the next call continues with them.
+    Raises DataError for a folder that is not such a corpus, and when no utterance can be used; also what `spread` and
+    `spread_on_ray` raise.
     """
     config, root, out = config or PrepareConfig(), absolute(root), absolute(out)
     found = (replace(one, path=str(absolute(one.path))) for one in dataset.utterances())
-    utterances = list(_cut_long(found, config))
-    _check_ids(utterances)
+    utterances, unusable = _checked(_cut_long(found, config), root)
     if not utterances:
-        raise DataError(f"{root} holds no utterances", hint="check the folder; amphion list datasets shows the readers")
-    work = out / ".prepare"
-    work.mkdir(parents=True, exist_ok=True)
+        raise _nothing_usable(
+            f"{root} holds no utterances", [*dataset.problems, *((i["id"], i["reason"]) for i in unusable)]
+        )
+    is_new = not out.exists()
+    work = _work_folder(out)
     portions = [utterances[first : first + PORTION] for first in range(0, len(utterances), PORTION)]
     names = [work / f"{_portion_name(portion, config)}.json" for portion in portions]
     todo = [(portion, name) for portion, name in zip(portions, names, strict=True) if not name.is_file()]
     done = len(utterances) - sum(len(portion) for portion, _ in todo)
     yield done, len(utterances)
     examine = partial(_examine, config=config, root=str(root))
-    for count in spread_on_ray(examine, todo) if ray else spread(examine, todo, processes):
+    for count in spread_on_ray(examine, todo) if ray else spread(examine, todo, min(processes, len(todo))):
         done += count
         yield done, len(utterances)
     results = [result for name in names for result in json.loads(name.read_text(encoding="utf-8"))]
-    _write(dataset, root, out, config, results)
-    for name in work.iterdir():
-        name.unlink()
-    work.rmdir()
+    try:
+        _write(dataset, root, out, config, [*results, *unusable])
+    except DataError:
+        shutil.rmtree(work)
+        if is_new:
+            out.rmdir()
+        raise
+    shutil.rmtree(work)
+
+
+def _work_folder(out: Path) -> Path:
+    """The folder of finished portions in ``out``; both are made. Raises DataError where that is not possible."""
+    work = out / ".prepare"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a part of its path is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error
+        raise DataError(
+            f"{shortened(out)} cannot be a folder of manifests: {reason}", hint="name another one"
+        ) from error
+    return work
+
+
+def _nothing_usable(message: str, reasons: Sequence[tuple[str, str]]) -> DataError:
+    """The error of a corpus without usable utterances, with the most frequent reason and an example."""
+    hint = "check the folder and the options; amphion list datasets shows the readers"
+    if not reasons:
+        return DataError(message, hint=hint)
+    often, count = Counter(kind(why) for _, why in reasons).most_common(1)[0]
+    where, why = next((where, why) for where, why in reasons if kind(why) == often)
+    others = f" and {count - 1} more" if count > 1 else ""
+    return DataError(f"{message}; most often: {why} ({where}{others})", hint=hint)
 
 
 def split_of(groups: Sequence[str], *, dev: float, test: float) -> dict[str, str]:
@@ -101,27 +150,36 @@ def split_of(groups: Sequence[str], *, dev: float, test: float) -> dict[str, str
     return {group: SPLITS[2 if index < ends[0] else 1 if index < ends[1] else 0] for index, group in enumerate(ordered)}
 
 
-def _cut_long(utterances: Any, config: PrepareConfig) -> Iterator[Utterance]:
+def _cut_long(utterances: Iterable[Utterance], config: PrepareConfig) -> Iterator[Utterance]:
     """The utterances; long recordings without a text become equal pieces."""
     for utterance in utterances:
-        if utterance.duration <= config.longest or utterance.text:
+        if not config.longest < utterance.duration < _MOST_PIECES * config.longest or utterance.text:
             yield utterance
             continue
-        count = int(-(-utterance.duration // config.longest))
+        count = math.ceil(utterance.duration / config.longest)
         piece, extra = utterance.duration / count, {"recording": utterance.id} | utterance.extra
         for index in range(count):
             start = utterance.start + index * piece
             yield replace(utterance, id=f"{utterance.id}-{index:04d}", start=start, duration=piece, extra=extra)
 
 
-def _check_ids(utterances: list[Utterance]) -> None:
-    repeated = [id for id, count in Counter(utterance.id for utterance in utterances).items() if count > 1]
-    if repeated:
-        paths = [utterance.path for utterance in utterances if utterance.id == repeated[0]]
-        raise DataError(
-            f"{len(repeated)} ids belong to more than one utterance: {repeated[0]} is {' and '.join(paths[:2])}",
-            hint="rename one of the files, or choose one part of the corpus",
-        )
+def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utterance], list[Skipped]]:
+    """The utterances with an id and a path that can be written, the first of each id; and the others with a reason."""
+    kept: dict[str, Utterance] = {}
+    skipped: list[Skipped] = []
+    for utterance in utterances:
+        before = kept.setdefault(utterance.id, utterance)
+        text = f"{utterance.id}{utterance.path}{utterance.text}{utterance.speaker}"
+        if not text.isascii() and printable(text) != text:
+            kept.pop(utterance.id)
+            reason = "its name is not UTF-8: rename it"
+        elif before is not utterance:
+            reason = f"another utterance has the same id: {relative_to_corpus(before.path, root)}"
+        else:
+            continue
+        path = relative_to_corpus(utterance.path, root)
+        skipped.append({"id": printable(utterance.id), "path": printable(path), "reason": reason})
+    return list(kept.values()), skipped
 
 
 def _portion_name(portion: list[Utterance], config: PrepareConfig) -> str:
@@ -159,22 +217,19 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
 
 def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, float]:
     """Rate, digest of the file, whether it is clipped, and seconds. Raises DataError with the reason to skip it."""
-    import soundfile
+    from amphion_core.audio_reading import open_audio
 
+    if not (0 <= utterance.start < math.inf and 0 <= utterance.duration < math.inf):
+        raise DataError(f"no times: start {utterance.start}, duration {utterance.duration}")
     try:
-        digest = _digest(utterance.path)
-        with soundfile.SoundFile(utterance.path) as file:
-            rate = int(file.samplerate)
-            if file.frames >= UNKNOWN_FRAMES:
-                raise DataError("its header does not state its length; convert it: ffmpeg -i FILE FILE.wav")
-            file.seek(min(round(utterance.start * rate), file.frames))
-            whole = file.frames - file.tell()
-            count = min(whole, round(utterance.duration * rate)) if utterance.duration else whole
-            samples = file.read(count, dtype="float32", always_2d=True)
-    except FileNotFoundError as error:
-        raise DataError("there is no such file") from error
-    except (OSError, RuntimeError) as error:
-        raise DataError("not readable audio") from error
+        with open_audio(utterance.path) as file:
+            digest = _digest(utterance.path, os.stat(utterance.path).st_mtime_ns)  # noqa: PTH116
+            rate, subtype = int(file.samplerate), str(file.subtype)
+            samples = _span(file, round(utterance.start * rate), round(utterance.duration * rate), config)
+    except AudioFileError as error:
+        raise DataError(error.reason) from error
+    except OSError as error:
+        raise DataError(f"not readable audio: {error.strerror or error}") from error
     duration = len(samples) / rate
     if not len(samples):
         raise DataError("no samples")
@@ -187,15 +242,34 @@ def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, 
     if not np.isfinite(samples).all():
         raise DataError("samples that are not finite")
     magnitudes = np.abs(samples)
-    if float(magnitudes.max()) < _SILENT:
+    peak = float(magnitudes.max())
+    if peak < _SILENT:
         raise DataError("silent")
+    if peak > _LOUDEST or (peak > 1 and subtype in ("FLOAT", "DOUBLE") and not np.mod(samples, 1).any()):
+        raise DataError(
+            f"samples at the scale of integers: the peak is {peak:,.0f}, but full scale is 1. "
+            "If they have 16 bits: ffmpeg -i FILE -af volume=1/32768 NEW.wav"
+        )
     if config.need_text and not utterance.text.strip():
         raise DataError("no text")
     return rate, digest, bool((magnitudes >= 0.999).mean() > _CLIPPED), duration
 
 
+def _span(file: "AudioFile", start: int, count: int, config: PrepareConfig) -> "Samples":
+    """``count`` samples from ``start``, (T, C); to the end of the file if ``count`` is 0.
+
+    Little more is read than the longest utterance needs, whatever the header states. Raises AudioFileError.
+    """
+    most = math.ceil(config.longest * 1.01 * file.samplerate)
+    wanted = min(count or most, most)
+    if file.stated is not None:
+        wanted = min(wanted, max(0, file.stated - start))
+    return file.span(start, wanted)
+
+
 @lru_cache(maxsize=4)
-def _digest(path: str) -> str:
+def _digest(path: str, changed: int) -> str:
+    """The digest of a file that was changed at this time; recordings that were cut into pieces need it often."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:24]
 
@@ -205,9 +279,8 @@ def _write(dataset: Dataset, root: Path, out: Path, config: PrepareConfig, resul
     records = [Record.parse(result["line"], "a prepared record") for result in results if "line" in result]
     skipped = [result for result in results if "reason" in result]
     if not records:
-        reasons = Counter(result["reason"] for result in skipped).most_common(1)
-        why = f"; most often: {reasons[0][0]}" if reasons else ""
-        raise DataError(f"none of the {len(results)} utterances of {root} can be used{why}", hint="check the options")
+        reasons = [(item["path"], item["reason"]) for item in skipped]
+        raise _nothing_usable(f"none of the {len(results)} utterances of {root} can be used", reasons)
     records = _with_splits(records, dataset, config)
     for split in sorted({record.utterance.split for record in records} | set(_old_splits(out))):
         lines = [record.line() + "\n" for record in records if record.utterance.split == split]
@@ -225,7 +298,7 @@ def _write(dataset: Dataset, root: Path, out: Path, config: PrepareConfig, resul
         temporary.write_text(yaml.dump(about), encoding="utf-8")
     clipped = sum(result.get("clipped", False) for result in results)
     with atomic_write(out / "report.json") as temporary:
-        report = _report(records, skipped, clipped, getattr(dataset, "problems", []))
+        report = report_of(root, records, skipped, clipped, dataset.problems)
         temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -252,24 +325,3 @@ def _with_splits(records: list[Record], dataset: Dataset, config: PrepareConfig)
         replace(record, utterance=replace(record.utterance, split=splits[name]))
         for record, name in zip(records, groups, strict=True)
     ]
-
-
-def _report(records: list[Record], skipped: list[dict[str, Any]], clipped: int, problems: Any) -> dict[str, Any]:
-    """The report: numbers for each split, and every skipped item with its reason."""
-    splits: dict[str, Any] = {}
-    for name in sorted({record.utterance.split for record in records}):
-        part = [record.utterance for record in records if record.utterance.split == name]
-        seconds = [utterance.duration for utterance in part]
-        splits[name] = {
-            "utterances": len(part), "hours": round(sum(seconds) / 3600, 4), "shortest": round(min(seconds), 3),
-            "longest": round(max(seconds), 3), "speakers": len({u.speaker for u in part if u.speaker}),
-            "with_text": sum(bool(u.text) for u in part),
-        }  # fmt: skip
-    return {
-        "splits": splits,
-        "rates": {str(rate): count for rate, count in Counter(record.rate for record in records).items()},
-        "clipped": clipped,
-        "left_out": dict(Counter(item["reason"] for item in skipped).most_common()),
-        "items_left_out": skipped,
-        "problems": [list(problem) for problem in problems],
-    }

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, audio_files, seconds, table
+from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, seconds
+from amphion_core.tables import read_table
 
 
 class AudioCaps(FolderReader):
@@ -22,21 +23,25 @@ class AudioCaps(FolderReader):
     def rows(self) -> Iterator[Utterance]:
         """Every caption in the order of the tables."""
         self.require("train.csv", "val.csv", "test.csv", "dataset/*.csv")
-        clips = {path.stem: path for path in audio_files(self.root)}
+        clips = {path.stem: path for path in self.recordings.files}
         ids = _by_youtube_id(clips)
         for path in sorted([*self.root.glob("*.csv"), *self.root.glob("dataset/*.csv")]):
             if (split := SPLITS.get(path.stem)) is None:
                 continue
-            for number, row in table(path):
+            table = read_table(path, header=True, delimiter=",")
+            for number, row in table.records({"caption"}):
                 youtube, start = row.get("youtube_id", ""), row.get("start_time", "0")
                 clip = clips.get(row.get("audiocap_id", "")) or ids.get(youtube)
                 if not youtube or clip is None:
-                    self.problems.append((f"{path.name} line {number}", f"no clip of {youtube or 'an empty id'}"))
+                    self.problems.append(
+                        (f"{path.name} line {number}", f"there is no clip: {youtube or 'the id is empty'}")
+                    )
                     continue
                 yield Utterance(
                     f"{youtube}_{row.get('audiocap_id') or number}", str(clip), seconds(clip),
                     caption=row.get("caption", ""), split=split, extra={"recording": youtube, "start": start},
                 )  # fmt: skip
+            self.problems += table.problems
 
 
 def _by_youtube_id(clips: dict[str, Path]) -> dict[str, Path]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, seconds, table
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
+from amphion_core.tables import read_table
 
 
 class ESC50(FolderReader):
@@ -22,11 +23,15 @@ class ESC50(FolderReader):
     def rows(self) -> Iterator[Utterance]:
         """Every sound in the order of the table; the caption is the name of the class."""
         self.require("meta/esc50.csv")
-        for number, row in table(self.root / "meta" / "esc50.csv"):
-            name, fold = row.get("filename", "").rpartition(".")[0], row.get("fold", "")
-            if not name or not fold.isdigit():
-                self.problems.append((f"meta/esc50.csv line {number}", "it has no filename or fold"))
+        table = read_table(self.root / "meta" / "esc50.csv", header=True)
+        for number, row in table.records():
+            where, name, fold = f"meta/esc50.csv line {number}", row.get("filename", ""), row.get("fold", "")
+            if not name or not (fold.isascii() and fold.isdigit()):
+                self.problems.append((where, "it has no filename or fold"))
                 continue
+            if (path := self.find(name, where, "audio")) is None:
+                continue
+            name = path.stem
             split = (
                 "test"
                 if int(fold) in self.config.test_folds
@@ -34,9 +39,9 @@ class ESC50(FolderReader):
                 if int(fold) in self.config.dev_folds
                 else "train"
             )
-            path = find_audio(self.root / "audio" / name)
             kept = {key: row[key] for key in ("fold", "target", "category") if row.get(key)}
             yield Utterance(
                 name, str(path), seconds(path), caption=row.get("category", "").replace("_", " "), split=split,
                 extra=kept | {"recording": row.get("src_file") or name},
             )  # fmt: skip
+        self.problems += table.problems

@@ -1,38 +1,35 @@
 """Any folder of audio files, with or without a table of texts, speakers and other columns."""
 
+import unicodedata
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from amphion_core.audio_files import SUFFIXES, shortened
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import (
-    SPLITS,
-    FolderReader,
-    RootConfig,
-    audio_files,
-    find_audio,
-    seconds,
-    table,
-    text_of,
-)
+from amphion_core.datasets.columns import KNOWN, NAMES, checked_columns, listed
+from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, seconds
+from amphion_core.datasets.recordings import FOLDERS
+from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError
+from amphion_core.tables import Table, read_table, read_text
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
-_NO_SPEAKERS = {"audio", "clips", "data", "wav", "wavs"}  # folders with these names do not name a speaker
-_NAMES = {
-    "id": ("id", "utterance"), "path": ("path", "file", "filename", "file_name", "audio"),
-    "text": ("text", "transcript", "transcription", "sentence"), "speaker": ("speaker", "spk", "speaker_id"),
-    "language": ("language", "lang", "locale"), "caption": ("caption", "description"), "split": ("split", "subset"),
-}  # fmt: skip
+_NO_SPEAKERS = {*FOLDERS, "data"}  # folders with these names do not name a speaker
+_KEYS = {*NAMES["id"], *NAMES["path"]}
+_SAMPLE = 100  # rows that decide whether a table without a header names recordings
 
 
 class Folder(FolderReader):
     """Every audio file below a folder.
 
-    A table (metadata.csv, manifest.csv or .tsv; separated by comma, tab or |) may list the files. Its columns are id,
-    path, text, speaker, language, caption and split, in any order; other columns go to ``extra``. Without a table, a
-    text file with the name of an audio file (a.wav, a.txt) is its transcript.
+    A table (metadata.csv, manifest.csv or .tsv) may list the files. Its columns are id, path, text, speaker, language,
+    caption and split, in any order; other columns go to ``extra``. Without a header the first column is an id or a
+    path. Without a table, a text file with the name of an audio file (a.wav, a.txt) is its transcript; it may be in a
+    folder for texts such as txt/.
     """
 
     class Config(RootConfig):
@@ -42,61 +39,87 @@ class Folder(FolderReader):
         speaker: str = Field(default="", description="the speaker of files without another one")
         language: str = Field(default="", description="the language of files without another one")
         table: str = Field(default="", description="file of the table; empty: metadata or manifest, .csv or .tsv")
+        columns: tuple[str, ...] = Field(
+            default=(),
+            description="meaning of the columns, such as [path,speaker,text]; - ignores one; empty: found by the "
+            "header or by the values",
+        )
+
+        @model_validator(mode="after")
+        def _columns_are_known(self) -> Self:
+            checked_columns(self.columns)
+            return self
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
         """Every utterance in the order of the table, or sorted by path without a table."""
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}", hint="check the path")
+            raise DataError(f"there is no folder {shortened(self.root)}", hint="check the path")
         found = self._find_table()
-        yield from self._files() if found is None else self._table(*found)
+        yield from self._files() if found is None else self._table(found)
 
-    def _find_table(self) -> tuple[Path, str] | None:
-        """The table and the separator of its columns; None without a table that has a column id or path."""
+    def _find_table(self) -> Table | None:
+        """The table of the recordings; None if there is none."""
         stated = self.config.table
         for name in (stated,) if stated else _TABLES:
             path = self.root / name
-            if stated and not path.is_file():
-                raise DataError(f"the table {path} does not exist", hint="check the option table")
-            header = text_of(path).partition("\n")[0].lower()
-            separator = max("|\t,", key=header.count)
-            if {column.strip() for column in header.split(separator)} & {*_NAMES["id"], *_NAMES["path"]}:
-                return path, separator
+            if not stated and not path.is_file():
+                continue
+            table = read_table(path, names=KNOWN)
+            if not table.header and table.rows and _KEYS & {cell.casefold() for cell in table.rows[0].cells}:
+                first = table.rows[0].cells[0]
+                table = table if self.recordings.find(first) else read_table(path, names=KNOWN, header=True)
+            if self.config.columns or self._names_recordings(table):
+                return table
             if stated:
                 raise DataError(f"{path} has no column id or path", hint="name the columns in its first line")
-            if path.is_file():
-                self.problems.append((name, "not used: its first line has no column id or path"))
+            self.problems.append((name, "not used: its first line has no column id or path"))
         return None
 
+    def _names_recordings(self, table: Table) -> bool:
+        """Whether the header has an id or a path, or most rows without a header begin with one."""
+        if table.header:
+            return bool(_KEYS & set(table.header))
+        sample = table.rows[:_SAMPLE]
+        return sum(self.recordings.find(row.cells[0]) is not None for row in sample) * 2 > len(sample)
+
     def _files(self) -> Iterator[Utterance]:
-        files = audio_files(self.root)
-        if not files:
-            raise DataError(f"{self.root} contains no audio files", hint="known suffixes: .wav, .flac, .ogg, .mp3")
-        for path in files:
+        if not self.recordings.files:
+            unreadable = [f"{path.name}: {why}" for path, why in self.recordings.left_out.items()][:1]
+            raise DataError(
+                f"{self.root} contains no audio files" + "".join(f" that can be read ({text})" for text in unreadable),
+                hint=f"known suffixes: {', '.join(SUFFIXES)}",
+            )
+        for path in self.recordings.files:
             relative = path.relative_to(self.root)
             yield Utterance(
-                str(relative.with_suffix("")), str(path), seconds(path), text=text_of(path.with_suffix(".txt")),
-                speaker=self._speaker(relative), language=self.config.language,
+                unicodedata.normalize("NFC", str(relative.with_suffix(""))), str(path), seconds(path),
+                text=self._transcript(path), speaker=self._speaker(relative), language=self.config.language,
             )  # fmt: skip
 
-    def _table(self, path: Path, delimiter: str) -> Iterator[Utterance]:
-        for number, row in table(path, delimiter):
-            lower = {key.strip().lower(): value.strip() for key, value in row.items()}
-            known = {
-                ours: next((lower[name] for name in names if lower.get(name)), "") for ours, names in _NAMES.items()
-            }
-            if not known["path"] and not known["id"]:
-                self.problems.append((f"{path.name} line {number}", "neither id nor path"))
-                continue
-            audio = self.root / known["path"] if known["path"] else find_audio(self.root / known["id"])
-            relative = audio.relative_to(self.root)
-            used = {name for names in _NAMES.values() for name in names}
+    @cached_property
+    def _texts(self) -> TextFiles:
+        return TextFiles(self.root)
+
+    def _transcript(self, recording: Path) -> str:
+        path = self._texts.of(recording)
+        if path is None:
+            return ""
+        if path.suffix.lower() == ".lab" and has_times(read_text(path)):
+            self.skip(path, "its text is not used: it states the times of sounds, not a transcript")
+            return ""
+        return self.text_of(path)
+
+    def _table(self, table: Table) -> Iterator[Utterance]:
+        for fields, path in listed(table, self.recordings, self.problems, self.config.columns):
+            inside = path.is_relative_to(self.root)
             yield Utterance(
-                known["id"] or str(relative.with_suffix("")), str(audio), seconds(audio), text=known["text"],
-                speaker=known["speaker"] or self._speaker(relative), language=known["language"] or self.config.language,
-                caption=known["caption"], split=SPLITS.get(known["split"], known["split"]),
-                extra={key: value for key, value in lower.items() if value and key not in used},
+                fields["id"], str(path), seconds(path), text=fields["text"] or fields["normalized"],
+                speaker=fields["speaker"] or (self._speaker(path.relative_to(self.root)) if inside else ""),
+                language=fields["language"] or self.config.language, caption=fields["caption"],
+                split=SPLITS.get(fields["split"], fields["split"]),
+                extra={name: value for name, value in fields.items() if value and name not in NAMES},
             )  # fmt: skip
 
     def _speaker(self, relative: Path) -> str:

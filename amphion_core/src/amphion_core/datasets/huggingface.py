@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from amphion_core.audio_files import is_file
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.datasets.layout import SPLITS, seconds
@@ -59,14 +60,20 @@ class HuggingFace(Dataset):
         audio = row[self.config.audio]
         path = audio.get("path") if isinstance(audio, dict) else audio
         file = Path(self.config.root) / str(path)
-        if not path or not file.is_file():
-            self.problems.append((name, "its audio is not a file on this disk (audio inside the table is not read)"))
+        if not path or not is_file(file):
+            why = f"there is no such file: {file}" if path else "the audio is inside the table, not in a file"
+            self.problems.append((name, why))
             return
         yield Utterance(
-            str(row.get(self.config.id) or name),
+            _text(row.get(self.config.id)) or name,
             str(file),
             seconds(file),
-            text=str(row.get(self.config.text) or ""),
-            speaker=str(row.get(self.config.speaker) or ""),
+            text=_text(row.get(self.config.text)),
+            speaker=_text(row.get(self.config.speaker)),
             split=split,
         )
+
+
+def _text(value: Any) -> str:
+    """A cell as text; empty for None. The number 0 may be an id or a speaker."""
+    return "" if value is None else str(value)

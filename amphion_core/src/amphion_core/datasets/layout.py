@@ -1,16 +1,19 @@
-"""Base of the readers of corpora: find audio files and durations, read lists of ids and tables, check the folder."""
+"""Base of the readers of corpora: the recordings of the folder, lists of ids, texts beside recordings, durations."""
 
-import csv
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
 
-from amphion_core.audio_files import AudioFileError, audio_files as audio_files, find_audio as find_audio
+from amphion_core.audio_files import AudioFileError, is_audio, shortened
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
+from amphion_core.datasets.recordings import Recordings
 from amphion_core.errors import DataError
+from amphion_core.tables import read_lines
 
 LISTS = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
 SPLITS = {"validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test", "train": "train"}
@@ -23,7 +26,11 @@ class RootConfig(BaseConfig):
 
 
 class FolderReader(Dataset):
-    """A corpus in a folder. Subclasses implement ``rows``; lists of ids in the folder override the split."""
+    """A corpus in a folder. Subclasses implement ``rows``; lists of ids in the folder override the split.
+
+    ``problems`` names files by their path relative to the folder, so that the report of ``amphion prepare`` can give
+    the reason for each file that was not read.
+    """
 
     config: RootConfig
 
@@ -31,6 +38,11 @@ class FolderReader(Dataset):
     def root(self) -> Path:
         """The folder of the corpus."""
         return Path(self.config.root)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """The audio files of the corpus, which are looked for once."""
+        return Recordings(self.root)
 
     @abstractmethod
     def rows(self) -> Iterable[Utterance]:
@@ -42,26 +54,56 @@ class FolderReader(Dataset):
         Raises DataError if the folder is not laid out as this corpus.
         """
         self.problems.clear()
+        self.__dict__.pop("recordings", None)  # files may have changed since the last call
         lists = read_lists(self.root)
+        used: set[str] = set()
         for row in self.rows():
-            split = lists.get(row.id, row.split) if lists else row.split
-            yield row if split == row.split else _with_split(row, split)
+            name = row.id if row.id in lists else _listed_name(row.id)
+            split = row.split
+            if stated := lists.get(name):
+                used.add(name)
+                split = stated[-1][0]
+            yield row if split == row.split else replace(row, split=split)
+        for name, stated in lists.items() if used else ():  # else they are other files: the transcript of test.wav
+            if name not in used:
+                self.problems.append((stated[0][1], f"no utterance has this id: {name}"))
+            elif len({split for split, _ in stated}) > 1:
+                self.problems.append((stated[0][1], f"the id is in two lists: {name} is used in {stated[-1][0]}"))
 
     def require(self, *names: str) -> None:
         """Check the layout: raises DataError unless the folder contains one of ``names``, which may be patterns."""
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}", hint="check the path")
+            raise DataError(f"there is no folder {shortened(self.root)}", hint="check the path")
         if not any(next(self.root.glob(name), None) for name in names):
             raise DataError(
                 f"{self.root} is not laid out as {type(self).__name__}: it has no {' or '.join(names)}",
                 hint=f"any folder of audio files can be read: amphion prepare folder {self.root} OUT",
             )
 
+    def skip(self, path: Path, why: str) -> None:
+        """Report that a file is not used."""
+        self.problems.append((self.relative(path), why))
 
-def _with_split(row: Utterance, split: str) -> Utterance:
-    from dataclasses import replace
+    def relative(self, path: Path) -> str:
+        """A path relative to the folder of the corpus, for reports."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
-    return replace(row, split=split)
+    def find(self, name: str, where: str, *folders: str) -> Path | None:
+        """The recording that a table calls ``name``, in one of ``folders``. Without one, reports ``where`` and why."""
+        if (path := self.recordings.find(name, folders)) is None:
+            tried = self.recordings.tried(name, folders)
+            self.problems.append((where, f"there is no such file: {name}; tried {tried}"))
+        return path
+
+    def text_of(self, path: Path) -> str:
+        """The text of a small file in one line; empty if the file is missing, and if it is reported as unreadable."""
+        if not path.is_file():
+            return ""
+        try:
+            return " ".join(line for _, line in read_lines(path))
+        except DataError as error:
+            self.skip(path, f"its text is not used: {error.message.removeprefix(f'{path} ')}")
+            return ""
 
 
 def split_of(subset: str) -> str:
@@ -70,35 +112,29 @@ def split_of(subset: str) -> str:
     return head if head in LISTS else ""
 
 
-def read_lists(root: Path) -> dict[str, str]:
-    """The split of every id in train.txt, dev.txt and test.txt, which have one id per line; empty without lists."""
-    found = {}
+def read_lists(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """Every id in train.txt, dev.txt and test.txt with (split, where) of its lines; empty without lists.
+
+    A line is an id, a path, or a row ``path|text`` as some toolkits write their lists of files.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
     for split, name in LISTS.items():
         if (path := root / name).is_file():
-            for line in lines(path):
-                found[line.strip()] = split
+            for number, line in read_lines(path):
+                key = _listed_name(line.partition("|")[0].partition("\t")[0].strip())
+                found.setdefault(key, []).append((split, f"{name} line {number}"))
     return found
+
+
+def _listed_name(name: str) -> str:
+    """An id or a path as it is compared: without audio suffix, and without the folder wavs."""
+    name = name.replace("\\", "/").removeprefix("./")
+    return (name.rpartition(".")[0] if is_audio(name) else name).removeprefix("wavs/")
 
 
 def lines(path: Path) -> list[str]:
     """The lines of a text file without empty ones. Raises DataError if it is not UTF-8 text."""
-    try:
-        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}", hint="convert it to UTF-8") from error
-
-
-def table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table with a header, each with its line number. Raises DataError for a file without header."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            if not reader.fieldnames:
-                raise DataError(f"{path} is empty", hint="write the names of the columns into the first line")
-            for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table: {error}", hint="save it as UTF-8 text") from error
+    return [line for _, line in read_lines(path)]
 
 
 def seconds(path: Path) -> float:
@@ -109,8 +145,3 @@ def seconds(path: Path) -> float:
         return audio_length(path).seconds
     except AudioFileError:
         return 0.0
-
-
-def text_of(path: Path) -> str:
-    """The text of a small file without white space at its ends; empty if the file is missing."""
-    return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.is_file() else ""

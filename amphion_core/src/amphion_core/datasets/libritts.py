@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from amphion_core.audio_files import audio_files
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds, split_of, text_of
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds, split_of
 
 
 class LibriTTS(FolderReader):
@@ -26,10 +27,14 @@ class LibriTTS(FolderReader):
         kind = "normalized" if self.config.normalized else "original"
         for path in audio_files(self.root):
             parts = path.relative_to(self.root).parts
-            if len(parts) != 4 or (self.config.subsets and parts[0] not in self.config.subsets):
+            if len(parts) != 4:
+                self.skip(path, "not SUBSET/SPEAKER/CHAPTER/ID")
+                continue
+            if self.config.subsets and parts[0] not in self.config.subsets:
+                self.skip(path, "not in one of the chosen subsets")
                 continue
             yield Utterance(
-                path.stem, str(path), seconds(path), text=text_of(path.with_name(f"{path.stem}.{kind}.txt")),
+                path.stem, str(path), seconds(path), text=self.text_of(path.with_name(f"{path.stem}.{kind}.txt")),
                 speaker=parts[1], language="en", split=split_of(parts[0]),
                 extra={"recording": f"{parts[1]}_{parts[2]}"},
             )  # fmt: skip

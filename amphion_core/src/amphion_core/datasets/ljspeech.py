@@ -1,38 +1,59 @@
-"""LJSpeech, and corpora with the same layout: metadata.csv (id|text|normalised text) and wavs/."""
+"""LJSpeech, and corpora with a similar layout: metadata.csv (id|text|normalised text) and wavs/."""
 
 from collections.abc import Iterator
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, lines, seconds
+from amphion_core.datasets.columns import KNOWN, checked_columns, listed, without_folder
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
+from amphion_core.tables import read_table
+
+_TABLES = ("metadata.csv", "metadata.tsv", "metadata.txt")
 
 
 class LJSpeech(FolderReader):
-    """One speaker. A recording of LJSpeech is a chapter, which contains the ids LJ001-0001, LJ001-0002, ..."""
+    """A table and a folder of recordings, of one speaker or of several.
+
+    Any delimiter, ids with suffix or folder, a header, and columns in another order are understood; see
+    ``datasets/columns.py``. A recording of LJSpeech is a chapter, which contains the ids LJ001-0001, LJ001-0002, ...
+    """
 
     class Config(RootConfig):
         """The folder, the speaker and the texts."""
 
-        speaker: str = Field(default="", description="name of the speaker; empty: the name of the folder")
+        speaker: str = Field(default="", description="name of the speaker, if no column has it; empty: the folder's")
         language: str = Field(default="", description="language of the texts, such as en")
         normalized: bool = Field(default=True, description="use the third column, which has numbers as words")
+        table: str = Field(default="", description="file of the table; empty: metadata.csv, .tsv or .txt")
+        columns: tuple[str, ...] = Field(
+            default=(),
+            description="meaning of the columns, such as [id,speaker,text]; - ignores one; empty: found by the values",
+        )
+
+        @model_validator(mode="after")
+        def _columns_are_known(self) -> Self:
+            checked_columns(self.columns)
+            return self
 
     config: Config
 
     def rows(self) -> Iterator[Utterance]:
-        """Every utterance in the order of metadata.csv."""
-        self.require("metadata.csv")
+        """Every utterance in the order of the table."""
+        if self.config.table:
+            path = self.root / self.config.table
+        else:
+            self.require(*_TABLES)
+            path = next(path for name in _TABLES if (path := self.root / name).exists())
+        table = read_table(path, names=KNOWN)
         speaker = self.config.speaker or self.root.resolve().name
-        for number, line in enumerate(lines(self.root / "metadata.csv"), 1):
-            name, separator, rest = line.partition("|")  # not read as csv: texts contain quotation marks
-            if not separator:
-                self.problems.append((f"metadata.csv line {number}", "it has no |"))
-                continue
-            columns = rest.split("|")
-            text = columns[1] if self.config.normalized and len(columns) > 1 and columns[1] else columns[0]
-            path = find_audio(self.root / "wavs" / name)
+        for fields, recording in listed(table, self.recordings, self.problems, self.config.columns):
+            name = without_folder(fields["id"])
+            normalized = fields["normalized"] if self.config.normalized else ""
             chapter = {"recording": name.partition("-")[0]} if name.startswith("LJ") and "-" in name else {}
             yield Utterance(
-                name, str(path), seconds(path), text=text, speaker=speaker, language=self.config.language, extra=chapter
-            )
+                name, str(recording), seconds(recording), text=normalized or fields["text"] or fields["normalized"],
+                speaker=fields["speaker"] or speaker, language=fields["language"] or self.config.language,
+                extra=chapter,
+            )  # fmt: skip

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, find_audio, lines, seconds
+from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, seconds
+from amphion_core.tables import read_lines
 
 _LANGUAGES = {
     "german": "de", "dutch": "nl", "french": "fr", "spanish": "es", "italian": "it", "portuguese": "pt", "polish": "pl",
@@ -30,13 +31,16 @@ class MLS(FolderReader):
             yield from self._part(transcript, language)
 
     def _part(self, transcript: Path, language: str) -> Iterator[Utterance]:
-        for number, line in enumerate(lines(transcript), 1):
+        for number, line in read_lines(transcript):
+            where = f"{transcript.parent.name}/transcripts.txt line {number}"
             name, tab, text = line.partition("\t")
             parts = name.split("_")
             if not tab or len(parts) != 3:
-                self.problems.append((f"{transcript.parent.name}/transcripts.txt line {number}", "not id TAB text"))
+                self.problems.append((where, "not id TAB text"))
                 continue
-            path = find_audio(transcript.parent / "audio" / parts[0] / parts[1] / name)
+            path = self.find(f"{parts[0]}/{parts[1]}/{name}", where, f"{transcript.parent.name}/audio")
+            if path is None:
+                continue
             yield Utterance(
                 name, str(path), seconds(path), text=text, speaker=parts[0], language=language,
                 split=SPLITS.get(transcript.parent.name, ""), extra={"recording": f"{parts[0]}_{parts[1]}"},

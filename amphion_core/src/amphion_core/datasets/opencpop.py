@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, find_audio, lines, seconds
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
+from amphion_core.tables import read_lines
 
 _COLUMNS = ("phones", "notes", "note_durations", "phone_durations", "slurs")
 
@@ -21,12 +22,14 @@ class Opencpop(FolderReader):
         self.require("segments/wavs", "segments/train.txt")
         for split in ("train", "test"):
             path = self.root / "segments" / f"{split}.txt"
-            for number, line in enumerate(lines(path) if path.is_file() else (), 1):
-                name, *columns = line.split("|")
-                if len(columns) < 1:
-                    self.problems.append((f"segments/{split}.txt line {number}", "it has no |"))
+            for number, line in read_lines(path) if path.is_file() else ():
+                where = f"segments/{split}.txt line {number}"
+                name, *columns = (cell.strip() for cell in line.split("|"))
+                if not columns:
+                    self.problems.append((where, "it has no |"))
                     continue
-                audio = find_audio(self.root / "segments" / "wavs" / name)
+                if (audio := self.find(name, where, "segments/wavs")) is None:
+                    continue
                 score = dict(zip(_COLUMNS, columns[1:], strict=False))
                 yield Utterance(
                     name, str(audio), seconds(audio), text=columns[0], speaker="opencpop", language="zh", split=split,

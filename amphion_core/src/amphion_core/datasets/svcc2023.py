@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, seconds
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
 
 _ROLES = {"S": "source", "I": "target, sung", "C": "target, spoken"}
 
@@ -19,9 +19,10 @@ class SVCC2023(FolderReader):
     def rows(self) -> Iterator[Utterance]:
         """Every file of every speaker, sorted by path."""
         self.require("IDF1", "IDM1", "CDF1", "CDM1", "SF1", "SM1", "Data/*1")
-        for path in audio_files(self.root):
+        for path in self.recordings.files:
             speaker = path.parent.name
             if speaker[-1:] != "1" or speaker[:1] not in _ROLES:
+                self.skip(path, "not in the folder of a speaker such as IDF1")
                 continue
             gender = "F" if "F" in speaker else "M"
             yield Utterance(

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from amphion_core.audio_files import audio_files
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, audio_files, lines, seconds, text_of
+from amphion_core.datasets.layout import FolderReader, RootConfig, lines, seconds
 
 
 class VCTK(FolderReader):
@@ -29,10 +30,11 @@ class VCTK(FolderReader):
         for path in audio_files(folder):
             name, _, microphone = path.stem.partition("_mic")
             if microphone and f"mic{microphone}" != self.config.microphone:
+                self.skip(path, f"another microphone than {self.config.microphone}")
                 continue
             speaker = path.parent.name
             yield Utterance(
-                name, str(path), seconds(path), text=text_of(self.root / "txt" / speaker / f"{name}.txt"),
+                name, str(path), seconds(path), text=self.text_of(self.root / "txt" / speaker / f"{name}.txt"),
                 speaker=speaker, language=self.config.language, extra=about.get(speaker, {}),
             )  # fmt: skip
 
