@@ -101,6 +101,12 @@ def parser():
     return make_parser(None, every=True)
 
 
+@pytest.fixture
+def docs_scripts(monkeypatch):
+    """Lets a test import the scripts beside the pages."""
+    monkeypatch.syspath_prepend(DOCS)
+
+
 @pytest.mark.parametrize("words", list(typed_commands()))
 def test_a_command_line_of_the_documentation_parses(words, parser, capsys):
     try:
@@ -178,6 +184,15 @@ def test_every_public_name_is_documented_in_the_code_and_on_the_reference_page()
                     assert inspect.getdoc(value), f"{name}.{member} has no docstring"
 
 
+def test_the_reference_page_says_what_the_docstrings_say(docs_scripts):
+    from reference_entries import ENTRY, on_page_markdown, refreshed
+
+    page = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    assert len(ENTRY.findall(page)) > 50 and ":::" not in page
+    assert refreshed(page) == page, "run: python docs/reference_entries.py"
+    assert on_page_markdown(page).count("\n::: amphion_") == len(ENTRY.findall(page))
+
+
 def test_the_table_of_mel_presets_is_what_the_code_says():
     page = (DOCS / "concepts" / "audio-and-mel.md").read_text(encoding="utf-8")
     table = page.partition("<!-- presets -->")[2].partition("<!-- end -->")[0].strip().splitlines()
@@ -191,12 +206,9 @@ def test_the_table_of_mel_presets_is_what_the_code_says():
             assert value == (f"{stated:g}" if isinstance(stated, float) else str(stated)), f"{name}: {column}"
 
 
-def test_the_command_line_reference_names_every_argument():
-    sys.path.insert(0, str(DOCS))
-    try:
-        from make_cli_reference import reference
-    finally:
-        sys.path.remove(str(DOCS))
+def test_the_command_line_reference_names_every_argument(docs_scripts):
+    from make_cli_reference import reference
+
     text = reference()
     for name in registry.names("commands"):
         assert f"## amphion {name.replace('/', ' ')}" in text

@@ -1,13 +1,15 @@
 """The checks of features, augmentations, text frontends, metrics, embeddings, recognisers and datasets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 
-from amphion_core.api import Audio, AugmentationConfig, Metric
-from amphion_core.errors import DataError, MissingPackage, WeightsError
+from amphion_core.api import Audio, AugmentationConfig, BaseConfig, Metric
+from amphion_core.errors import DataError, MissingPackage, RecipeError, WeightsError
 from amphion_core.registry import ComponentRef
 from amphion_core.testing.base import Check, CheckFailed, example_config, require
 
@@ -84,6 +86,56 @@ def check_frontend(ref: ComponentRef) -> None:
         raise CheckFailed("an empty text is no DataError")
 
 
+_UNDEFINED = (MissingPackage, WeightsError, DataError)  # no package or weights, or not defined for this signal
+
+
+def _clean_and_noisy(rate: int, seconds: int = 2) -> tuple[Audio, Audio]:
+    """A sound like a vowel, and the same in noise."""
+    times = np.arange(seconds * rate) / rate
+    voice = sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20))
+    voice *= (1.2 + np.sin(2 * np.pi * 3 * times)) * 0.05
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(times))
+    return Audio(np.float32(voice), rate), Audio(np.float32(voice + noise), rate)
+
+
+def check_metric_variant(ref: ComponentRef) -> None:
+    """A field that changes the value of a metric changes its variant too, which a report shows beside the value."""
+    component = ref.load()
+    config = example_config(ref)
+    metric = component(config)
+    if component.needs != {"reference"} or component.of_sets:
+        return
+    clean, noisy = _clean_and_noisy(metric.sample_rate or 16000, seconds=1)
+    try:
+        value = metric.score(noisy, clean)
+    except _UNDEFINED:
+        return
+    for name in type(config).model_fields:
+        for other in _other_values(config, name):
+            changed = component(other)
+            try:
+                differs = not np.isclose(changed.score(noisy, clean), value, rtol=1e-6)
+            except _UNDEFINED:
+                continue
+            what = f"{name}={getattr(other, name)!r} changes the value and not the variant {metric.variant!r}"
+            require(not differs or changed.variant != metric.variant, what)
+
+
+def _other_values(config: BaseConfig, name: str) -> Iterator[BaseConfig]:
+    """The config with other values of one field: true or false, the other choices, numbers around the given one."""
+    value = getattr(config, name)
+    if isinstance(value, bool):
+        candidates: Iterable[object] = (not value,)
+    elif isinstance(value, int | float):
+        candidates = (value * 2, value + 1, type(value)(value * 0.5))
+    else:
+        candidates = get_args(type(config).model_fields[name].annotation)[:3]
+    for candidate in candidates:
+        if isinstance(candidate, bool | int | float | str) and candidate != value:
+            with suppress(RecipeError):  # out of range, or it does not fit the other fields
+                yield config.replace(**{name: candidate})
+
+
 def check_metric(ref: ComponentRef) -> None:
     """Declares unit, direction and needs; identity is at least as good as noise; silence is no NaN."""
     component = ref.load()
@@ -96,30 +148,17 @@ def check_metric(ref: ComponentRef) -> None:
     require(len(component.needs - {"text"}) <= 1, f"needs {set(component.needs)}: one audio at most")
     if component.needs != {"reference"} or component.of_sets:
         return
-    rate = metric.sample_rate or 16000
-    random = np.random.default_rng(0)
-    times = np.arange(2 * rate) / rate
-    voice = (
-        sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20))
-        * (1.2 + np.sin(2 * np.pi * 3 * times))
-        * 0.05
-    )
-    clean = Audio(voice.astype(np.float32), rate)
-    noisy = Audio((voice + 0.1 * random.standard_normal(len(voice))).astype(np.float32), rate)
+    clean, noisy = _clean_and_noisy(metric.sample_rate or 16000)
     try:
         same, worse = metric.score(clean, clean), metric.score(noisy, clean)
-    except (
-        MissingPackage,
-        WeightsError,
-        DataError,
-    ):  # its package or weights are missing, or it is not defined for this signal
+    except _UNDEFINED:
         return
     if component.higher_is_better is not None:
         require(
             (same >= worse) == component.higher_is_better or same == worse, f"identity scores {same}, noise {worse}"
         )
     try:
-        value = metric.score(Audio(np.zeros(2 * rate, np.float32), rate), clean)
+        value = metric.score(Audio(np.zeros_like(clean.samples), clean.sample_rate), clean)
     except DataError:
         return
     require(np.isfinite(value), f"silence scores {value}, and is no DataError")
@@ -169,7 +208,7 @@ KIND: dict[str, tuple[Check, ...]] = {
     "features": (check_feature,),
     "augmentations": (check_augmentation,),
     "frontends": (check_frontend,),
-    "metrics": (check_metric,),
+    "metrics": (check_metric, check_metric_variant),
     "embeddings": (check_embedding,),
     "recognizers": (check_recognizer,),
     "datasets": (check_dataset,),
