@@ -54,10 +54,49 @@ def test_blanks_are_inserted_as_the_config_states():
     assert none.ids(["b", "a"]) == [1, 0]
 
 
-def test_the_error_for_another_script_names_the_letter_and_its_position():
+def test_the_error_for_another_script_names_all_its_letters():
     frontend = FrontendPart.named("characters").build()
-    with pytest.raises(DataError, match=r"symbol 'ж' at position 3 of 4"):
-        frontend.ids(frontend.tokens("ok жу".replace(" ", "")))
+    with pytest.raises(DataError, match=r"lack 'ж' \(U\+0436 CYRILLIC SMALL LETTER ZHE\), 'у'") as caught:
+        frontend.tokens("ok жу жж")
+    assert "write those words with the letters of the model" in caught.value.hint
+    with pytest.raises(DataError, match=r"symbol 'ж' at position 3 of 3"):
+        frontend.ids([*"okж"])
+    with pytest.raises(DataError, match="lack '5'") as caught:
+        frontend.tokens("5 apples")
+    assert caught.value.hint == "write numbers in words"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "text", "tokens"),
+    [
+        ("ça", "ça", "ça"),
+        ("ça", "c\u0327a", "ça"),
+        ("c\u0327a", "ça", "c\u0327a"),
+        ("c\u0327a", "c\u0327a", "c\u0327a"),
+        ("ab…’", "a’b…", "a’b…"),
+        ("ab.'", "a’b…", "a'b..."),
+        ("ab’", "a'b", "a’b"),
+        ("ab，！", "a，b！", "a，b！"),
+        ("ab", "a_b", "ab"),  # the blank of the table is no character of a text
+        ("नमसते\u094d", "नमस्ते", "नमस्ते"),
+    ],
+)
+def test_a_character_has_the_form_of_the_table(symbols, text, tokens):
+    assert "".join(FrontendPart.named("characters", symbols=("_", *symbols)).build().tokens(text)) == tokens
+
+
+def test_an_accent_that_the_table_lacks_is_left_out_with_a_warning_but_a_vowel_sign_is_an_error():
+    with pytest.warns(UserWarning, match=r"left out: U\+0301 COMBINING ACUTE ACCENT"):
+        assert FrontendPart.named("characters").build().tokens("café") == [*"cafe"]
+    with pytest.raises(DataError, match=r"lack U\+094D DEVANAGARI SIGN VIRAMA"):
+        FrontendPart.named("characters", symbols=("_", *"नमसत\u0947")).build().tokens("नमस्ते")
+
+
+def test_capital_i_in_turkish_has_no_dot():
+    letters = ("_", " ", *"abcçdefgğhıijklmnoöprsştuüvyz")
+    for language, expected in (("tr", "ılık izmir"), ("en", "ilık izmir")):
+        frontend = FrontendPart.named("characters", language=language, symbols=letters).build()
+        assert "".join(frontend.tokens("Ilık İzmir")) == expected
 
 
 def test_arpabet_of_known_words_and_their_forms():

@@ -6,7 +6,7 @@ its sentence: a missing break is hardly heard, a wrong one is.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from amphion_core.text.abbreviations import Stops, stops, words
 from amphion_core.text.line_breaks import complete_lines
@@ -20,7 +20,7 @@ _NEXT = re.compile(r"(?P<space>\s*)(?P<open>[^\w\s]{0,8})(?P<word>[^\W\d_]{0,30}
 _TOKEN = re.compile(r"(?:\w{1,4}\. ?){0,5}[\w/:-]{1,20}\Z")
 _INITIALS = re.compile(r"(?:[^\W\d_]{1,3}\.)*[^\W\d_]|(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
 _NO_WORD = re.compile(r"(?!(?:[kcm]m|[km]g|ml)\Z)[b-df-hj-np-tv-xzß]{2,6}", re.I)  # has no vowel and is no unit
-_LIST_NUMBER = re.compile(r"[^\w]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\Z")
+_LIST_NUMBER = re.compile(r"[^\w-]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\Z")
 _ROMAN = re.compile(r"[IVXLC]{2,6}|[A-HJ-Z]")
 _TIME_FIRST = re.compile(
     r"\W*(?:at|by|about|around|until|till|before|after|from|since|on|it's)\b(?:\s+\S+){0,4}\s*\Z", re.I
@@ -36,28 +36,43 @@ _AND_SO_ON = words("etc ecc enz osv o.s.v itd itp atd apod atď stb jne vb т.д
 _SOFT = re.compile(r"[,;:،؛—–]+(?=\s|\Z)|[、，；：]+|\s")
 
 
-def clean(text: str) -> str:
+def clean(text: str, keep: Collection[str] = ()) -> str:
     """Normalise a text by NFKC and clean it: emoji, symbols and control characters become spaces.
 
-    Repeated white space becomes one space; line ends are kept.
+    Characters that are not seen, such as soft hyphens, are removed, so that they separate no word. Repeated white space
+    becomes one space; line ends are kept. Characters in ``keep`` stay as they are.
     """
-    text = unicodedata.normalize("NFKC", text)
-    text = "".join(char if char in "\n°" or unicodedata.category(char) not in _UNSPEAKABLE else " " for char in text)
-    text = re.sub(r"[^\S\n]+", " ", text)
+    kept = "".join(char for char in set(text) if char in keep and _normalised(char) != char)
+    pieces = re.split(f"([{re.escape(kept)}])", text) if kept else [text]
+    pieces[::2] = [_normalised(piece) for piece in pieces[::2]]
+    text = re.sub(r"[^\S\n]+", " ", "".join(pieces))
     return re.sub(r" ?\n[ \n]*", "\n", text).strip()
 
 
+def _normalised(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC))
+    return "".join(char if char in "\n°" or unicodedata.category(char) not in _UNSPEAKABLE else " " for char in text)
+
+
 _UNSPEAKABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk"})
+_UNSEEN = "\u00ad\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_BEFORE_NFKC = str.maketrans(dict.fromkeys(_UNSEEN, "") | {"´": "'"})  # NFKC would make "´" a space and a mark
 
 
-def plain_marks(text: str) -> str:
-    """Replace typographic quotes, dashes and dots by the ASCII marks that symbol tables contain."""
-    return text.translate(_TYPOGRAPHIC)
+def plain_marks(text: str, keep: Collection[str] = ()) -> str:
+    """Replace typographic quotes, dashes and dots, and the stops of other scripts, by ASCII marks.
+
+    Symbol tables mostly contain only these. Characters in ``keep`` stay as they are.
+    """
+    return text.translate({code: mark for code, mark in _TYPOGRAPHIC.items() if chr(code) not in keep})
 
 
 _TYPOGRAPHIC = str.maketrans(
-    {"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "..."}
-)
+    dict.fromkeys("‘’´ʼ′", "'") | dict.fromkeys("“”„‟«»″「」『』《》〈〉", '"') | dict.fromkeys("‐‑‒–−", "-")
+    | dict.fromkeys("—―", " - ") | {"…": "..."}
+    | {"。": ". ", "、": ", "} | dict.fromkeys("।॥۔።։။", ".") | dict.fromkeys("،፣၊", ",") | dict.fromkeys("؛፤", ";")
+    | dict.fromkeys("؟፧", "?")
+)  # fmt: skip
 
 
 def split_sentences(text: str, *, language: str = "en", max_chars: int = 400) -> list[str]:

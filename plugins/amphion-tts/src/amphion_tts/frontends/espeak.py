@@ -16,7 +16,10 @@ from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError, MissingPackage, nearest
 from amphion_core.text import clean, normalize_english, plain_marks, sentence_ends
 from amphion_core.text.abbreviations import stops
+from amphion_core.text.symbols import described, in_table_forms
+from amphion_tts.frontends.scripts import ReadableScripts
 
+_READ_BY_ESPEAK = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞²³№\u200c\u200d"  # NFKC would make 2½ the number 21⁄2, and № the word No
 PUNCTUATION = ';:,.!?¡¿—…"«»“”'
 IPA = (
     "_", *';:,.!?¡¿—…"«»“” ', *"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -29,6 +32,17 @@ _MARK = f"[{re.escape(PUNCTUATION)}]"
 _BREAK = re.compile(rf"(\s*(?<!\d){_MARK}(?:{_MARK}|\s)*|\s*{_MARK}(?!\d)(?:{_MARK}|\s)*)")
 """Punctuation between two clauses with the white space around it. The marks inside 1.500, 3,50 and 14:30 are none."""
 
+_WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # kana, Chinese, Hangul
+_MIXED = re.compile(rf"(?<=[{_WIDE}])(?=[A-Za-z])|(?<=[A-Za-z])(?=[{_WIDE}])|(?<=[A-Za-z]\d)(?=[{_WIDE}])")
+"""Where a word changes to or from Latin letters: eSpeak drops the "T" of "Tシャツ" and the "4" of "A4纸"."""
+_MINUS = re.compile(r"(?<![\w.,)%°-])-(?=\d)")  # eSpeak says nothing for it in "(-5)", in some languages nowhere
+_MINUS_WORDS = {
+    "de": "minus ", "fr": "moins ", "es": "menos ", "it": "meno ", "pt": "menos ", "ca": "menys ", "ro": "minus ",
+    "nl": "min ", "sv": "minus ", "da": "minus ", "nb": "minus ", "fi": "miinus ", "et": "miinus ", "lt": "minus ",
+    "lv": "mīnus ", "pl": "minus ", "cs": "minus ", "sk": "mínus ", "sl": "minus ", "hr": "minus ", "sr": "minus ",
+    "bs": "minus ", "hu": "mínusz ", "tr": "eksi ", "el": "μείον ", "ru": "минус ", "uk": "мінус ", "be": "мінус ",
+    "bg": "минус ", "ar": "ناقص ", "hi": "माइनस ", "cmn": "负", "ja": "マイナス", "ko": "마이너스 ",
+}  # fmt: skip
 _FORGOTTEN_SPACE = re.compile(r"[^\W\d_]{2}\.[A-ZÀ-ÖØ-Þ][^\W\d_]")
 _ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\. [^\W\d_](?=[^\W\d_])")
 
@@ -53,27 +67,61 @@ class Espeak(TextFrontend):
         """Raises MissingPackage without the extra, and DataError for a language that eSpeak does not know."""
         super().__init__(config)
         self._backend = _backend(config.language)
+        self._scripts = ReadableScripts(lambda word: str(self._spoken([word])[0]))
+        self._silent: dict[str, bool] = {}
 
     def tokens(self, text: str) -> list[str]:
         """The code points of the transcription. Marks outside the table, such as tones, are removed with a warning.
 
-        Raises DataError for a text, or a part of a text, that eSpeak cannot speak.
+        Raises DataError for a text, or a part of a text, that eSpeak cannot speak. Words of a script that the voice
+        does not read are named in the message.
         """
-        if self.config.language.startswith("en"):  # eSpeak would pause after "Dr." and at the colon of "10:30"
-            text = normalize_english(text)  # this also cleans: before, it needs characters such as ½
-        else:
-            text = plain_marks(clean(text)).replace("\n", " ")
+        text = self._prepared(text)
         if not any(char.isalnum() for char in text):
             raise DataError(f"there is nothing to say in {text[:40]!r}", hint="give a text with letters")
-        found = list(unicodedata.normalize("NFD", self._transcribe(text)))
+        self._check(text)
         known = frozenset(self.config.symbols)
+        found = in_table_forms(self._transcribe(text), known, ("NFD", "NFC"))
         letters = [char for char in found if char in known or char.isalpha()]
-        if dropped := sorted(
-            {char for char in found if char not in known and not char.isalpha() and not char.isspace()}
-        ):
-            shown = " ".join(f"U+{ord(char):04X}" for char in dropped)
+        if dropped := {char for char in found if char not in known and not char.isalpha() and not char.isspace()}:
+            shown = described(sorted(dropped), most=20)
             warnings.warn(f"removed marks that the model does not know: {shown}", UserWarning, stacklevel=2)
         return letters
+
+    def _prepared(self, text: str) -> str:
+        """The text as eSpeak should get it: English in words, other languages with their own digits and fractions."""
+        if self.config.language.startswith("en"):
+            return normalize_english(text)  # eSpeak would pause after "Dr." and at the colon of "10:30"
+        if self.config.language.startswith("el"):
+            text = text.replace("\u037e", "?").replace(";", "?")  # the Greek question mark
+        text = plain_marks(clean(text, keep=_READ_BY_ESPEAK)).replace("\n", " ")
+        minus = _MINUS_WORDS.get(self.config.language.partition("-")[0], "−")
+        text = _MINUS.sub(minus, _MIXED.sub(" ", text))
+        return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+
+    def _check(self, text: str) -> None:
+        """Raise DataError for words that eSpeak would spell, and warn of symbols for which it says nothing."""
+        if unread := self._scripts.unreadable(text):
+            words = [f"{script} {', '.join(repr(word) for word in words[:5])}" for script, words in unread.items()]
+            raise DataError(
+                f"eSpeak's voice {self.config.language} does not read {'; '.join(words)}; it would spell the letters",
+                hint="write those words with the letters of the voice's language, or use a voice that speaks theirs",
+            )
+        symbols = {char for char in text if unicodedata.category(char) in ("Sc", "Sm") or char in "%‰‱°§&@"}
+        if silent := sorted(char for char in symbols - set("<>|~") if self._is_silent(char)):
+            message = f"eSpeak ({self.config.language}) says nothing for {described(silent)}; write it as a word"
+            warnings.warn(message, UserWarning, stacklevel=3)
+
+    def _is_silent(self, symbol: str) -> bool:
+        """Whether eSpeak says nothing for a symbol between two numbers."""
+        if symbol not in self._silent:
+            without, with_symbol = (self._spoken([text])[0].split() for text in ("5 5", f"5 {symbol} 5"))
+            self._silent[symbol] = "".join(without) == "".join(with_symbol)
+        return self._silent[symbol]
+
+    def _spoken(self, texts: list[str]) -> list[str]:
+        """The transcription of each text, without the marks of eSpeak for a change of the language."""
+        return list(self._backend.phonemize(texts, strip=True))
 
     def _transcribe(self, text: str) -> str:
         """The transcription of ``text``, clause by clause, with the punctuation and the spaces between clauses kept.
@@ -81,10 +129,10 @@ class Espeak(TextFrontend):
         Each clause is given to eSpeak separately, so that its transcription cannot be confused with that of another.
         """
         pieces = self._clauses(text)
-        clauses = [piece for piece in pieces[::2] if any(map(str.isalnum, piece))]
-        spoken = dict(zip(clauses, self._backend.phonemize(clauses, strip=True), strict=True))
+        clauses = [piece for piece in pieces[::2] if piece.strip()]
+        spoken = dict(zip(clauses, self._spoken(clauses), strict=True))
         for clause, sounds in spoken.items():
-            if not any(map(str.isalpha, sounds)):
+            if any(map(str.isalnum, clause)) and not any(map(str.isalpha, sounds)):
                 raise DataError(
                     f"eSpeak ({self.config.language}) finds nothing to say in {clause.strip()[:40]!r}",
                     hint="write that part of the text in words, or leave it out",
