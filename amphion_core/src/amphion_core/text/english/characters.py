@@ -44,7 +44,7 @@ def plain_characters(text: str) -> str:
     text = text.translate(_ONE_FOR_ONE)
     text = _RANGE.sub(rf"\1{RANGE_DASH}", text)
     text = re.sub(r"(?<![\w.)%°])–(?=[$£€¥]?\.?\d)", "-", text)
-    text = plain_marks(clean(text)).replace("\u2044", "/")
+    text = plain_marks(clean(text), keep=RANGE_DASH).replace("\u2044", "/")
     text = re.sub(r"-{2,}", " - ", re.sub(r"(?<=\d)--(?=\.?\d)", " to minus ", text))
     text = re.sub(r"[^\x00-\x7f]", _plain_digit, text)
     text = _GREEK.sub(lambda match: f" {unicodedata.name(match[0]).rsplit(' ', 1)[-1].lower()} ", text)
