@@ -112,6 +112,61 @@ def test_numbers_are_spoken_and_words_are_separated():
     assert tokens == [*pronounce("room"), " ", *pronounce("twelve"), "!"]
 
 
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("Vitamin A is good.", "Vitamin eh is good."), ("See plan A.", "See plan eh."), ("A, B", "eh, bee"),
+     ("at 9am", "at nine eh em"), ("A4", "eh four"), ("the US Navy", "the you ess Navy"), ("AT&T", "eh tee and tee"),
+     ("GPUs", "gee pea youz"), ("2024-01-31", "January thirty first twenty twenty four"),
+     ("COVID-19", "covid nineteen"),
+     ("Straße", "strasse"), ("type C", "type see"), ("the book I read", "the book eye read")],
+)  # fmt: skip
+def test_letters_are_names_and_hyphens_inside_words_are_no_pauses(text, same):
+    names = {"eh": "EY1", "em": "EH1 M", "bee": "B IY1", "you": "Y UW1", "ess": "EH1 S", "gee": "JH IY1",
+             "pea": "P IY1", "youz": "Y UW1 Z", "tee": "T IY1"}  # fmt: skip
+    expected = []
+    for word in same.replace(".", " .").replace(",", " ,").split():
+        sounds = names[word].split() if word in names else [word] if word in ".," else pronounce(word)
+        expected += sounds if word in ".," or not expected else [" ", *sounds]
+    plain = [symbol for symbol in expected if symbol != " "]
+    assert [symbol for symbol in FrontendPart.named("cmudict").build().tokens(text) if symbol != " "] == plain
+
+
+def test_the_article_and_words_in_capitals_stay_words():
+    frontend = FrontendPart.named("cmudict").build()
+    assert frontend.tokens("A man")[0] == "AH0"
+    assert frontend.tokens("LET US GO") == frontend.tokens("let us go")
+    assert "-" in frontend.tokens("yes - no") and "-" not in frontend.tokens("well-known")
+
+
+def test_words_of_another_script_are_an_error_that_names_them():
+    with pytest.raises(DataError, match="not 'привет'"):
+        FrontendPart.named("cmudict").build().tokens("hello привет")
+
+
+@pytest.mark.parametrize("name", ["cmudict", pytest.param("espeak", marks=needs_espeak)])
+def test_english_cases_sound_as_their_words(name):
+    """The table of shared cases: each text and its spoken form have the same symbols, without stress and hyphens."""
+    frontend = FrontendPart.named(name).build()
+
+    def sounds(text):
+        return "".join(symbol for symbol in frontend.tokens(text) if symbol not in " -,.ˈˌ?")
+
+    for text, spoken in (
+        ("Add 2½ cups.", "Add two and a half cups."),
+        ("It was -5°C outside.", "It was minus five degrees Celsius outside."),
+        ("It took .5 seconds.", "It took point five seconds."),
+        ("The refund is -$5.", "The refund is minus five dollars."),
+        ("Call 135-4567-8900.", "Call one three five, four five six seven, eight nine oh oh."),
+        ("Hits of the 80s.", "Hits of the eighties."),
+        ("Open 9am-5pm.", "Open nine a m to five p m."),
+        ("Prices rose 30%-40%.", "Prices rose thirty to forty percent."),
+        ("It costs US$5.", "It costs five US dollars."),
+        ("Read pages 10-15.", "Read pages ten to fifteen."),
+        ("may 5 people enter?", "may five people enter?"),
+    ):
+        assert sounds(text) == sounds(spoken)
+
+
 def test_letter_rules_stay_below_their_known_error():
     """Phoneme error rate without stress on every 97th word of the dictionary. Measured: 27 %."""
     import jiwer

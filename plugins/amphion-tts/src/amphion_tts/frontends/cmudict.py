@@ -48,13 +48,23 @@ class CMUDict(TextFrontend):
     config: Config
 
     def tokens(self, text: str) -> list[str]:
-        """ARPAbet symbols, with a space between words. Raises DataError for a text without Latin letters and digits."""
+        """ARPAbet symbols, with a space between words.
+
+        Raises DataError for a text without Latin letters and digits, and for a text with words of another script.
+        """
+        words = _fold(normalize_english(text))
+        if unread := [word for word in re.findall(r"[^\W\d_]+", words) if not word.isascii()]:
+            raise DataError(
+                f"cmudict reads Latin letters only, and not {', '.join(map(repr, dict.fromkeys(unread)))[:80]}",
+                hint="write these words in Latin letters, or use the frontend espeak",
+            )
+        acronyms = not words.isupper() or " " not in words  # in a text of capitals, US may be the word
         found: list[str] = []
-        for word, mark in re.findall(r"([A-Za-z]+(?:'[A-Za-z]+)*)|([!(),\-.:;?])", _fold(normalize_english(text))):
-            if word:
+        for letter, word, mark in _WORD_OR_MARK.findall(words):
+            if word or letter:
                 if found and found[-1] != " ":
                     found.append(" ")
-                found += pronounce(word)
+                found += _spelled(letter) or _as_letters(word, acronyms) or pronounce(word)
             elif found and found[-1] != mark:
                 found.append(mark)
         if not any(symbol[0].isalpha() for symbol in found):
@@ -64,6 +74,29 @@ class CMUDict(TextFrontend):
         return found
 
 
+_WORD_OR_MARK = re.compile(
+    r"\b([Aa])\b(?:-|(?=\s*(?:[.,;:!?)\"]|$)))|([A-Za-z]+(?:'[A-Za-z]+)*)|([!(),.:;?]|(?<![A-Za-z])-(?![A-Za-z]))"
+)
+"""The letter A (with a hyphen after it, or before a mark), a word, or a mark. A hyphen inside a word is no pause."""
+_ACRONYMS = frozenset({"US", "AI", "AD", "ID", "UN", "IT", "AM", "LA", "PA", "PR"})
+"""Read letter by letter where they are in capitals, although the dictionary has a word with these letters."""
+
+
+def _as_letters(word: str, acronyms: bool) -> list[str]:
+    """The names of the letters of an acronym, also in the plural (GPUs); empty for other words."""
+    stem = re.sub(r"(?<=[A-Z]{2})'?s$", "", word)
+    if stem == word:
+        return _spelled(word) if acronyms and word in _ACRONYMS else []
+    if not stem.isupper() or _lookup(word.lower()):
+        return []
+    return _plural(_spelled(stem))
+
+
+def _spelled(word: str) -> list[str]:
+    """The names of the letters of a word; an apostrophe has none."""
+    return [symbol for letter in word.lower() if letter in _LETTER_NAMES for symbol in _LETTER_NAMES[letter].split()]
+
+
 def pronounce(word: str) -> list[str]:
     """The ARPAbet symbols of one word of Latin letters and apostrophes. The result is never empty."""
     lower = word.lower()
@@ -71,7 +104,7 @@ def pronounce(word: str) -> list[str]:
     if known:
         return known
     if word.isupper() and len(word) <= 5:
-        return [symbol for letter in lower if letter in _LETTER_NAMES for symbol in _LETTER_NAMES[letter].split()]
+        return _spelled(word)
     return _derived(lower) or letters_to_sounds(lower)
 
 
@@ -90,14 +123,22 @@ def _dictionary() -> dict[str, str]:
 
 
 def _lookup(word: str) -> list[str]:
-    return _dictionary().get(word, "").split()
+    return (_dictionary().get(word) or _ADDED.get(word, "")).split()
+
+
+_ADDED = {
+    "giga": "G IH1 G AH0", "hecto": "HH EH1 K T OW0", "centi": "S EH1 N T AH0", "zeroth": "Z IH1 R OW0 TH",
+    "trillionth": "T R IH1 L Y AH0 N TH", "covid": "K OW1 V IH0 D", "miz": "M IH1 Z", "hryvnia": "HH R IH1 V N IY0 AH0",
+    "reais": "R EY0 AA1 IH0 S",
+}  # fmt: skip
+"""Words that numbers and units need, and that the dictionary lacks."""
 
 
 def _derived(word: str) -> list[str]:
     """The sounds of a known stem with a regular ending, or of two joined known words; empty if it is neither."""
     for ending, add in (("'s", _plural), ("s'", _plural), ("es", _plural), ("s", _plural), ("ed", _past), ("d", _past)):
         stem = word.removesuffix(ending)
-        if stem != word and (sounds := _lookup(stem) or (ending == "ed" and _lookup(stem + "e")) or []):
+        if stem != word and (sounds := _lookup(stem) or (ending == "ed" and _lookup(stem + "e")) or _compound(stem)):
             return add(sounds)
     for ending, sounds in (("ing", ["IH0", "NG"]), ("ly", ["L", "IY0"]), ("er", ["ER0"]), ("ness", ["N", "AH0", "S"])):
         stem = word.removesuffix(ending)
@@ -105,6 +146,11 @@ def _derived(word: str) -> list[str]:
             found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")
         ):
             return found + sounds
+    return _compound(word)
+
+
+def _compound(word: str) -> list[str]:
+    """The sounds of two joined known words of at least three letters each; empty if there are none."""
     for border in range(len(word) - 3, 2, -1):
         first, second = _lookup(word[:border]), _lookup(word[border:])
         if first and second:
@@ -170,9 +216,15 @@ def letters_to_sounds(word: str) -> list[str]:
     return marked or [symbol for letter in word for symbol in _LETTER_NAMES[letter].split()] or ["AH0"]
 
 
+_LATIN = str.maketrans({
+    "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
+    "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ı": "i", "ħ": "h", "Ħ": "H", "ŋ": "ng", "ŧ": "t", "ə": "e",
+})  # fmt: skip
+
+
 def _fold(text: str) -> str:
-    """Remove the accents of Latin letters."""
+    """Write Latin letters without accents."""
     import unicodedata
 
-    decomposed = unicodedata.normalize("NFD", text)
+    decomposed = unicodedata.normalize("NFD", text.translate(_LATIN))
     return "".join(char for char in decomposed if not unicodedata.combining(char))
