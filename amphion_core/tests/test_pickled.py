@@ -9,6 +9,7 @@ import io
 import os
 import pathlib
 import pickle
+import resource
 import struct
 import subprocess
 import types
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from amphion_core import weights
+from amphion_core import tensor_checks, weights
 from amphion_core.errors import WeightsError
 
 
@@ -151,3 +152,123 @@ def test_a_newer_pickle_protocol_is_refused_by_its_number(tmp_path):
     torch.save({"w": torch.ones(1), "path": pathlib.PosixPath("/a")}, tmp_path / "a.pt", pickle_protocol=4)
     with pytest.raises(WeightsError, match="a pickle of protocol 4"):
         weights.read_checkpoint(tmp_path / "a.pt")
+
+
+def reduced(module, name, *arguments):
+    """Opcodes that call a name with arguments that are opcodes themselves."""
+    return f"c{module}\n{name}\n".encode() + b"(" + b"".join(arguments) + b"tR"
+
+
+def storage(numel, key="0", kind="FloatStorage"):
+    number = b"J" + struct.pack("<i", numel) if numel < 2**31 else b"\x8a\x08" + struct.pack("<q", numel)
+    return b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text(key) + text("cpu") + number + b"tQ"
+
+
+def rebuilt(numel, *, stride=1, key="0"):
+    size = b"\x8a\x08" + struct.pack("<q", numel) + b"\x85"
+    stored = storage(10, key)
+    return reduced(
+        "torch._utils", "_rebuild_tensor_v2", stored, b"K\x00", size, b"K" + bytes([stride]) + b"\x85", b"\x89", b"N"
+    )
+
+
+TEN = [("data/0", b"\0" * 40)]
+
+
+def named(opcode):
+    return b"\x80\x02}" + text("w") + opcode + b"s."
+
+
+NUMPY = text("f8") + b"\x89\x88"
+BOMBS = {
+    "a storage of 100 GB": (named(storage(25 * 10**9)), TEN),
+    "a tensor beyond its storage": (named(rebuilt(10**10)), TEN),
+    "a tensor that repeats one value": (named(rebuilt(10**10, stride=0)), TEN),
+    "a tensor without its file": (named(rebuilt(10, key="7")), TEN),
+    "a legacy tensor of 4 TB": (named(reduced("torch", "FloatTensor", b"\x8a\x08" + struct.pack("<q", 10**12))), ()),
+    "a persistent id of text": (named(text("storage") + b"Q"), TEN),
+    "a persistent id of a list": (named(b"]Q"), TEN),
+    "a persistent id of another kind": (named(b"(" + text("file") + text("/etc/passwd") + b"tQ"), TEN),
+    "a persistent id with a number for its type": (named(b"(" + text("storage") + b"K\x01K\x01K\x01K\x01tQ"), TEN),
+    "a memo that is not there": (b"\x80\x02j\xff\xff\xff\xff.", ()),
+    "text of 4 GB": (b"\x80\x02X\xff\xff\xff\xffabc.", ()),
+    "an empty stack": (b"\x80\x02.", ()),
+    "no end": (b"\x80\x02}", ()),
+    "lists 10,000 deep": (b"\x80\x02}" + text("w") + b"]" * 10_000 + b"a" * 9_999 + b"s.", ()),
+    "a call of what is no name": (b"\x80\x02" + text("os.system") + b")R.", ()),
+    "a state for a class": (b"\x80\x02cargparse\nNamespace\n}b.", ()),
+    "attributes of a class": (b"\x80\x02cargparse\nNamespace\nN}" + text("__setstate__") + b"K\x01s\x86b.", ()),
+    "a slow codec": (named(reduced("_codecs", "encode", text("\u4e00" * 99), text("Puny-Code"))), ()),
+    "a NumPy array of another shape": (
+        named(
+            reduced("numpy.core.multiarray", "_reconstruct")
+            + b"(K\x01\x8a\x08" + struct.pack("<q", 10**12) + b"\x85" + reduced("numpy", "dtype", NUMPY) + b"\x89"
+            + reduced("_codecs", "encode", text("12345678"), text("latin1")) + b"tb"
+        ),
+        (),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_forged_pickle_is_refused_without_filling_the_memory(tmp_path, name):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    data, records = BOMBS[name]
+    path = in_archive(tmp_path / "a.pt", data, records=records)
+    with pytest.raises(WeightsError) as caught:
+        tensor_checks.check_readable(weights.read_checkpoint(path), str(path))
+    assert str(path) in caught.value.message and len(caught.value.message) < 500
+    assert "weights_only" not in caught.value.message  # torch's advice is to load it without safety
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_doubled_tuples_are_read_once(tmp_path):
+    doubled = b"]" + b"q\x00h\x00\x86" * 60  # 2 ** 60 paths to one list
+    path = in_archive(tmp_path / "a.pt", b"\x80\x02}" + text("w") + doubled + b"s.")
+    with pytest.raises(WeightsError, match="holds no tensors; it holds w"):
+        tensor_checks.check_readable(weights.read_checkpoint(path), "a.pt")
+
+
+def test_an_archive_that_expands_without_bound_is_refused(tmp_path):
+    zeros = [("data/0", b"\0" * (64 << 20))]
+    path = in_archive(tmp_path / "a.pt", named(storage(16 << 20)), records=zeros, compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(WeightsError, match="would expand without bound"):
+        weights.read_checkpoint(path)
+
+
+def test_a_file_that_was_compressed_again_is_read(tmp_path):
+    torch.save({"w": torch.arange(1000.0)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as old,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for entry in old.namelist():
+            new.writestr(entry, old.read(entry))
+    assert weights.read_checkpoint(tmp_path / "b.pt")["w"].tolist() == list(range(1000))
+
+
+def test_lists_that_hold_themselves_are_read(tmp_path):
+    path = in_archive(tmp_path / "a.pt", b"\x80\x02}q\x00" + text("w") + b"]q\x01h\x01ah\x00as.")
+    found = weights.read_checkpoint(path)
+    assert found["w"][0] is found["w"] and found["w"][1] is found
+
+
+def test_a_program_of_torch_script_is_named(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(1, 1), torch.zeros(1)), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="is a TorchScript program"):
+        weights.read_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_whole_network_is_refused_by_its_class(tmp_path):
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match=r"it names torch\.nn\.modules\.linear\.Linear") as caught:
+        weights.read_checkpoint(tmp_path / "a.pt")
+    assert "network.state_dict()" in caught.value.hint
+
+
+def test_attributes_that_a_pickle_sets_on_tensors_are_gone(tmp_path):
+    tensor = torch.ones(2)
+    tensor.numel = "forged"
+    torch.save({"w": tensor}, tmp_path / "a.pt")
+    assert weights.read_checkpoint(tmp_path / "a.pt")["w"].numel() == 2

@@ -46,9 +46,13 @@ class Weights:
         from amphion_core import weights
 
         net = self._empty()
-        what = f"{self.name} from {self.origin}" if self.origin else self.name
         state = self.state | self._frozen_tensors(net) if self.frozen else self.state
-        weights.load_state(net, state, what=what)
+        try:
+            weights.load_state(net, state, what=self.name)
+        except WeightsError as error:
+            if not self.origin:
+                raise
+            raise WeightsError(f"{self.origin}: {error.message}", hint=error.hint) from error
         return net
 
     def _frozen_tensors(self, net: Any) -> "dict[str, Tensor]":
@@ -77,7 +81,7 @@ class Weights:
         architecture = registry.get("models", self.name)
         where = self.origin or self.name
         config = validate(architecture.Config, self.config, where=where)
-        most = None if self.frozen else SPARE + 8 * sum(tensor.numel() for tensor in self.state.values())
+        most = None if self.frozen else SPARE + 8 * sum(getattr(tensor, "nbytes", 0) for tensor in self.state.values())
         with bounded(where, most):
             return architecture(config)
 

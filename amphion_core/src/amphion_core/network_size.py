@@ -10,7 +10,7 @@ from torch.nn.modules import module as hooks
 
 from amphion_core.errors import RecipeError
 
-_OVERFLOWS = ("can't allocate memory", "overflow", "Storage size calculation", "invalid shape", "negative dimension")
+_OVERFLOWS = ("can't allocate memory", "overflow", "storage size calculation", "invalid shape", "negative dimension")
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def bounded(where: str, most: int | None = None) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
-        if isinstance(error, MemoryError | OverflowError) or any(words in str(error) for words in _OVERFLOWS):
+        if isinstance(error, MemoryError | OverflowError) or any(words in str(error).lower() for words in _OVERFLOWS):
             raise _too_large(where, "a layer of it does not fit into the memory") from error
         raise
     finally:

@@ -44,12 +44,17 @@ def load(path: Path) -> Any:
     with _one_at_a_time, torch.serialization.safe_globals(_SAFE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about newer pickle protocols, and reads or refuses them
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # torch would look at the ending of a path
+                found = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             if contents.protocol > 2:
                 raise WeightsError(
                     f"{path} is a pickle of protocol {contents.protocol}, of which torch opens 2 alone without risk",
                     hint=_SAFE_FORMAT,
+                ) from error
+            if "eights only load failed" in str(error):  # torch goes on with the advice to load it without safety
+                raise WeightsError(
+                    f"{path} is damaged, or a pickle that torch does not open without risk", hint=_SAFE_FORMAT
                 ) from error
             raise
     return _plain(found, {}, 0, path)

@@ -10,6 +10,7 @@ from torch import Tensor
 from amphion_core import publisher_files, registry, tensor_checks, weights, yaml
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.families import ModelArchitecture
+from amphion_core.network_size import bounded
 from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
 
 Config = Mapping[str, Any]
@@ -60,7 +61,8 @@ class Published:
                 continue
             try:
                 config, tensors = self.read(layout)
-                shapes = expected_shapes(lambda config=config: self.architecture(config))  # type: ignore[misc]
+                with bounded(self.name):
+                    shapes = expected_shapes(lambda config=config: self.architecture(config))  # type: ignore[misc]
                 check_keys(to_parametrized(tensors, shapes), shapes, self.name)
             except (WeightsError, RecipeError):
                 continue

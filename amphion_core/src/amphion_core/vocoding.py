@@ -8,6 +8,7 @@ from amphion_core import cards, loading, registry
 from amphion_core.config import validate
 from amphion_core.errors import AudioError, RegistryError, UnknownComponent
 from amphion_core.families import Vocoder
+from amphion_core.parts import require_family
 
 if TYPE_CHECKING:
     from amphion_core.mel import MelConfig
@@ -42,6 +43,7 @@ def open_named_vocoder(
 ) -> tuple[str, Vocoder]:
     """``open_vocoder`` with the name of the vocoder that was opened, to show it. Raises the same errors."""
     chosen = str(name) if name is not None else _choose(mel)
+    _require_vocoder(chosen)
     if needs_no_weights(chosen):
         from amphion_core.devices import resolve_device
 
@@ -54,6 +56,17 @@ def open_named_vocoder(
     if mel is not None:
         mel.require_same(net.config.mel, ours="input", theirs="vocoder")
     return chosen, net
+
+
+def _require_vocoder(name: str) -> None:
+    """Raise AudioError if ``name`` is the registry name of an installed model of another family."""
+    match = registry.NAME.fullmatch(name)
+    if match is None or match["family"] in (None, "vocoder") or Path(name).exists():
+        return
+    try:
+        require_family(registry.find("models", name).name, "vocoder")
+    except ValueError as error:
+        raise AudioError(str(error), hint="amphion list models 'vocoder/*'") from error
 
 
 def needs_no_weights(name: str) -> bool:

@@ -21,6 +21,7 @@ from amphion_core.errors import WeightsError, nearest
 G = ".parametrizations.weight.original0"  # torch.nn.utils.parametrizations.weight_norm, magnitude
 V = ".parametrizations.weight.original1"  # and direction
 SHOWN = 5  # an error message lists at most so many keys of each kind
+LONGEST = 150  # characters of a key in a message
 
 
 def unwrap(state: Mapping[str, Any], *wrappers: str) -> Mapping[str, Any]:
@@ -41,7 +42,7 @@ def strip_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """
     if odd := [name for name in state if not isinstance(name, str)]:
         raise WeightsError(
-            f"the checkpoint has a tensor named {odd[0]!r}, a {type(odd[0]).__name__}; names of tensors are text",
+            f"a tensor of the checkpoint is named {str(odd[0])[:80]} ({type(odd[0]).__name__}), and names are text",
             hint="give the publisher's file of weights, not one of its optimiser",
         )
     if state and all(name.startswith(prefix) for name in state):
@@ -102,7 +103,7 @@ def check_keys(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]
     """
     missing = [name for name in expected if name not in state]
     if 2 * len(missing) > len(expected):
-        head = ", ".join(list(state)[:3]) or "nothing"
+        head = ", ".join(name[:LONGEST] for name in list(state)[:3]) or "nothing"
         raise WeightsError(
             f"not a {what} checkpoint: it has {len(expected) - len(missing)} of the network's {len(expected)} tensors;"
             f" it begins with {head}",
@@ -115,7 +116,7 @@ def check_keys(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]
         if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != tuple(shape))
     ]
     problems = [
-        f"{len(keys)} {kind}: {', '.join(keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''}"
+        f"{len(keys)} {kind}: {', '.join(key[:LONGEST] for key in keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''}"
         for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", other_shape))
         if keys
     ]

@@ -13,12 +13,13 @@ from torch import Tensor
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 from amphion_core.publisher_files import flatten
-from amphion_core.publisher_values import Values
+from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import strip_prefix, unwrap
 
 STAGES = {"transformers": "upsampler.", "jik876": "ups.", "amphion": "ups."}
 """How the names of the upsampling layers begin in each layout. The names of the other layers are the same in all."""
 
+LONGEST_HOP = 1 << 20  # samples
 MEL = {
     "sample_rate": ("sampling_rate", "sample_rate"), "n_fft": ("n_fft",), "win_length": ("win_size", "win_length"),
     "hop_length": ("hop_size", "hop_length"), "n_mels": ("num_mels", "n_mel", "model_in_dim"),
@@ -65,7 +66,9 @@ def _fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
     if "fmax" in set(given):  # null is half the sample rate
         mel["fmax"] = given.number("fmax") if "fmax" in given else None
     rates = given.wholes("upsample_rates")
-    mel.setdefault("hop_length", math.prod(rates))
+    if (hop := math.prod(rates)) > LONGEST_HOP:
+        raise given.problem("upsample_rates", f"is {shown(list(rates))}, whose product is no hop of a mel")
+    mel.setdefault("hop_length", hop)
     paper = MelConfig.preset("hifigan_22k_80").model_dump()
     if "n_fft" not in mel and mel["hop_length"] > paper["n_fft"] // 4:
         paper |= {"n_fft": 4 * mel["hop_length"], "win_length": 4 * mel["hop_length"]}
