@@ -94,6 +94,35 @@ def check_writable(path: str | Path) -> None:
         raise _explained(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), Path(path))
 
 
+def check_folder(path: str | Path) -> None:
+    """Check that files can be written into the folder ``path``, which need not exist yet; for use before long work.
+
+    Raises AmphionError for a path that is a file, is below one, or may not be written.
+    """
+    try:
+        nearest = Path(path).expanduser().resolve()
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise AmphionError(f"{path} cannot be a folder: {nearest} is a file", hint="choose another folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _explained(error, Path(path)) from error
+    except (RuntimeError, ValueError) as error:
+        raise AmphionError(f"{path!s:.300} cannot be written: {error}", hint="choose another name") from error
+
+
+def ignores_case(folder: str | Path) -> bool:
+    """Whether the file system of ``folder``, which need not exist, takes names that differ in case for the same."""
+    for path in (full := Path(folder).absolute(), *full.parents):
+        with suppress(OSError, ValueError):
+            if path.name != path.name.swapcase() and path.exists():
+                other = path.with_name(path.name.swapcase())
+                return other.exists() and other.samefile(path)
+    return False
+
+
 def _checked(path: str | Path) -> Path:
     """``path`` with links followed. Raises AmphionError when no file can be written there."""
     try:

@@ -137,4 +137,4 @@ def test_too_short_audio_and_a_missing_file_are_errors(tmp_path, capsys):
     with pytest.raises(AudioError, match="too short"):
         amphion.task("vocoder").generate(Audio(np.zeros(100, np.float32), 22050))
     assert main(["vocode", str(tmp_path / "no.wav"), "-o", str(tmp_path / "out.wav")]) == 2
-    assert "there is no audio file" in capsys.readouterr().err
+    assert "there is no such file" in capsys.readouterr().err

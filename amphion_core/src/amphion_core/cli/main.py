@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 import amphion_core
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that the terminal cannot show
+    if argv is None and not debug:  # as a program; in a library, warnings are shown as the caller wants
+        warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
     try:
         return _run(words)
     except AmphionError as error:

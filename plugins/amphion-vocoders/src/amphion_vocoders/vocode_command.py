@@ -4,13 +4,18 @@ import argparse
 import json
 import sys
 import time
+import unicodedata
+import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from amphion_core.audio_files import SUFFIXES, audio_files
+from amphion_core.audio import Audio
+from amphion_core.audio_files import SUFFIXES, audio_files, check_file, shortened
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError
+from amphion_core.files import check_folder, ignores_case
 from amphion_vocoders.request import VocoderRequest
 
 
@@ -31,66 +36,100 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Vocode each file; a failure is reported and does not stop the others. Exit code 1 if any failed."""
-    pairs = _pairs(args.source, args.out)
+    pairs, failed = _pairs(args.source, args.out)
     import amphion_core as amphion
 
     task = amphion.task("vocoder", model=args.vocoder, mel=args.mel, precision=args.precision, device=args.device)
     from rich.console import Console
     from rich.progress import track
 
-    failed = 0
+    several, total = args.source.is_dir(), len(pairs) + failed
+    peaks: list[float] = []
     for source, target in track(
         pairs, description="vocoding", console=Console(stderr=True), transient=True, disable=len(pairs) < 2
     ):
         start = time.perf_counter()
         try:
             audio = task.generate(read_request(args, task, audio=source))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            audio.save(target)
+            _save(audio, target)
         except AmphionError as error:
-            if len(pairs) == 1:
+            if not several:
                 raise
             failed += 1
             print(f"not vocoded: {source}: {error.message}", file=sys.stderr)
             continue
-        factor = (time.perf_counter() - start) / audio.duration
+        peaks.append(audio.peak)
         if args.json:
-            print(
-                json.dumps(
-                    {"file": str(target), "duration": round(audio.duration, 3), "real_time_factor": round(factor, 4)}
-                )
-            )
-    done = f"{len(pairs) - failed} of {len(pairs)} files" if len(pairs) > 1 else "1 file"
+            factor = (time.perf_counter() - start) / audio.duration
+            result = {"file": str(target), "duration": round(audio.duration, 3), "real_time_factor": round(factor, 4)}
+            print(json.dumps(result | {"clipped": audio.peak > 1}))
+    if clipped := sum(peak > 1 for peak in peaks):
+        what, were = ("the file", "was") if len(pairs) == 1 else (f"{clipped} of {len(pairs)} files", "were")
+        print(f"warning: {what} went beyond full scale (up to {max(peaks):.2f}) and {were} clipped", file=sys.stderr)
     if not args.json:
+        done = f"{total - failed} of {total} files" if total > 1 else f"{total - failed} file{'s' * (not peaks)}"
         print(f"vocoded {done} with {task.model_name}: {args.out}")
     return 1 if failed else 0
 
 
-def _pairs(source: Path, out: Path) -> list[tuple[Path, Path]]:
-    """(file to read, file to write), each written file different.
+def _save(audio: Audio, target: Path) -> None:
+    """Write a file and its folder. Clipping is reported once for all files, so not here. Raises AmphionError."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise AmphionError(f"the folder {target.parent} cannot be made: {reason}", hint="choose another -o") from error
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*beyond full scale")
+        audio.save(target)
+
+
+def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
+    """(file to read, file to write), each written file different; and the number of files that cannot be read.
 
     Files of a folder keep their names with the suffix ``.wav``; where two would become one, such as ``a.mp3`` and
-    ``a.wav``, both keep their own suffix too: ``a.mp3.wav``. Raises AudioError when there is nothing to read, or when
-    a file would overwrite another or its own source.
+    ``a.wav``, both keep their own suffix too: ``a.mp3.wav``. Raises AudioError when there is nothing to read, when a
+    file would overwrite another or its own source, and when the output cannot be written.
     """
+    skipped: list[Path] = []
+
+    def skip(path: Path, reason: str) -> None:
+        skipped.append(path)
+        print(f"not vocoded: {shortened(path)}: {reason}", file=sys.stderr)
+
     if source.is_dir():
-        found = audio_files(source)
+        found = audio_files(source, on_skip=skip)
         if not found:
             raise AudioError(f"{source} holds no audio file", hint=f"known suffixes: {', '.join(SUFFIXES)}")
-        short = [(out / path.relative_to(source)).with_suffix(".wav") for path in found]
-        shared = Counter(short)
-        targets = [
-            target if shared[target] == 1 else target.with_name(path.name + ".wav")
-            for path, target in zip(found, short, strict=True)
-        ]
-    elif source.is_file():
-        found, targets = [source], [out / source.with_suffix(".wav").name if out.is_dir() else out]
+        targets = _targets([path.relative_to(source) for path in found], out)
+        check_folder(out)
     else:
-        raise AudioError(f"there is no audio file {source}", hint="check the path")
-    sources, written = {path.resolve() for path in found}, Counter(targets)
+        check_file(source)
+        found, targets = [source], [out / source.with_suffix(".wav").name if out.is_dir() else out]
+        Audio.check_target(targets[0])
+    sources = {path.resolve() for path in found}
     for target in targets:
-        if written[target] > 1:
-            raise AudioError(f"two files of {source} would become {target}", hint="rename one of them")
         if target.resolve() in sources:
             raise AudioError(f"{target} would overwrite a recording", hint="choose another folder with -o")
-    return list(zip(found, targets, strict=True))
+    return list(zip(found, targets, strict=True)), len(skipped)
+
+
+def _targets(names: Sequence[Path], out: Path) -> list[Path]:
+    """The file in ``out`` for each of the different ``names``. Raises AudioError where two would be one file."""
+    same = _as_one_file if ignores_case(out) else str
+    short = [out / name.with_suffix(".wav") for name in names]
+    shared = Counter(same(str(target)) for target in short)
+    targets = [
+        target if shared[same(str(target))] == 1 else target.with_name(name.name + ".wav")
+        for name, target in zip(names, short, strict=True)
+    ]
+    written: dict[str, Path] = {}
+    for name, target in zip(names, targets, strict=True):
+        if (other := written.setdefault(same(str(target)), name)) != name:
+            raise AudioError(f"{other} and {name} would become one file, {target}", hint="rename one of them")
+    return targets
+
+
+def _as_one_file(path: str) -> str:
+    """A text that is the same for all spellings that a file system without regard to case takes for one file."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

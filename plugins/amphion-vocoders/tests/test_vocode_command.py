@@ -1,0 +1,145 @@
+"""The command vocode: which file becomes which, what is left out, clipping, and errors before anything is written."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from amphion_core.api import Audio
+from amphion_core.cli.main import main
+from amphion_core.errors import AudioError
+from amphion_vocoders import vocode_command
+from amphion_vocoders.vocode_command import _targets
+
+RATE = 22050
+TONE = Audio((0.4 * np.sin(np.arange(6000) / 9)).astype(np.float32), RATE)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The command with a task that returns the recording as it is; ``quick(*words)`` is the exit code."""
+    import amphion_core as amphion
+
+    class Task:
+        model_name = "nothing"
+
+        def request(self, **fields):
+            return amphion.get("tasks", "vocoder").Request(**fields)
+
+        def generate(self, request):
+            return request.audio
+
+    monkeypatch.setattr(amphion, "task", lambda *args, **fields: Task())
+    return lambda *words: main(["vocode", *map(str, words)])
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_case_of_two_formats_becomes_two_files(cases, tmp_path, capsys):
+    source = cases / "vocode_same_stem"
+    words = ["vocode", str(source), "-o", str(tmp_path / "out"), "--vocoder", "vocoder/griffin_lim"]
+    assert main(words) == 0
+    assert "vocoded 2 of 2 files" in capsys.readouterr().out
+    assert written(tmp_path) == ["out/a.mp3.wav", "out/a.wav.wav"]
+
+
+def test_the_case_of_a_streamed_file_is_vocoded_whole(cases, tmp_path):
+    words = ["vocode", str(cases / "streamed.flac"), "-o", str(tmp_path / "a.wav"), "--vocoder", "vocoder/griffin_lim"]
+    assert main(words) == 0
+    assert abs(soundfile.info(tmp_path / "a.wav").frames - 70893) <= 256  # the length is rounded to whole frames
+
+
+def test_the_case_of_many_suffixes_is_read_whole(cases, tmp_path, quick, capsys):
+    assert quick(cases / "folder_suffixes", "-o", tmp_path / "out") == 0
+    assert written(tmp_path / "out") == ["a.wav", "c.wav", "e.wav", "g.wav", "h.wav"]
+    assert "vocoded 5 of 5 files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", ["discriminator/mpd", "tts/vits", "discriminator/mpd@nobody"])
+def test_a_model_of_another_family_is_refused(tmp_path, capsys, model):
+    TONE.save(tmp_path / "a.wav")
+    assert main(["vocode", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav"), "--vocoder", model]) == 2
+    assert f"error: {model.partition('@')[0]} is a " in (shown := capsys.readouterr().err)
+    assert "and a vocoder is needed here" in shown and "hint: amphion list models" in shown
+    assert written(tmp_path) == ["a.wav"]
+
+
+def test_files_that_cannot_be_read_are_named_and_counted(tmp_path, quick, capsys):
+    (tmp_path / "in").mkdir()
+    TONE.save(tmp_path / "in/a.wav")
+    data = (tmp_path / "in/a.wav").read_bytes()
+    (tmp_path / "in/cut.wav").write_bytes(data[:-500])
+    (tmp_path / "in/b.m4a").write_bytes(b"x")
+    os.mkfifo(tmp_path / "in/pipe.wav")
+    (tmp_path / "in/zero.wav").symlink_to("/dev/zero")
+    assert quick(tmp_path / "in", "-o", tmp_path / "out") == 1
+    shown = capsys.readouterr()
+    assert "vocoded 1 of 5 files" in shown.out
+    for name, reason in {
+        "cut.wav": "it was cut short", "b.m4a": "AAC (.m4a) cannot be read", "pipe.wav": "it is a pipe",
+        "zero.wav": "it is a device",
+    }.items():  # fmt: skip
+        assert any(name in line and reason in line for line in shown.err.splitlines())
+    assert written(tmp_path / "out") == ["a.wav"]
+
+
+def test_clipping_is_reported_once_with_its_count(tmp_path, quick, capsys):
+    (tmp_path / "in").mkdir()
+    for name, level in {"a": 1.0, "b": 1.5, "c": 1.25}.items():
+        soundfile.write(tmp_path / f"in/{name}.wav", TONE.samples / TONE.peak * level, RATE, subtype="FLOAT")
+    assert quick(tmp_path / "in", "-o", tmp_path / "out", "--json") == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("beyond full scale") == 1
+    assert "warning: 2 of 3 files went beyond full scale (up to 1.50) and were clipped" in shown.err
+    assert [json.loads(line)["clipped"] for line in shown.out.splitlines()] == [False, True, True]
+    assert quick(tmp_path / "in/b.wav", "-o", tmp_path / "b.wav") == 0
+    assert "warning: the file went beyond full scale (up to 1.50) and was clipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("a.xyz", "no audio format"),
+        ("none/a.wav", "there is no folder"),
+        ("text/a.wav", "a part of its path is a file"),
+        ("x" * 300 + ".wav", "File name too long"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys, out, reason):
+    TONE.save(tmp_path / "in.wav")
+    (tmp_path / "text").write_text("x")
+    monkeypatch.setattr("amphion_core.task", None)  # calling it would fail
+    assert main(["vocode", str(tmp_path / "in.wav"), "-o", str(tmp_path / out)]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_file_in_the_way_of_the_output_folder_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "in").mkdir()
+    TONE.save(tmp_path / "in/a.wav")
+    (tmp_path / "text").write_text("x")
+    monkeypatch.setattr("amphion_core.task", None)
+    for out in ("text", "text/deep"):
+        assert main(["vocode", str(tmp_path / "in"), "-o", str(tmp_path / out)]) == 2
+        assert "cannot be a folder" in capsys.readouterr().err
+
+
+def test_names_that_differ_in_case_only_become_two_files_or_are_refused(monkeypatch):
+    out = Path("out")
+    assert _targets([Path("A.wav"), Path("a.wav")], out) == [out / "A.wav", out / "a.wav"]
+    monkeypatch.setattr(vocode_command, "ignores_case", lambda folder: True)
+    assert _targets([Path("A.wav"), Path("a.mp3")], out) == [out / "A.wav.wav", out / "a.mp3.wav"]
+    assert _targets([Path("X/a.wav"), Path("y/a.wav")], out) == [out / "X/a.wav", out / "y/a.wav"]
+    for names in (["A.wav", "a.wav"], ["X/a.wav", "x/a.wav"], ["é.wav", "e\u0301.wav"], ["Straße.wav", "STRASSE.wav"]):
+        with pytest.raises(AudioError, match="would become one file"):
+            _targets([Path(name) for name in names], out)
+
+
+def test_a_name_made_by_the_rule_does_not_overwrite_a_file_of_that_name():
+    names = [Path(name) for name in ("a.mp3", "a.wav", "a.mp3.wav")]
+    with pytest.raises(AudioError, match=r"a\.mp3\.wav would become one file"):
+        _targets(names, Path("out"))
