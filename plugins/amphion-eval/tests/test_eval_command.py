@@ -313,3 +313,12 @@ def test_scores_of_versa_go_in_and_out(folders, capsys):
     theirs.write_text('{"key": "a", "pesq": 1}\nnot json\n')
     assert main(["eval", str(theirs)]) == 2
     assert "theirs.jsonl line 2" in capsys.readouterr().err
+
+
+def test_the_summary_says_which_metric_takes_the_time(folders, capsys, monkeypatch):
+    monkeypatch.setattr("amphion_eval.eval_command.SLOW", 0)
+    words = ["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "mcd,si_sdr"]
+    assert main([*words, "--out", str(folders / "out")]) == 0
+    assert "time: mcd " in capsys.readouterr().out
+    about = json.loads((folders / "out" / "summary.json").read_text())["about"]
+    assert about["seconds"]["mcd"] > about["seconds"]["si_sdr"] > 0

@@ -198,3 +198,42 @@ def test_a_system_must_not_have_the_name_of_the_recordings(folders):
     files = {"a": folders / "alpha/clip0.wav"}
     with pytest.raises(DataError, match="must not have the name 'reference'"):
         make_page(folders / "x.html", {"reference": files}, kind="mos", references=files)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"page": 5}',
+        b'{"page": "P", "listener": {}, "answers": []}', b'{"page": "P", "listener": "eve", "answers": {}}',
+        b'{"page": "P", "listener": "eve", "answers": {"t": {"a": 1}}}',
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_a_broken_file_of_one_listener_costs_only_that_file(folders, content, capsys):
+    _, key = make(folders)
+    paths = hand_in(folders, key, lambda about: 5 if about["systems"] == ["alpha"] else 2)
+    (folders / "eve.json").write_bytes(content.replace(b'"P"', json.dumps(key["page"]).encode()))
+    words = ["eval", "listen", str(folders / "test.key.json"), "--answers", *paths, str(folders / "eve.json")]
+    assert main(words) == 1
+    output = capsys.readouterr()
+    assert "eve.json" in output.err and "alpha - beta: 3.00" in output.out
+
+
+def test_a_page_whose_answers_may_be_on_their_way_is_not_overwritten(folders, capsys):
+    make(folders)
+    before = (folders / "test.key.json").read_bytes()
+    again = ["eval", "listen", str(folders / "alpha"), str(folders / "beta"), "-o", str(folders / "test.html")]
+    assert main(again) == 2
+    assert "exists already" in capsys.readouterr().err
+    (folders / "test.html").unlink()
+    assert main(again) == 2, "the key alone is kept too"
+    assert (folders / "test.key.json").read_bytes() == before
+
+
+def test_a_forged_key_is_refused(folders, capsys):
+    _, key = make(folders)
+    paths = hand_in(folders, key, lambda about: 5 if about["systems"] == ["alpha"] else 2)
+    next(iter(key["trials"].values()))["item"] = "nothing"
+    (folders / "test.key.json").write_text(json.dumps(key))
+    assert main(["eval", "listen", str(folders / "test.key.json"), "--answers", *paths]) == 2
+    assert "not those of the page" in capsys.readouterr().err

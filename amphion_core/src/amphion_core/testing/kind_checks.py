@@ -92,10 +92,10 @@ _UNDEFINED = (MissingPackage, WeightsError, DataError)  # no package or weights,
 def _clean_and_noisy(rate: int, seconds: int = 2) -> tuple[Audio, Audio]:
     """A sound like a vowel, and the same in noise."""
     times = np.arange(seconds * rate) / rate
-    voice = sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20))
-    voice *= (1.2 + np.sin(2 * np.pi * 3 * times)) * 0.05
+    harmonics = np.sum([np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 20)], 0)
+    voice = harmonics * (1.2 + np.sin(2 * np.pi * 3 * times)) * 0.05
     noise = 0.1 * np.random.default_rng(0).standard_normal(len(times))
-    return Audio(np.float32(voice), rate), Audio(np.float32(voice + noise), rate)
+    return Audio(voice.astype(np.float32), rate), Audio((voice + noise).astype(np.float32), rate)
 
 
 def check_metric_variant(ref: ComponentRef) -> None:

@@ -11,6 +11,8 @@ from amphion_core.cli.completion import complete
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from amphion_eval.evaluation.measuring import Parts
     from amphion_eval.evaluation.pairing import Paired
     from amphion_eval.evaluation.report import Report
@@ -21,6 +23,7 @@ EPILOG = """examples:
   amphion eval generated/ --ref recordings/ --metrics fad --set fad.embedding=clap
 a listening test: amphion eval listen --help"""
 GENERATED = "for each system a folder of audio files or one file; or a .jsonl of scores, from amphion eval or VERSA"
+SLOW = 10  # seconds after which the summary says which metric took the time
 OPTIONS = {"reference": "--ref", "prompt": "--prompt", "resynthesis": "--resynthesis", "text": "--text"}
 
 
@@ -201,7 +204,15 @@ def table(report: "Report") -> str:
             sign = "above" if row["difference"] > 0 else "below"
             gap = f"{abs(row['difference']):.3f} {sign}"
             lines.append(f"{row['metric']}: {row['a']} is {gap} {row['b']}, corrected p = {row['p_corrected']:.2g}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_times(report.about.get("seconds", {}))])
+
+
+def _times(seconds: "Mapping[str, float]") -> "Iterator[str]":
+    """A line that says which metrics took the time, if it was long enough to ask."""
+    total = sum(seconds.values())
+    if total >= SLOW and len(seconds) > 1:
+        shares = [f"{label} {taken / total:.0%}" for label, taken in seconds.items() if taken >= 0.05 * total]
+        yield f"time: {', '.join(shares)} of {total:.0f} seconds, summed over the processes"
 
 
 def _print_problems(report: "Report") -> None:

@@ -48,12 +48,19 @@ def run(args: argparse.Namespace) -> int:
 def _make(args: argparse.Namespace) -> int:
     from amphion_core.files import check_writable
     from amphion_eval.evaluation.pairing import audio_files
-    from amphion_eval.pages.listening import make_page
+    from amphion_eval.pages.listening import key_of, make_page
 
     out = args.out or Path("listening.html")
     check_writable(out)
-    if args.samples < 1:
-        raise DataError("a test needs at least one clip", hint="--samples 10")
+    for path in (out, key_of(out)):
+        if path.exists():
+            raise DataError(
+                f"{path} exists already: answers of its listeners can be read with its key only",
+                hint=f"choose another page with -o, or remove {out} and {key_of(out)} first",
+            )
+    for name, fits in (("--samples", args.samples >= 1), ("--seed", args.seed >= 0), ("--max-mb", args.max_mb > 0)):
+        if not fits:
+            raise DataError(f"{name} is too small", hint="amphion eval listen --help")
     if args.systems[0].suffix == ".json":
         raise DataError(f"{args.systems[0]} is a key, but --answers is missing", hint="give --answers FILE ...")
     systems = {path.resolve().name: audio_files(path) for path in args.systems}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ class Measured:
     """The results of one shard.
 
     ``rows``: one dict of plain data per item. ``arrays``: (label, row number, name) -> array, the descriptions of items
-    that metrics of whole sets compare. ``unavailable``: label -> why a metric was skipped.
+    that metrics of whole sets compare. ``unavailable``: label -> why a metric was skipped. ``seconds``: label -> how
+    long the metric took, its audio and networks included.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[tuple[str, int, str], Array] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def measure_shard(shard: Shard) -> Measured:
@@ -48,7 +51,7 @@ def measure_shard(shard: Shard) -> Measured:
     measured = Measured()
     metrics = build_metrics(shard.parts)
     for number, item in enumerate(shard.items):
-        row, scores = _measure(item, metrics, measured.unavailable, shard.lenient)
+        row, scores = _measure(item, metrics, measured, shard.lenient)
         measured.rows.append({"system": shard.system, **row})
         for label, score in scores.items():
             measured.arrays.update({(label, number, name): array for name, array in score.arrays.items()})
@@ -101,14 +104,15 @@ class _ItemAudio:
 
 
 def _measure(
-    item: Item, metrics: Mapping[str, Metric], unavailable: dict[str, str], lenient: bool
+    item: Item, metrics: Mapping[str, Metric], measured: Measured, lenient: bool
 ) -> tuple[dict[str, Any], dict[str, Score]]:
     audios = _ItemAudio(item)
     scores: dict[str, Score] = {}
     problems: dict[str, str] = {}
     for label, metric in metrics.items():
-        if label in unavailable:
+        if label in measured.unavailable:
             continue
+        start = perf_counter()
         try:
             score = _score(metric, item, audios)
             if np.isnan(score.value) and not metric.of_sets:
@@ -117,11 +121,12 @@ def _measure(
         except (MissingPackage, WeightsError) as error:
             if not lenient:
                 raise
-            unavailable[label] = "; ".join(filter(None, (error.message, error.hint)))
+            measured.unavailable[label] = "; ".join(filter(None, (error.message, error.hint)))
         except AmphionError as error:
             problems[label] = error.message
         except Exception as error:  # one bad file must cost one score, not the whole run
             problems[label] = f"unexpected {type(error).__name__}: {error}"
+        measured.seconds[label] = measured.seconds.get(label, 0.0) + perf_counter() - start
     return _row(item, audios, scores, problems), scores
 
 

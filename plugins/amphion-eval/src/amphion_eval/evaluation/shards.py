@@ -76,7 +76,7 @@ def spread_shards(shards: Sequence[Shard], *, workers: int, ray: bool) -> Iterat
 
 
 def read_rows(path: Path) -> dict[str, Any] | None:
-    """``rows`` and ``unavailable`` of a stored shard; None if the file is missing or damaged."""
+    """``rows``, ``unavailable`` and ``seconds`` of a stored shard; None if the file is missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found: dict[str, Any] = json.loads(stored["rows"].tobytes())
@@ -111,11 +111,14 @@ def _item_by_item(shard: Shard) -> Measured:
         whole.rows += part.rows
         whole.arrays |= part.arrays
         whole.unavailable |= part.unavailable
+        for label, seconds in part.seconds.items():
+            whole.seconds[label] = whole.seconds.get(label, 0.0) + seconds
     return whole
 
 
 def _write(path: Path, measured: Measured) -> None:
-    rows = json.dumps({"rows": measured.rows, "unavailable": measured.unavailable})
+    plain = {name: getattr(measured, name) for name in ("rows", "unavailable", "seconds")}
+    rows = json.dumps(plain)
     arrays = {"/".join((label, str(row), name)): array for (label, row, name), array in measured.arrays.items()}
     with atomic_write(path) as temporary:
         everything: dict[str, Any] = {"rows": np.frombuffer(rows.encode(), np.uint8), **arrays}

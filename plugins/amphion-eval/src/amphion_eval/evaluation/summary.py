@@ -43,10 +43,13 @@ def build_report(
     rows: list[dict[str, Any]] = []
     unusable: list[str] = []
     unavailable: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     for path, shard in files.items():
         stored = read_rows(path)
         assert stored is not None
         unavailable |= stored["unavailable"]
+        for label, taken in stored["seconds"].items():
+            seconds[label] = seconds.get(label, 0.0) + taken
         if shard.system != REFERENCES:
             rows += stored["rows"]
         else:
@@ -71,6 +74,7 @@ def build_report(
     for row, p in zip(report.comparisons, corrected):
         row["p_corrected"] = p
     report.about = {
+        "seconds": {label: round(taken, 3) for label, taken in sorted(seconds.items(), key=lambda each: -each[1])},
         "created": date.today().isoformat(),
         "versions": {dist: version(dist) for dist in ("amphion-core", "amphion-eval")},
         "interval": "95 % bootstrap over files; for metrics of whole sets, a jackknife",

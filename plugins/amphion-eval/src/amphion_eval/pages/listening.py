@@ -80,13 +80,18 @@ def make_page(
     if len(text) > max_bytes:
         size = f"{len(text) / 2**20:.0f} MiB"
         raise DataError(f"the page would have {size}", hint="use fewer --samples, or a higher --max-mb")
-    key_path = out.with_suffix(".key.json")
+    key_path = key_of(out)
     with atomic_write(key_path) as temporary:
         whole = {"page": page, "kind": kind, "systems": list(named), "items": ids, "trials": key}
         temporary.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out, key_path, unused
+
+
+def key_of(page: Path) -> Path:
+    """The key of a page: the file beside it that says which system belongs to which trial."""
+    return page.with_suffix(".key.json")
 
 
 def _check(

@@ -5,21 +5,56 @@ Preferences have the exact binomial interval and test.
 """
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from amphion_core.config import problems as config_problems
 from amphion_core.errors import DataError
 from amphion_eval.analysis.signals import Array
-from amphion_eval.pages.listening import ANSWERS, REFERENCE
+from amphion_eval.pages.listening import ANSWERS, REFERENCE, Kind
 
 DRAWS = 2000
 
 Answers = Mapping[str, Mapping[str, str]]  # listener -> trial -> answer
+
+
+class Trial(BaseModel):
+    """One trial of a page: its clip and its systems, in the order of the page."""
+
+    item: str
+    systems: list[str]
+
+
+class Key(BaseModel):
+    """What the key of a page says."""
+
+    page: str
+    kind: Kind
+    systems: list[str]
+    items: list[str]
+    trials: dict[str, Trial]
+
+    @model_validator(mode="after")
+    def _trials_are_of_the_page(self) -> Self:
+        for name, trial in self.trials.items():
+            if trial.item not in self.items or not trial.systems or not {*trial.systems} <= {*self.systems}:
+                raise ValueError(f"trial {name}: its clip or its systems are not those of the page")
+        return self
+
+
+class Sent(BaseModel):
+    """What a listener sent back: for each trial an answer."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    page: str
+    listener: str
+    answers: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -43,64 +78,62 @@ def read_answers(key: Path, answers: Sequence[Path]) -> Outcome:
     Raises DataError if ``key`` is not the key of a listening test, or if no answer can be counted.
     """
     try:
-        known = json.loads(key.read_text(encoding="utf-8"))
-        kind, systems, trials = known["kind"], known["systems"], known["trials"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = Key.model_validate_json(key.read_bytes())
+    except (OSError, ValidationError) as error:
         raise DataError(
-            f"{key} is not the key of a listening test: {error}",
+            f"{key} is not the key of a listening test: {_reason(error)}",
             hint="amphion eval listen writes it next to the page, as PAGE.key.json",
         ) from error
     problems: list[str] = []
     given: dict[str, dict[str, str]] = {}
     for path in answers:
         try:
-            _add(json.loads(path.read_text(encoding="utf-8")), known, path, given, problems)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(f"{path}: not the answers of a listener ({type(error).__name__})")
-    if not any(given.values()):
+            _add(Sent.model_validate_json(path.read_bytes()), known, path, given, problems)
+        except (OSError, ValidationError) as error:
+            problems.append(f"{path}: not the answers of a listener: {_reason(error)}")
+    if not given:
         raise DataError("no answer can be counted", hint=problems[0] if problems else "give --answers FILE ...")
     listeners = sorted(given)
-    if kind == "ab":
-        return Outcome(kind, listeners, _preferences(given, trials, systems), [], problems)
-    ratings = _ratings(given, trials, systems, known["items"], listeners)
-    rows, differences = _opinions(ratings, systems)
-    return Outcome(kind, listeners, rows, differences, problems)
+    if known.kind == "ab":
+        return Outcome(known.kind, listeners, _preferences(given, known), [], problems)
+    rows, differences = _opinions(_ratings(given, known, listeners), known.systems)
+    return Outcome(known.kind, listeners, rows, differences, problems)
 
 
-def _add(
-    found: Any, known: Mapping[str, Any], path: Path, given: dict[str, dict[str, str]], problems: list[str]
-) -> None:
+def _reason(error: OSError | ValidationError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else config_problems(error)[0]
+
+
+def _add(found: Sent, known: Key, path: Path, given: dict[str, dict[str, str]], problems: list[str]) -> None:
     """Add the valid answers of one file to ``given``, and a line for each other one to ``problems``."""
-    if found["page"] != known["page"]:
+    if found.page != known.page:
         problems.append(f"{path}: these answers belong to another page")
         return
-    listener = str(found["listener"])
-    if listener in given:
-        problems.append(f"{path}: the listener {listener!r} is already counted")
+    if found.listener in given:
+        problems.append(f"{path}: the listener {found.listener!r} is already counted")
         return
-    allowed = {value for value, _ in ANSWERS[known["kind"]]}
+    allowed = {value for value, _ in ANSWERS[known.kind]}
     kept: dict[str, str] = {}
-    for trial, value in found["answers"].items():
-        if trial not in known["trials"]:
+    for trial, value in found.answers.items():
+        if trial not in known.trials:
             problems.append(f"{path}: the page has no trial {trial!r}")
-        elif str(value) not in allowed:
+        elif value not in allowed:
             problems.append(f"{path}: the answer {value!r} is not one of {', '.join(sorted(allowed))}")
         else:
-            kept[trial] = str(value)
-    if len(kept) < len(known["trials"]):
-        problems.append(f"{path}: {len(kept)} of {len(known['trials'])} trials are answered; these are counted")
-    given[listener] = kept
+            kept[trial] = value
+    if len(kept) < len(known.trials):
+        problems.append(f"{path}: {len(kept)} of {len(known.trials)} trials are answered; these are counted")
+    if kept:
+        given[found.listener] = kept
 
 
-def _ratings(
-    given: Answers, trials: Mapping[str, Any], systems: Sequence[str], items: Sequence[str], listeners: Sequence[str]
-) -> Array:
+def _ratings(given: Answers, known: Key, listeners: Sequence[str]) -> Array:
     """All ratings, (systems, listeners, items), NaN where there is none."""
-    ratings = np.full((len(systems), len(listeners), len(items)), np.nan)
+    ratings = np.full((len(known.systems), len(listeners), len(known.items)), np.nan)
     for row, listener in enumerate(listeners):
         for trial, value in given[listener].items():
-            about = trials[trial]
-            ratings[systems.index(about["systems"][0]), row, items.index(about["item"])] = float(value)
+            about = known.trials[trial]
+            ratings[known.systems.index(about.systems[0]), row, known.items.index(about.item)] = float(value)
     return ratings
 
 
@@ -148,17 +181,17 @@ def _middle(draws: Array) -> list[float]:
     return [float(low), float(high)]
 
 
-def _preferences(given: Answers, trials: Mapping[str, Any], systems: Sequence[str]) -> list[dict[str, Any]]:
+def _preferences(given: Answers, known: Key) -> list[dict[str, Any]]:
     """Votes for each pair of systems; the first one's share of the votes with a preference, its interval and test."""
     from scipy.stats import binomtest
 
     rows = []
-    for a, b in itertools.combinations(systems, 2):
+    for a, b in itertools.combinations(known.systems, 2):
         votes = {a: 0, b: 0, "n": 0}
         people = set()
         for listener, answers in given.items():
             for trial, value in answers.items():
-                order = trials[trial]["systems"]
+                order = known.trials[trial].systems
                 if {*order} == {a, b}:
                     people.add(listener)
                     votes["n" if value == "n" else order[value == "b"]] += 1
