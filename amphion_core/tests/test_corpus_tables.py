@@ -170,6 +170,10 @@ def test_a_folder_reads_the_same_tables(prepare, corpus, files, table, wanted):
 def test_the_option_columns_settles_what_the_columns_mean(prepare, corpus):
     root = corpus(A2, "ann|x|a1\nbob|y|a2\n")
     assert prepare("ljspeech", root, "columns=[speaker,text,id]")[0] == {"a1": ("ann", "x"), "a2": ("bob", "y")}
+    (root / "metadata.csv").write_text("a1|x|y|z\na2|v|w|u\n", encoding="utf-8")
+    assert prepare("ljspeech", root, "columns=[id]")[0] == {"a1": (V, ""), "a2": (V, "")}
+    assert prepare("ljspeech", root, "columns=[id,text]")[0] == {"a1": (V, "x|y|z"), "a2": (V, "v|w|u")}
+    (root / "metadata.csv").write_text("ann|x|a1\nbob|y|a2\n", encoding="utf-8")
     assert prepare("folder", root, "columns=[-,text,path]")[0] == {"wavs/a1": ("", "x"), "wavs/a2": ("", "y")}
 
 
@@ -232,6 +236,7 @@ def test_a_row_with_more_columns_than_can_be_texts_is_listed(prepare, corpus):
         (b"b1|x\n", "most often: there is no such file: b1; tried wavs/b1.*, b1.* (metadata.csv line 1)"),
         (b"id,id\na,b\n", "has two columns 'id'"),
         (b"speaker,text\na,b\n", "has no column id or path"),
+        (b"|" * 100_000, "has 100001 columns"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_sentence_and_leaves_nothing(corpus, tmp_path, capsys, content, message):

@@ -170,6 +170,11 @@ def test_another_encoding_is_refused_with_the_byte_and_the_command(table, conten
     assert hint in caught.value.hint
 
 
+def test_a_binary_file_is_called_binary(table):
+    with pytest.raises(DataError, match=r"t\.csv holds binary data"):
+        table(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")
+
+
 def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, message in [

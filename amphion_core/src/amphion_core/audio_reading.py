@@ -52,6 +52,8 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
             self.doubt = found.doubt
             if found.problem is None:
                 super().__init__(path if found.content is None else io.BytesIO(found.content))
+        except UnicodeEncodeError as error:
+            raise AudioFileError(path, "its name is not UTF-8; rename it") from error
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             reason = f"not readable audio ({_reason(error)})"
             raise AudioFileError(path, reason, hint="check the file: file NAME, or listen to it") from error

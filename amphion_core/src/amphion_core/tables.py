@@ -28,6 +28,8 @@ from amphion_core.errors import DataError
 DELIMITERS = "|\t,;"  # the first wins where two have equally many votes
 _LONGEST_CELL = 131_072  # characters; the default limit of the csv library
 _MOST_LINES = 100  # lines of one quoted cell; a longer one is an opening mark that nothing closes
+_BEGINNING = 64  # bytes that show whether a file is binary
+_FEW_NULS = 3  # of them that may be NUL: then some lines are wrong, not the whole file
 _SAMPLE = 1000  # lines that vote for the delimiter
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -99,8 +101,8 @@ class Table:
 def read_text(path: str | Path) -> str:
     """The content of a UTF-8 text file without its byte order mark.
 
-    Raises DataError for a file that is missing, unreadable, not a regular file, or not UTF-8; the message states the
-    byte, the hint is the command that converts the file.
+    Raises DataError for a file that is missing, unreadable, not a regular file, binary, or not UTF-8. Its message states
+    the wrong byte, and its hint is the command that converts the file.
     """
     path = Path(path)
     try:
@@ -113,6 +115,9 @@ def read_text(path: str | Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{str(path)[:200]} cannot be read: {reason}", hint="check the path and its rights") from error
+    is_utf16 = content[:2] in _ENCODINGS or _looks_like_utf16(content)
+    if not is_utf16 and content.count(0, 0, _BEGINNING) > _FEW_NULS:
+        raise DataError(f"{path} holds binary data, not text", hint="give the path of a text file")
     encoding = _ENCODINGS.get(content[:2]) or ("UTF-16LE" if _looks_like_utf16(content) else "LATIN1")
     try:
         if encoding != "LATIN1":
@@ -184,8 +189,8 @@ def read_table(
 
 def _looks_like_utf16(content: bytes) -> bool:
     """Whether most characters of the beginning have a zero byte, as Latin letters have in UTF-16."""
-    beginning = content[1:2000:2]
-    return len(beginning) > 1 and beginning.count(0) > 0.7 * len(beginning)
+    high, low = content[1:_BEGINNING:2], content[:_BEGINNING:2]
+    return len(high) > 1 and high.count(0) > 0.7 * len(high) and low.count(0) < 0.1 * len(low)
 
 
 def _delimiter(lines: Sequence[str], suffix: str, names: Collection[str]) -> str:

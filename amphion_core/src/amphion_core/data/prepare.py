@@ -118,8 +118,9 @@ def _work_folder(out: Path) -> Path:
     work = out / ".prepare"
     try:
         work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = "a part of its path is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a part of its path is a file" if is_file else getattr(error, "strerror", None) or error
         raise DataError(
             f"{shortened(out)} cannot be a folder of manifests: {reason}", hint="name another one"
         ) from error
@@ -168,12 +169,10 @@ def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utteranc
     kept: dict[str, Utterance] = {}
     skipped: list[Skipped] = []
     for utterance in utterances:
-        before = kept.setdefault(utterance.id, utterance)
         text = f"{utterance.id}{utterance.path}{utterance.text}{utterance.speaker}"
         if not text.isascii() and printable(text) != text:
-            kept.pop(utterance.id)
-            reason = "its name is not UTF-8: rename it"
-        elif before is not utterance:
+            reason = "its name is not UTF-8; rename it"
+        elif (before := kept.setdefault(utterance.id, utterance)) is not utterance:
             reason = f"another utterance has the same id: {relative_to_corpus(before.path, root)}"
         else:
             continue

@@ -87,7 +87,9 @@ def _skipped_files(
     """Every audio file that no record uses, with the reason, sorted by path."""
     prefix = len(os.fspath(root)) + 1 if root != Path(root.anchor) else len(root.anchor)
     left_out: dict[str, str] = {}
-    found = dict.fromkeys((os.fspath(path)[prefix:] for path in audio_files(root, _collector(left_out, prefix))), "")
+    found = dict.fromkeys(
+        (printable(os.fspath(path)[prefix:]) for path in audio_files(root, _collector(left_out, prefix))), ""
+    )
     stated = {where: why for where, why in problems if where in found or where in left_out}
     examined: dict[str, str] = {}
     for item in skipped:  # also files that the reader knows although they are outside of the folder
@@ -115,7 +117,7 @@ def _splits(records: Sequence[Record]) -> dict[str, Any]:
         part = [record.utterance for record in records if record.utterance.split == name]
         seconds = [utterance.duration for utterance in part]
         splits[name] = {
-            "utterances": len(part), "hours": round(sum(seconds) / 3600, 4), "shortest": round(min(seconds), 3),
+            "utterances": len(part), "hours": round(sum(seconds) / 3600, 6), "shortest": round(min(seconds), 3),
             "longest": round(max(seconds), 3), "speakers": len({u.speaker for u in part if u.speaker}),
             "with_text": sum(bool(u.text) for u in part),
         }  # fmt: skip

@@ -33,9 +33,8 @@ class AudioCaps(FolderReader):
                 youtube, start = row.get("youtube_id", ""), row.get("start_time", "0")
                 clip = clips.get(row.get("audiocap_id", "")) or ids.get(youtube)
                 if not youtube or clip is None:
-                    self.problems.append(
-                        (f"{path.name} line {number}", f"there is no clip: {youtube or 'the id is empty'}")
-                    )
+                    why = f"there is no clip: {youtube}" if youtube else "it has no youtube_id"
+                    self.problems.append((f"{path.name} line {number}", why))
                     continue
                 yield Utterance(
                     f"{youtube}_{row.get('audiocap_id') or number}", str(clip), seconds(clip),

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from amphion_core.audio_files import is_audio
+from amphion_core.audio_files import is_audio, shortened
 from amphion_core.datasets.recordings import FOLDERS, Recordings
 from amphion_core.errors import DataError
 from amphion_core.tables import Row, Table
@@ -44,6 +44,7 @@ KNOWN = frozenset(name for names in NAMES.values() for name in names)
 _TEXTS = ("text", "normalized", "caption")
 _OPTIONAL = {"normalized", "caption", "language", "split"}  # a row may end before these columns
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,4})?")
+_MOST_COLUMNS = 200
 _MOST_CUTS = 20  # surplus delimiters of one row with two texts
 _MOST_WORDS = 300  # words of two texts that are compared
 
@@ -70,7 +71,7 @@ def listed(
 
     ``fields`` has a key for each of `NAMES` and for each column with another name. Its id has neither suffix nor
     backslashes. Without a column id it is the name of the recording.
-    Raises DataError for a header without a column for the id or the path.
+    Raises DataError for a header without a column for the id or the path, and for more than 200 columns.
     """
     if table.header and not columns and not set(table.header) & {*NAMES["id"], *NAMES["path"]}:
         raise DataError(f"{table.path} has no column id or path", hint="name the columns in its first line")
@@ -87,7 +88,8 @@ def listed(
             problems.append((where, "it has no |"))
             continue
         if path is None:
-            problems.append((where, f"there is no such file: {name}; tried {recordings.tried(name)}"))
+            tried = recordings.tried(name)
+            problems.append((where, f"there is no such file: {shortened(name)}; tried {shortened(tried)}"))
             continue
         fields["id"] = _id(fields, path, recordings)
         yield fields, path
@@ -138,7 +140,11 @@ def _by_name(table: Table) -> Iterator[tuple[str, Fields]]:
 
 
 def _by_position(table: Table, columns: Sequence[str], problems: list[tuple[str, str]]) -> Iterator[tuple[str, Fields]]:
+    if table.width > _MOST_COLUMNS:
+        raise DataError(f"{table.path} has {table.width} columns", hint="is it a table of recordings and texts?")
     stated = tuple(columns) or guessed_columns(table.rows, table.width)
+    if columns and stated[-1] not in _TEXTS:  # otherwise every further delimiter belongs to the last text
+        stated += ("-",) * (table.width - len(stated))
     if not columns and _may_be_speakers(table.rows, stated):
         why = "columns are read as id, text, normalised text: if the second is the speaker, columns=[id,speaker,text]"
         problems.append((table.path.name, why))
@@ -153,7 +159,7 @@ def _by_position(table: Table, columns: Sequence[str], problems: list[tuple[str,
             problems.append((table.where(row), f"{len(row.cells)} columns instead of {len(stated)}"))
             continue
         if len(row.cells) > len(stated) > 2:
-            texts = " and ".join(repr(cells[index]) for index, name in enumerate(stated) if name in _TEXTS)
+            texts = " and ".join(repr(shortened(cells[i])) for i, name in enumerate(stated) if name in _TEXTS)
             problems.append((table.where(row), f"read, but a text contains the delimiter {mark}: as {texts}"))
         yield table.where(row), empty | {name: cell for name, cell in zip(stated, cells, strict=True) if name != "-"}
 
