@@ -267,7 +267,8 @@ def test_a_ray_cluster_gives_the_report_of_one_process_and_survives_a_killed_wor
         (["gen", "--ref", "ref", "--metrics", "mcd", "--set", "mcd.alignmnt=cut"], "did you mean alignment"),
         (["gen", "--ref", "ref", "--metrics", "mcd", "--set", "wer.language=de"], "wer, which is not measured"),
         (["gen", "--text", "bad.txt", "--metrics", "wer"], "bad.txt line 1 has no |"),
-        (["gen", "--text", "bad.csv", "--metrics", "wer"], "no columns id and text"),
+        (["gen", "--text", "bad.csv", "--metrics", "wer"], "the ids are 'name', 'a', the files of gen are "),
+        (["gen", "--text", "half.csv", "--metrics", "wer"], "half.csv has no column text; its columns are id, speaker"),
         (["--pairs", "bad.csv"], "no column generated"),
     ],
 )
@@ -280,6 +281,7 @@ def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message)
         clip.save(folders / name)
     (folders / "bad.txt").write_text("no bar here\n")
     (folders / "bad.csv").write_text("name,words\na,b\n")
+    (folders / "half.csv").write_text("id,speaker\na,b\n")
     assert main(["eval", *words]) == 2
     assert message in capsys.readouterr().err
 

@@ -64,11 +64,8 @@ def test_the_tables_are_long_enough_to_cover_every_rule():
     assert len(EQUAL) >= 108 and len(DIFFERENT) >= 60
 
 
-def test_the_shared_pairs_of_equal_speech(data_pack):
-    path = data_pack.parent / "cases/wer_pairs.tsv"
-    if not path.is_file():
-        pytest.skip("cases/wer_pairs.tsv not found beside the data pack")
-    rows = table(path)
+def test_the_shared_pairs_of_equal_speech(cases):
+    rows = table(cases / "wer_pairs.tsv")
     assert rows and [row for row in rows if metric("wer").compare(row["reference"], row["heard"]).value] == []
 
 

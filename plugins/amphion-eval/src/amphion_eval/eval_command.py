@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
-    from amphion_eval.evaluation.pairing import pair_folders, read_pairs, read_texts
+    from amphion_eval.evaluation.pairing import pair_folders, read_pairs
+    from amphion_eval.evaluation.texts import read_texts
 
     if bool(args.generated) == bool(args.pairs):
         raise DataError("give either folders of generated audio or --pairs FILE", hint="amphion eval --help")

@@ -54,7 +54,7 @@ class WER(Metric):
     unit = "%"
     higher_is_better = False
     needs = frozenset({"text"})
-    library = "jiwer 4 (without readings)"
+    library = "jiwer 4, where each form has one reading"
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
