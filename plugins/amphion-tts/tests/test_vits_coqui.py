@@ -184,7 +184,7 @@ FIXED = [
     ("characters", "abc", "characters is 'abc', not a section"),
     ("model_args.resblock_dilation_sizes_decoder", [1, 3], r"resblock_dilation_sizes_decoder is \[1, 3\], not a list"),
     ("model_args.upsample_rates_decoder", 8, "upsample_rates_decoder is 8, not a list of numbers"),
-    ("model_args.length_scale", 0, "length_scale is 0, not a number of at least 0.001"),
+    ("model_args.length_scale", 0, "length_scale is 0, not a number from 0.001 to 100"),
 ]
 
 

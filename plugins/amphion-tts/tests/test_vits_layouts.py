@@ -136,6 +136,14 @@ def test_a_transformers_config_that_shapes_do_not_show_is_refused(golden, huggin
         convert("tts/vits", hugging_face, layout="transformers", config=config)
 
 
+@pytest.mark.parametrize("size", [7, 2**31 - 1])
+@pytest.mark.parametrize("name", ["hidden_size", "ffn_dim", "num_hidden_layers", "num_attention_heads", "num_speakers"])
+def test_a_size_that_the_tensors_contradict_is_refused_before_a_network_is_built(golden, hugging_face, name, size):
+    config = golden("vits_small")["config"]["transformers"] | {name: size}
+    with pytest.raises(WeightsError, match=rf"{name} is {size}; (in )?the checkpoint"):
+        VITS.import_state_dict(hugging_face, layout="transformers", config=config)
+
+
 def test_amphion_with_one_speaker_drops_its_dead_conditioning():
     net = published()
     state = to_folded(net.state_dict())

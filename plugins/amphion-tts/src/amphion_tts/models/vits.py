@@ -103,12 +103,12 @@ class VITS(TextToSpeech):
         )
         segment: int = Field(default=32, gt=0, description="frames that a training step decodes of each item")
         noise_scale: float = Field(
-            default=0.667, ge=0, description="standard deviation of the prior sample at inference"
+            default=0.667, ge=0, le=100, description="standard deviation of the prior sample at inference"
         )
         duration_noise_scale: float = Field(
-            default=0.8, ge=0, description="standard deviation of the duration sample at inference"
+            default=0.8, ge=0, le=100, description="standard deviation of the duration sample at inference"
         )
-        length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
+        length_scale: float = Field(default=1.0, gt=0, le=100, description="factor on all durations at inference")
 
         @model_validator(mode="before")
         @classmethod

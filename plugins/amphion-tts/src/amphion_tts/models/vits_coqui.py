@@ -13,7 +13,7 @@ from typing import Any
 from amphion_core.errors import WeightsError
 from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import strip_prefix, unwrap
-from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, shape, vocabulary
+from amphion_tts.models.vits_shapes import check_sizes, fields_of_tensors, mel_fields, scales, shape, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 
 PARTS = {
@@ -39,6 +39,10 @@ SHOWN_BY_TENSORS = {
 MEL = {
     "sample_rate": "sample_rate", "fft_size": "n_fft", "win_length": "win_length", "hop_length": "hop_length",
     "num_mels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
+}  # fmt: skip
+SCALES = {
+    "inference_noise_scale": "noise_scale", "inference_noise_scale_dp": "duration_noise_scale",
+    "length_scale": "length_scale",
 }  # fmt: skip
 LOWERING = (
     "basic_cleaners", "basic_german_cleaners", "english_cleaners", "french_cleaners", "italian_cleaners",
@@ -66,7 +70,11 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
     audio.require("sample_rate")
     _check_fixed([network, given], tensors)
     fields = fields_of_tensors(named)
-    _check_tensors(network, fields)
+    check_sizes(network, SHOWN_BY_TENSORS, fields)
+    stochastic = fields["stochastic_duration"]
+    if network.flag("use_sdp", stochastic) != stochastic:
+        kind = "stochastic" if stochastic else "plain"
+        raise network.problem("use_sdp", f"is {not stochastic}; the durations of the checkpoint are {kind}")
     upsample_rates = network.wholes("upsample_rates_decoder")
     block = network.whole("resblock_type_decoder")
     dilations = network.rows("resblock_dilation_sizes_decoder")
@@ -77,13 +85,12 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
         "resblock": str(block),
         "resblock_kernels": network.wholes("resblock_kernel_sizes_decoder"),
         "resblock_dilations": tuple(row[: DILATIONS.get(block)] for row in dilations),
-        "noise_scale": network.number("inference_noise_scale", 0.667),
-        "duration_noise_scale": network.number("inference_noise_scale_dp", 1.0),
-        "length_scale": network.number("length_scale", 1.0, least=1e-3),
+        "duration_noise_scale": 1.0,  # Coqui's default, which is not ours
+        **scales(network, SCALES),
         "speakers": _speakers(given, network, fields["n_speakers"]),
         "frontend": config["frontend"] if "frontend" in config else _frontend(given, rows),
     }
-    if not fields["stochastic_duration"]:
+    if not stochastic:
         fields["duration_epsilon"] = PLAIN_DURATION_EPSILON
     return fields, named
 
@@ -126,17 +133,6 @@ def _check_fixed(sections: list[Values], tensors: Mapping[str, Any]) -> None:
             raise WeightsError(f"this checkpoint of Coqui cannot be read: {reason}", hint="use another voice of Coqui")
     if "emb_g.weight" not in tensors and "waveform_decoder.cond_layer.weight" in tensors:
         raise WeightsError(f"this checkpoint of Coqui cannot be read: {VECTORS}", hint="use another voice of Coqui")
-
-
-def _check_tensors(network: Values, fields: Mapping[str, Any]) -> None:
-    """Raise WeightsError where the config states another size than the tensors have."""
-    for theirs, ours in SHOWN_BY_TENSORS.items():
-        if ours in fields and (stated := network.whole(theirs, fields[ours])) != fields[ours]:
-            raise network.problem(theirs, f"is {stated}; in the checkpoint it is {fields[ours]}")
-    stochastic = fields["stochastic_duration"]
-    if network.flag("use_sdp", stochastic) != stochastic:
-        kind = "stochastic" if stochastic else "plain"
-        raise network.problem("use_sdp", f"is {not stochastic}; the durations of the checkpoint are {kind}")
 
 
 def _speakers(given: Values, network: Values, count: int) -> tuple[str, ...]:

@@ -13,12 +13,18 @@ from amphion_core.publisher_files import flatten
 from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import strip_prefix, to_folded, unwrap
 from amphion_tts.models import vits_coqui, vits_piper
-from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, vocabulary
+from amphion_tts.models.vits_shapes import check_sizes, fields_of_tensors, mel_fields, scales, vocabulary
 from amphion_tts.models.vits_speakers import KEYS as SPEAKER_KEYS, speaker_names
 from amphion_vocoders import HiFiGANGenerator
 
 UPSAMPLING = ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes")
 SCALES = {"noise_scale": "noise_scale", "noise_scale_w": "duration_noise_scale", "length_scale": "length_scale"}
+TRANSFORMERS_SIZES = {
+    "hidden_size": "hidden_channels", "ffn_dim": "filter_channels", "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers", "ffn_kernel_size": "kernel", "window_size": "window",
+    "flow_size": "latent_channels", "upsample_initial_channel": "channels",
+}  # fmt: skip
+TRANSFORMERS_SCALES = {"noise_scale": "noise_scale", "noise_scale_duration": "duration_noise_scale"}
 MEL = {
     "sampling_rate": "sample_rate", "filter_length": "n_fft", "hop_length": "hop_length", "win_length": "win_length",
     "n_mel_channels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
@@ -64,9 +70,8 @@ def _official(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict
     given.require(*UPSAMPLING, "resblock")
     fields = fields_of_tensors(named)
     fields |= _stages(given, named, MEL | AMPHION_MEL) | {"resblock": str(given.whole("resblock"))}
-    fields |= {ours: given.number(theirs) for theirs, ours in SCALES.items() if theirs in given}
-    if "n_heads" in given:
-        fields["n_heads"] = given.whole("n_heads")
+    fields |= scales(given, SCALES)
+    check_sizes(given, {"n_heads": "n_heads"}, fields)
     return fields | _given_parts(given, fields["n_speakers"]), named
 
 
@@ -95,20 +100,17 @@ def _transformers(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[
         if ours.startswith("enc_p.encoder.attn_layers") and ours.endswith("weight"):
             value = value[..., None]  # a linear layer there, a convolution of width 1 here
         named[ours] = value
+    fields = fields_of_tensors(named)
+    check_sizes(given, TRANSFORMERS_SIZES, fields)
+    if "num_speakers" in given and max(1, given.whole("num_speakers", least=0)) != fields["n_speakers"]:
+        raise given.problem(
+            "num_speakers", f"is {given.get('num_speakers')}; the checkpoint has {fields['n_speakers']}"
+        )
     n_fft = 2 * (given.whole("spectrogram_bins", 513, least=2) - 1)
-    fields = _stages(given, named, {}) | {
-        "n_speakers": max(1, given.whole("num_speakers", 1, least=0)),
-        "speaker_channels": given.whole("speaker_embedding_size", 256, least=0) or 256,
-        "latent_channels": given.whole("flow_size", 192), "hidden_channels": given.whole("hidden_size", 192),
-        "filter_channels": given.whole("ffn_dim", 768), "n_heads": given.whole("num_attention_heads", 2),
-        "n_layers": given.whole("num_hidden_layers", 6), "kernel": given.whole("ffn_kernel_size", 3),
-        "window": given.whole("window_size", 4),
-        "stochastic_duration": given.flag("use_stochastic_duration_prediction", True),
-        "duration_width": given.whole("duration_predictor_filter_channels", 256),
-        "channels": given.whole("upsample_initial_channel", 512), "resblock": "1",
-        "noise_scale": given.number("noise_scale", 0.667),
-        "duration_noise_scale": given.number("noise_scale_duration", 0.8),
-        "length_scale": 1 / given.number("speaking_rate", 1.0, least=1e-3, most=1e3),
+    fields |= _stages(given, named, {}) | {
+        "stochastic_duration": given.flag("use_stochastic_duration_prediction", True), "resblock": "1",
+        "noise_scale": 0.667, "duration_noise_scale": 0.8, **scales(given, TRANSFORMERS_SCALES),
+        "length_scale": 1 / given.number("speaking_rate", 1.0, least=0.01, most=100),
     }  # fmt: skip
     rate = given.whole("sampling_rate", 16000)
     fields["mel"] |= {"sample_rate": rate, "n_fft": n_fft, "win_length": n_fft}

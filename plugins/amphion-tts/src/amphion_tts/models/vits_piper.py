@@ -11,7 +11,7 @@ import torch
 
 from amphion_core.publisher_values import Values, shown
 from amphion_core.weight_names import unwrap
-from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, vocabulary
+from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, scales, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 
 MARKS = {"_": "the blank between symbols", "^": "the begin of a text", "$": "the end of a text"}
@@ -21,7 +21,6 @@ REASONS = {
     "raw": "phonemes that another program makes; text cannot become them here",
 }
 OTHER = "use a voice whose phoneme_type is espeak or text"
-SMALLEST_SCALE = 1e-3  # of lengths: a voice a thousand times as fast is a mistake
 
 
 def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,18 +37,13 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
         named["enc_p.emb.weight"] = named["enc_p.emb.weight"][order]
     fields = fields_of_tensors(named)
     _check_speakers(given, fields["n_speakers"])
-    decoder = _decoder(named)
     audio, inference = given.section("audio"), given.section("inference")
     hop = next((part.whole("hop_length") for part in (audio, given) if "hop_length" in part), 256)
     mel = mel_fields(audio, {}, named, hop) | {"sample_rate": audio.whole("sample_rate")}
-    scales = {
-        ours: inference.number(theirs, least=SMALLEST_SCALE if theirs == "length_scale" else 0)
-        for theirs, ours in SCALES.items()
-        if theirs in inference
-    }
     names = speaker_names([given], fields["n_speakers"])
     frontend = _frontend(given, symbols)
-    return {**fields, **decoder, **scales, "mel": mel, "speakers": names, "frontend": frontend}, named
+    fields |= _decoder(named) | scales(inference, SCALES)
+    return {**fields, "mel": mel, "speakers": names, "frontend": frontend}, named
 
 
 def _named(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 from amphion_core.publisher_values import Values
 
+SHORTEST = 1e-3  # scale of durations: a voice a thousand times as fast is a mistake
+LARGEST_SCALE = 100.0  # as in the fields of VITS.Config
+
 
 def shape(state: Mapping[str, Any], name: str, dims: int) -> tuple[int, ...]:
     """The shape of a tensor; empty if there is no tensor of that name with so many dimensions."""
@@ -50,6 +53,26 @@ def fields_of_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
         fields["stochastic_width"] = width[0]
     layers = {name.split(".")[3] for name in state if name.startswith("enc_p.encoder.attn_layers.")}
     return {**fields, "n_layers": len(layers)} if layers else fields
+
+
+def check_sizes(given: Values, names: Mapping[str, str], fields: Mapping[str, Any]) -> None:
+    """Raise WeightsError where the publisher states another size than the tensors show.
+
+    ``names`` are the publisher's keys with our fields. A wrong number of layers or channels is found here, before a
+    network of that size is built.
+    """
+    for theirs, ours in names.items():
+        if ours in fields and (stated := given.whole(theirs, fields[ours])) != fields[ours]:
+            raise given.problem(theirs, f"is {stated}; in the checkpoint it is {fields[ours]}")
+
+
+def scales(given: Values, names: Mapping[str, str]) -> dict[str, float]:
+    """The scales of durations and noise that the publisher calls by the keys of ``names``."""
+    return {
+        ours: given.number(theirs, least=SHORTEST if ours == "length_scale" else 0, most=LARGEST_SCALE)
+        for theirs, ours in names.items()
+        if theirs in given
+    }
 
 
 def mel_fields(given: Values, names: Mapping[str, str], state: Mapping[str, Any], hop_length: int) -> dict[str, Any]:
