@@ -17,6 +17,7 @@ Every table of a corpus or of an evaluation is read here, so that all commands a
 
 import csv
 import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -115,9 +116,17 @@ def read_text(path: str | Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{str(path)[:200]} cannot be read: {reason}", hint="check the path and its rights") from error
+    return decode(content, str(path))
+
+
+def decode(content: bytes, name: str, command: str = "iconv -f {encoding} -t UTF-8 {file} > NEW") -> str:
+    """UTF-8 bytes as text, without their byte order mark; ``name`` is the file or stream that they came from.
+
+    Raises DataError that states the first byte which is not UTF-8; the hint is the ``command`` that converts the file.
+    """
     is_utf16 = content[:2] in _ENCODINGS or _looks_like_utf16(content)
     if not is_utf16 and content.count(0, 0, _BEGINNING) > _FEW_NULS:
-        raise DataError(f"{path} holds binary data, not text", hint="give the path of a text file")
+        raise DataError(f"{name} holds binary data, not text", hint="give the path of a text file")
     encoding = _ENCODINGS.get(content[:2]) or ("UTF-16LE" if _looks_like_utf16(content) else "LATIN1")
     try:
         if encoding != "LATIN1":
@@ -125,9 +134,10 @@ def read_text(path: str | Path) -> str:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
+        convert = command.format(encoding=encoding, file=shlex.quote(name))
         raise DataError(
-            f"{path} is not UTF-8 text: byte {error.start + 1} (0x{content[error.start]:02x}) in line {line}",
-            hint=f"convert it, for example from {encoding}: iconv -f {encoding} -t UTF-8 {path} > NEW",
+            f"{name} is not UTF-8 text: byte {error.start + 1} (0x{content[error.start]:02x}) in line {line}",
+            hint=f"convert it, for example from {encoding}: {convert}",
         ) from error
 
 

@@ -4,10 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 import amphion_core as amphion
-from amphion_core import weights
 from amphion_core.api import Audio
 from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError, DataError, RecipeError
@@ -15,26 +13,6 @@ from amphion_core.registry import get
 from amphion_tts import TTSTask
 
 QUIET = {"noise_scale": 0.0, "duration_noise_scale": 0.0}
-LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
-
-
-def save_voice(folder, **changes):
-    """A weights folder of a tiny VITS that reads plain characters."""
-    vits = get("models", "tts/vits")
-    fields = vits.example_config().model_dump(mode="json")
-    fields |= {"frontend": {"name": "characters", "symbols": LETTERS, "blank": "_"}, "vocabulary": None, **changes}
-    torch.manual_seed(0)
-    return weights.save(vits(vits.Config(**fields)), folder)
-
-
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory):
-    return save_voice(tmp_path_factory.mktemp("voice") / "tiny", n_speakers=1)
-
-
-@pytest.fixture(scope="module")
-def two_speakers(tmp_path_factory):
-    return save_voice(tmp_path_factory.mktemp("voice") / "two", speakers=("ann", "ben"))
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +175,25 @@ def test_a_seed_that_no_generator_takes_is_an_error(task):
 def test_an_empty_name_or_tag_is_an_error_and_not_the_default_voice(name, message, tmp_path, capsys):
     assert main(["tts", "hello", "--model", name, "-o", str(tmp_path / "x.wav")]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["a\0b", "caf\udce9", "\ud800 lone"])
+def test_what_is_no_text_is_refused_in_python_too(task, text):
+    with pytest.raises(DataError, match="the text has a"):
+        task.generate(text)
+
+
+def test_the_sentences_follow_the_rules_of_the_voices_language(save_voice, tmp_path):
+    folder = save_voice(
+        tmp_path / "de", n_speakers=1,
+        frontend={"name": "characters", "symbols": [*"_ .0123456789abcdefghijklmnopqrstuvwxyz"], "language": "de"},
+    )  # fmt: skip
+    german = amphion.task("tts", model=str(folder))
+    assert german.sentences("Am 3. Mai kam er. Dann ging er.") == ["Am 3. Mai kam er.", "Dann ging er."]
+
+
+@pytest.mark.parametrize("name", ["vocoder/hifigan", "vocoder/griffin_lim", "discriminator/mpd", "vocoder/hifigan@v2"])
+def test_a_model_of_another_family_is_one_clear_sentence(name, tmp_path, capsys):
+    assert main(["tts", "hello", "--model", name, "-o", str(tmp_path / "x.wav")]) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: {name} is not a model for text to speech\nhint: amphion list models 'tts/*'\n"

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from amphion_core.errors import nearest
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports all problems of a command together."""
@@ -29,7 +31,28 @@ class Parser(argparse.ArgumentParser):
             problems = [problem for problem in problems if not problem.startswith("unrecognized")]
         if problems:
             self.print_usage(sys.stderr)
-            self.exit(2, "".join(f"{self.prog}: error: {problem}\n" for problem in problems))
+            hints = [hint for problem in problems for hint in self._hints(problem)]
+            lines = [f"{self.prog}: error: {problem}" for problem in problems] + [f"hint: {hint}" for hint in hints]
+            self.exit(2, "".join(f"{line}\n" for line in lines))
+
+    def _hints(self, problem: str) -> list[str]:
+        """What was perhaps meant by words that the command does not know."""
+        unknown = problem.removeprefix("unrecognized arguments: ").split() if problem.startswith("unrecog") else []
+        options = [word for word in self._option_string_actions if word.startswith("--")]
+        found = []
+        for word in unknown:
+            name = word.partition("=")[0]
+            if not name.startswith("-"):
+                continue
+            if close := nearest(name, options):
+                found.append(f"{name}: did you mean {close}?")
+            elif "--control" in options:
+                found.append(
+                    f"{name}: is it a control of the model? --control {name.strip('-').replace('-', '_')}=VALUE"
+                )
+        if unknown and not any(word.startswith("-") for word in unknown):
+            found.append("put a text or a path that has spaces in quotes")
+        return found
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:

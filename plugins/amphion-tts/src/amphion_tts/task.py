@@ -1,6 +1,7 @@
 """Text to speech as a task: text -> symbols -> acoustic model (-> vocoder) -> audio, sentence by sentence."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,27 @@ from pydantic import Field
 from torch import Tensor
 
 import amphion_core as amphion
-from amphion_core import cards
+from amphion_core import cards, registry
 from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework, TextFrontend, TextToSpeech, Vocoder
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
 from amphion_core.text import split_sentences
 from amphion_core.vocoding import open_vocoder
 from amphion_tts.request import TTSRequest
+from amphion_tts.texts import check_text
 
 SENTENCE_LIMIT = 400  # characters at once; longer sentences are cut at commas, then at spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checked request: the ids of each sentence, and what else the network gets."""
+
+    request: TTSRequest
+    rows: list[list[int]]
+    speaker: Tensor | None
+    prompt: Prompt | None
+    controls: Any
 
 
 class TTSTask(TaskFramework):
@@ -42,11 +55,14 @@ class TTSTask(TaskFramework):
         """Load the networks. Raises UnknownComponent, WeightsError, and AudioError when mel conventions differ."""
         super().__init__(config)
         self.model_name = cards.default("tts").name if config.model is None else config.model
+        architecture = self.model_name.partition("@")[0]
+        if architecture in registry.names("models") and not issubclass(
+            amphion.get("models", architecture), TextToSpeech
+        ):
+            raise _other_family(self.model_name)  # before its weights are looked for
         self.net: TextToSpeech = amphion.load(self.model_name, precision=precision, device=device)
         if not isinstance(self.net, TextToSpeech):
-            raise WeightsError(
-                f"{self.model_name} is not a model for text to speech", hint="amphion list models 'tts/*'"
-            )
+            raise _other_family(self.model_name)
         if self.net.config.frontend is None:
             raise WeightsError(
                 f"{self.model_name} states no text frontend, so text cannot become its symbols",
@@ -74,20 +90,31 @@ class TTSTask(TaskFramework):
 
     def stream(self, request: TTSRequest | str) -> Iterator[Audio]:
         """The text sentence by sentence, each as soon as it is spoken, with the pause after all but the last."""
+        yield from self.speak(self.plan(request))
+
+    def plan(self, request: TTSRequest | str) -> "Plan":
+        """Everything that is checked before anything is spoken. Raises the errors of ``generate``."""
         if isinstance(request, str):
             request = TTSRequest(text=request)
         speaker = self._speaker(request.speaker)
         controls = self.net.controls(request.controls)
         prompt = self._prompt(request)
-        sentences = self.sentences(request.text)
-        rows = [self.frontend.ids(self.frontend.tokens(sentence)) for sentence in sentences]  # all errors come first
-        for index, ids in enumerate(rows):
-            wave = self._speak(ids, speaker, prompt, controls, seed=request.seed + index)
-            silence = round(request.pause * self.sample_rate) if index + 1 < len(rows) else 0
+        rows = [self.frontend.ids(self.frontend.tokens(sentence)) for sentence in self.sentences(request.text)]
+        return Plan(request, rows, speaker, prompt, controls)
+
+    def speak(self, plan: "Plan") -> Iterator[Audio]:
+        """The pieces of ``stream`` for a request that is checked."""
+        for index, ids in enumerate(plan.rows):
+            wave = self._speak(ids, plan.speaker, plan.prompt, plan.controls, seed=plan.request.seed + index)
+            silence = round(plan.request.pause * self.sample_rate) if index + 1 < len(plan.rows) else 0
             yield Audio(np.pad(wave, (0, silence)), self.sample_rate)
 
     def sentences(self, text: str) -> list[str]:
-        """The pieces that ``stream`` speaks, without those that say nothing. Raises DataError when there are none."""
+        """The pieces that ``stream`` speaks, without those that say nothing.
+
+        Raises DataError when there are none, and for a text with bytes or characters that are no text.
+        """
+        check_text(text)
         pieces = split_sentences(text, language=self.frontend.config.language, max_chars=SENTENCE_LIMIT)
         found = [piece for piece in pieces if any(map(str.isalnum, piece))]
         if not found:
@@ -139,3 +166,7 @@ class TTSTask(TaskFramework):
             f0 = made.f0[:, :count] if self.vocoder.needs_f0 and made.f0 is not None else None
             wave = self.vocoder.vocode(made.mel[..., :count], f0, seed=seed)[0]
         return wave.float().cpu().numpy()
+
+
+def _other_family(name: str) -> WeightsError:
+    return WeightsError(f"{name} is not a model for text to speech", hint="amphion list models 'tts/*'")

@@ -1,32 +1,38 @@
-"""Speak a text: write it as an audio file, or stream it sentence by sentence."""
+"""Speak a text: write it as an audio file, play it, or stream it sentence by sentence."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
-from amphion_core.errors import DataError
+from amphion_core.errors import AmphionError, DataError
+from amphion_tts.playing import Player, find_player, pcm, play as play_pieces
 from amphion_tts.request import TTSRequest
+from amphion_tts.texts import Line, many_texts, one_text, refuse
 
 if TYPE_CHECKING:
-    from amphion_core.api import Audio
-    from amphion_tts.task import TTSTask
+    from amphion_core.api import Audio, Metric
+    from amphion_tts.task import Plan, TTSTask
 
-EXAMPLE = 'amphion tts "Any sentence you like."'
+DEFAULT = "speech.wav"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion tts``; those that describe the request are generated from ``TTSRequest``."""
-    parser.add_argument("text", nargs="?", help='the text to speak; "-" reads standard input')
+    parser.add_argument("text", nargs="?", help='the text to speak, in quotes; "-" reads standard input')
     parser.add_argument("--file", type=Path, help="a UTF-8 text file to speak, in place of the text")
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("speech.wav"), help="audio file: .wav .flac .ogg .mp3 (speech.wav)"
-    )
+        "-o", "--out", help="audio file: .wav .flac .ogg .mp3 (speech.wav); a folder, which ends in / or is "
+        "there already: each line of --file becomes an audio file, named by its number, or by its id in id|text"
+    )  # fmt: skip
     parser.add_argument("--model", help="card, weights folder or run; by default the first default card on this disk")
     parser.add_argument(
         "--vocoder", help="card, weights folder, run or vocoder/griffin_lim, for models whose output is a mel"
@@ -34,7 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser, TTSRequest, skip=("text",))
     add_device_options(parser)
     parser.add_argument(
-        "--stream", action="store_true", help="write 16-bit mono PCM to standard output as it is spoken"
+        "--play", action="store_true", help="play it as it is spoken; a file is then written only with -o"
+    )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="write 16-bit mono PCM to standard output as it is spoken; without -o, --play, --wer and --json",
     )
     parser.add_argument(
         "--wer", action="store_true", help="let a speech recogniser check what was said (needs amphion-eval)"
@@ -46,69 +57,167 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Speak the text and write the file; the last line says where it is."""
-    text = _text(args)
-    if not text.strip():
-        raise DataError("the text is empty", hint=EXAMPLE)
     import amphion_core as amphion
 
-    request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=text)
-    if not args.stream:
-        amphion.Audio.check_target(args.out)
-    scorer = amphion.get("metrics", "wer") if args.wer else None
+    folder = _folder(args)
+    lines = many_texts(args.file) if folder else [Line("", "", one_text(args.text, args.file))]
+    requests = [_request(args, line) for line in lines]
+    out = args.out if args.out is not None or args.play else DEFAULT
+    if args.stream:
+        _say_ignored(args)
+    elif folder:
+        from amphion_core.files import check_folder
+
+        check_folder(folder)
+    elif out is not None:
+        amphion.Audio.check_target(out)
+    scorer = amphion.get("metrics", "wer") if args.wer and not args.stream else None
+    player = find_player() if args.play and not args.stream else None
     task: TTSTask = amphion.task(
         "tts", model=args.model, vocoder=args.vocoder, precision=args.precision, device=args.device
     )
     if args.stream:
-        return _stream(task, request)
-    start = time.perf_counter()
-    audio = amphion.Audio.concatenate(list(_with_progress(task, request)))
-    seconds = time.perf_counter() - start
-    audio.save(args.out)
-    result = {
-        "file": str(args.out), "duration": round(audio.duration, 3), "sample_rate": audio.sample_rate,
-        "real_time_factor": round(seconds / audio.duration, 4), "model": task.model_name,
-    }  # fmt: skip
-    if scorer:
-        result["wer"] = round(scorer(scorer.Config()).score(audio, text=text), 2)
-    print(json.dumps(result) if args.json else _sentence(result))
+        return _stream(task, requests[0])
+    plans = _plans(task, lines, requests)
+    targets: list[Path | None] = [Path(out) if out is not None else None]
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        targets = [folder / f"{line.name}.wav" for line in lines]
+    results = _speak(task, plans, targets, scorer=scorer(scorer.Config()) if scorer else None, player=player)
+    if args.json:
+        print(json.dumps({"files": results} if folder else results[0]))
+    else:
+        print(_many(results, folder) if folder else _sentence(results[0]))
     return 0
 
 
-def _text(args: argparse.Namespace) -> str:
-    if (args.text is None) == (args.file is None):
-        problem = "no text is given" if args.text is None else "a text and --file are given, and only one can be spoken"
-        raise DataError(problem, hint=f"{EXAMPLE}, or amphion tts --file chapter.txt")
+def _folder(args: argparse.Namespace) -> Path | None:
+    """The folder that gets one file for each line of --file; None for one file. Raises DataError without --file."""
+    out = Path(args.out or "")
+    if args.stream or not args.out or not (args.out.endswith(("/", os.sep)) or out.is_dir()):
+        return None
     if args.file is None:
-        return sys.stdin.read() if args.text == "-" else str(args.text)
-    try:
-        return str(args.file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{args.file} cannot be read as UTF-8 text: {error}", hint="check the path") from error
+        raise DataError(
+            f"{args.out} is a folder, which gets a file for each line of --file", hint="-o speech.wav, or --file FILE"
+        )
+    return out
 
 
-def _with_progress(task: "TTSTask", request: TTSRequest) -> "Iterator[Audio]":
-    """The pieces of the stream, with a progress bar on standard error when there are several."""
+def _request(args: argparse.Namespace, line: Line) -> TTSRequest:
+    import amphion_core as amphion
+
+    request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=line.text)
+    return request.replace(speaker=line.speaker) if line.speaker else request
+
+
+def _plans(task: "TTSTask", lines: list[Line], requests: list[TTSRequest]) -> "list[Plan]":
+    """All requests, checked before anything is spoken. Raises the error of a single text, or lists those of lines."""
+    if len(lines) == 1:
+        return [task.plan(requests[0])]
+    plans, problems = [], []
+    for line, request in zip(lines, requests, strict=True):
+        try:
+            plans.append(task.plan(request))
+        except AmphionError as error:
+            problems.append(f"{line.where}: {error.message}")
+    refuse(problems, "these texts cannot be spoken")
+    return plans
+
+
+def _speak(
+    task: "TTSTask", plans: "list[Plan]", targets: list[Path | None], *, scorer: "Metric | None", player: Player | None
+) -> list[dict[str, Any]]:
+    """Speak, play and write each plan, with a progress bar on standard error when there are several sentences."""
+    import amphion_core as amphion
+
+    results: list[dict[str, Any]] = []
+    peaks: list[float] = []
+    with _progress(sum(len(plan.rows) for plan in plans)) as advance:
+        for plan, target in zip(plans, targets, strict=True):
+            start = time.perf_counter()
+            pieces: Iterable[Audio] = task.speak(plan)
+            if player:
+                pieces = play_pieces(pieces, task.sample_rate, player)
+            audio = amphion.Audio.concatenate([advance(piece) for piece in pieces])
+            seconds = time.perf_counter() - start
+            if target:
+                _save(audio, target)
+            result = {
+                "file": str(target) if target else None, "duration": round(audio.duration, 3),
+                "sample_rate": audio.sample_rate, "real_time_factor": round(seconds / audio.duration, 4),
+                "model": task.model_name,
+            }  # fmt: skip
+            if scorer:
+                result["wer"] = round(scorer.score(audio, text=plan.request.text), 2)
+            results.append(result)
+            peaks.append(audio.peak)
+    if clipped := sum(peak > 1 for peak in peaks):
+        what = "the audio" if len(peaks) == 1 else f"{clipped} of {len(peaks)} files"
+        warnings.warn(f"{what} went beyond full scale (up to {max(peaks):.2f}) and was clipped", stacklevel=2)
+    return results
+
+
+def _save(audio: "Audio", target: Path) -> None:
+    """Write a file. Clipping is reported once, after all files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*beyond full scale")
+        audio.save(target)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> "Iterator[Callable[[Audio], Audio]]":
+    """A function that counts a spoken sentence; the bar is on standard error."""
     from rich.console import Console
     from rich.progress import Progress
 
-    total = len(task.sentences(request.text))
     with Progress(console=Console(stderr=True), transient=True, disable=total < 2) as progress:
-        yield from progress.track(task.stream(request), total=total, description="speaking")
+        bar = progress.add_task("speaking", total=total)
+
+        def count(piece: "Audio") -> "Audio":
+            progress.advance(bar)
+            return piece
+
+        yield count
+
+
+def _say_ignored(args: argparse.Namespace) -> None:
+    """Name the options that --stream does not use."""
+    given = {"-o": args.out is not None, "--play": args.play, "--wer": args.wer, "--json": args.json}
+    if ignored := [name for name, is_given in given.items() if is_given]:
+        print(f"note: --stream writes to standard output only and ignores {', '.join(ignored)}", file=sys.stderr)
 
 
 def _stream(task: "TTSTask", request: TTSRequest) -> int:
     if sys.stdout.isatty():
         command = 'amphion tts --stream "..." | aplay -f S16_LE -c 1 -r'
         raise DataError("--stream writes raw audio, not for a terminal", hint=f"{command} {task.sample_rate}")
+    peak = 0.0
     for piece in task.stream(request):
-        sys.stdout.buffer.write((piece.samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        peak = max(peak, piece.peak)
+        sys.stdout.buffer.write(pcm(piece))
         sys.stdout.buffer.flush()
+    if peak > 1:
+        warnings.warn(f"samples beyond full scale ({peak:.2f}) were clipped", UserWarning, stacklevel=2)
     return 0
 
 
-def _sentence(result: dict[str, object]) -> str:
+def _sentence(result: dict[str, Any]) -> str:
     wer = f", word error rate {result['wer']} %" if "wer" in result else ""
+    done = f"wrote {result['file']}" if result["file"] else "played"
     return (
-        f"wrote {result['file']}: {result['duration']} s at {result['sample_rate']} Hz by {result['model']}, "
+        f"{done}: {result['duration']} s at {result['sample_rate']} Hz by {result['model']}, "
         f"real-time factor {result['real_time_factor']}{wer}"
+    )
+
+
+def _many(results: list[dict[str, Any]], folder: Path) -> str:
+    names = [Path(result["file"]).name for result in results]
+    seconds = sum(result["duration"] for result in results)
+    factor = sum(result["duration"] * result["real_time_factor"] for result in results) / seconds
+    rates = [result["wer"] for result in results if "wer" in result]
+    wer = f", mean word error rate {sum(rates) / len(rates):.2f} %" if rates else ""
+    named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    return (
+        f"wrote {len(names)} file{'s' * (len(names) > 1)} to {folder} ({named}): {seconds:.3f} s at "
+        f"{results[0]['sample_rate']} Hz by {results[0]['model']}, real-time factor {factor:.4f}{wer}"
     )
