@@ -70,7 +70,9 @@ STOP_RULES: tuple[Rule, ...] = (
     (rf"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pl|Ct|Pkwy)\.{SENTENCE_ENDS}", _last_street),
     (r"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pkwy)\.(?=[,;:!?]| (?!(?-i:Dr|St)\b)[a-z])", _street),
     (rf"(?i)\b({any_of(_BEFORE_NUMBER)})\.\s?(?=#?\d)", _before_number),
+    (r"(?i)\b(vols?|chap|chs?|pt|bk|sect?|figs?)\.\s?(?=(?-i:[IVXLC]+)\b)", _before_number),
     (r"(?<=\d )v\.(?= )|(?<=[a-z] )v\.(?= [A-Z])", "versus"),
+    (r"\b(Mr|Mrs|Ms|Dr)\.(?=[A-Z])", lambda m: f"{_TITLES[m[1].lower()]} "),
     (rf"\b({any_of(_CAPITAL_TITLES)})\.(?=\s[A-Z])", _title),
     (
         r"(?i)\b(Dr|Prof|Mrs|Mr)\.(?=[\s,;:]|$)|\b((?-i:Gen|Rev|Sgt|Capt|Gov|Sen))\.(?=[\s,;:]|$)",
@@ -80,7 +82,7 @@ STOP_RULES: tuple[Rule, ...] = (
     (rf"(?i)\b({any_of(_WORDS)})\.(?!\w)", lambda m: _WORDS[m[1].lower()]),
     (r"(?i)\b(e\.g|i\.e)\b", lambda m: _WORDS[m[1].lower()]),
     (rf"\b(?<!\d )(?<!\d)((?i:{any_of(_BEFORE_SMALL)}))\.(?= [a-z(])", lambda m: _BEFORE_SMALL[m[1].lower()]),
-    (r"(?<=[A-Za-z]{3} )Co\.(?=,| [A-Z&])", "company"),
+    (r"(?<=[A-Za-z]{3} )Co\.(?=,| [A-Z&])|(?<=& )Co\.(?=[ ,])", "company"),
     (rf"(?<=[A-Za-z]{{3}} )Co\.{SENTENCE_ENDS}", "company."),
 )
 """Abbreviations with a full stop. The stop stays where it ends the sentence."""
@@ -95,14 +97,17 @@ WORD_RULES: tuple[Rule, ...] = (
         lambda m: _TITLES[(m[1] or m[2]).lower()],
     ),
     (r"(?<= )vs(?= )", "versus"),
+    (r"\btel(?=:)", "telephone"),
+    (r"\bext(?= \d)", "extension"),
 )
 """Abbreviations without a full stop."""
 
 SLASH_RULES: tuple[Rule, ...] = (
-    (r"\b(?<![.'-])([Ww])/o(?= )", r"\1ithout"),
+    (r"\b(?<![.'-])([Ww])/o(?!\w)", r"\1ithout"),
     (r"\b(?<![.'-])([Ww])/(?= ?[A-Za-z\d]{2})", r"\1ith "),
     (r"\bb/c(?= )", "because"),
     (r"\bc/o(?= )", "care of"),
-    (r"(?i)\band/or\b", "and or"),
+    (r"(?i)\band ?/ ?or\b", "and or"),
+    (r"\bs/he\b", "she or he"),
 )
 """Abbreviations with a slash."""

@@ -91,7 +91,7 @@ _PHONE_BEFORE = r"(?<![\w.,/$£€#-])"
 NUMBER_RULES: tuple[Rule, ...] = (
     (rf"{_PHONE_BEFORE}(?:1[-. ])?\d{{3}}([-. ])\d{{3}}\1\d{{4}}(?![\w-])(?!\.\d)", _groups),
     (rf"{_PHONE_BEFORE}(?P<letter>[vV]\.?\s?)?(?P<numbers>\d{{1,5}}(?:\.\d{{1,5}}){{2,}}+)(?!\d)", _version),
-    (r"\b[vV]\.?(?=\d+(?:\.\d+)?\b)", "version "),
+    (r"\b(?:v\.?|V\.?(?=\d{1,4}\.))(?=\d{1,4}(?:\.\d{1,4})?\b)", "version "),
     (
         rf"{_PHONE_BEFORE}\+\d{{1,3}}(?:[-. ]?\(\d{{1,5}}\)[-. ]?\d{{1,5}}|[-. ]\d{{1,5}})"
         r"(?:[-. ]\d{2,8}){1,5}(?![\w-])",
@@ -110,7 +110,7 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (rf"{_PHONE_BEFORE}\d{{3}}-\d{{4}}(?![\w-])(?![.,]\d)", _short_phone),
     (
         r"(?i)\b((?:call|dial|phone|tel|telephone|fax|text|extension|ext|pin|code|zip|ssn)"
-        r"(?: (?:me|us|number))?:?\.? )(\d{3,12})(?![\w-])(?![.,:/]\d)",
+        r"(?: (?:me|us|number))?(?: is| was)?:?\.? )(\d{3,12})(?![\w-])(?![.,:/]\d)",
         lambda m: m[1] + digits(m[2], "oh") if _is_called(m) else m[0],
     ),
 )

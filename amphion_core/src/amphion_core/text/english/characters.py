@@ -26,11 +26,21 @@ _ONE_FOR_ONE = str.maketrans({
 })  # fmt: skip
 _RAISED = {ord(raised): plain for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True)}
 _THOUSANDS = re.compile(
-    r"(?<![\w.,'])(?:[1-9]\d{0,2}(?:(?:[\u00a0\u2007-\u2009\u202f]\d{3}){1,5}|(?:['’]\d{3}){1,5}|(?:_\d{3}){1,5}"
-    r"|(?: 000){1,4})|[1-9]\d?(?:,\d\d){1,6},\d{3}|[1-9]\d{0,2}(?:\.\d{3}){2,5})(?![\w'’])(?![.,]\d)"
+    r"(?<![\w.,'])(?:"
+    + "|".join((
+        r"[1-9]\d{0,2}(?:[\u00a0\u2007-\u2009\u202f]\d{3}){1,5}",  # 10 000 with a space that does not break
+        r"[1-9]\d{0,2}(?: 000){1,4}|[1-9]\d?(?: \d{3}){2,4}",  # 10 000 and 1 234 567 with a usual space
+        r"[1-9]\d{0,2}(?:(?:['’]\d{3}){1,5}|(?:_\d{3}){1,5}|(?:\.\d{3}){2,5})",  # 10'000, 10_000, 1.000.000
+        r"[1-9]\d?(?:,\d\d){1,6},\d{3}",  # 1,00,000 in India
+    ))
+    + r")(?![\w'’])(?! ?\d)(?![.,]\d)"
+)  # fmt: skip
+_DECIMAL_COMMA = re.compile(
+    r"(?<![\w.,])(?:(\d{1,3}(?:\.\d{3}){1,4}|(?<=€)\d{1,9}|(?<=€ )\d{1,9}),(\d\d?)(?![\d,])"
+    r"|(\d{1,9}),(\d\d)(?=\s?€)|(\d{1,3}),(\d)(?= (?:m|b|tr)illion\b))"
 )
 _RANGE = re.compile(r"(?<=\d)(\s?(?:%|°[CF]?|€|£|[ap]\.m\.|[a-zA-Z]{1,3})?)\s?–\s?(?=-?[$£€¥]?\.?\d)")
-_GREEK = re.compile(r"(?<![^\W\d_])[α-ωΑ-Ω](?![^\W\d_])")
+_GREEK = re.compile(r"(?<![^\W\d_])(?<!\d)(?<!\d )[α-ωΑ-Ω](?![^\W\d_])")
 
 
 def plain_characters(text: str) -> str:
@@ -41,6 +51,8 @@ def plain_characters(text: str) -> str:
     text = re.sub(r"(?<=[\w)])[⁻⁺]?[⁰¹²³⁴-⁹]+", lambda match: RAISED + match[0].translate(_RAISED), text)
     text = re.sub(r"(?<=[\w)])\^(?=-?\d)", RAISED, text)
     text = _THOUSANDS.sub(lambda match: f"{int(re.sub(r'[^0-9]', '', match[0])):,}", text)
+    text = _DECIMAL_COMMA.sub(_with_point, text)
+    text = re.sub(r"(?<=[\w)])\^(?=[a-z]\b)", " to the ", text)
     text = text.translate(_ONE_FOR_ONE)
     text = _RANGE.sub(rf"\1{RANGE_DASH}", text)
     text = re.sub(r"(?<![\w.)%°])–(?=[$£€¥]?\.?\d)", "-", text)
@@ -49,6 +61,12 @@ def plain_characters(text: str) -> str:
     text = re.sub(r"[^\x00-\x7f]", _plain_digit, text)
     text = _GREEK.sub(lambda match: f" {unicodedata.name(match[0]).rsplit(' ', 1)[-1].lower()} ", text)
     return re.sub(r"\s+", " ", text).strip()
+
+
+def _with_point(match: re.Match[str]) -> str:
+    """3,50 € and 1.234,50 with the point and without dots between thousands."""
+    number, decimals = (group for group in match.groups() if group is not None)
+    return f"{number.replace('.', '')}.{decimals}"
 
 
 def _plain_digit(match: re.Match[str]) -> str:

@@ -75,7 +75,8 @@ def _day_first(match: re.Match[str]) -> str:
     the = "" if match["the"] else "the "
     until = f"{ordinal(int(match['first']))} to the " if match["first"] else ""
     words = f"{match['the'] or ''}{the}{until}{ordinal(int(match['day']))} of {_month(match['month'])}"
-    return f"{words} {year(int(match['year']))}" if match["year"] else words
+    number = match["year"] or match["short"]
+    return f"{words} {year(_full_year(number))}" if number else words
 
 
 def _month_first(match: re.Match[str]) -> str:
@@ -134,7 +135,9 @@ def _stop(match: re.Match[str]) -> str:
     return "." if ends else ""
 
 
-_SAME_SENTENCE = rf"(?:(?:{'|'.join(_MONTHS)}|{'|'.join(_DAYS.values())})\b|[A-Z]{{2,4}}\b)"
+_SAME_SENTENCE = (
+    rf"(?:{'|'.join(_MONTHS)}|{'|'.join(_DAYS.values())}|[A-Z]{{2,4}}|Eastern|Central|Mountain|Pacific|Greenwich)\b"
+)
 
 
 def _time_range(match: re.Match[str]) -> str:
@@ -152,8 +155,13 @@ _CLOCK = r"(?P<hour{0}>\d{{1,2}})(?:[:.](?P<minute{0}>\d\d)(?!\d))?(?:\s?(?P<hal
 _TIMED = r"\b(?:in|for|after|every|within|takes?|took|lasts?|lasted|waited|wait|than|about|under|over|=)\s$"
 
 
+_TIMED_NOUN = "timeout|delay|timer|pause|wait|interval|window|clip|video|ad|break|limit|countdown|hold|rest|later|ago"
+
+
 def _bare_decade(match: re.Match[str]) -> str:
-    """80s is the decade, but "in 30s" and "30s later" are seconds."""
+    """80s is the decade, but "in 30s" and "a 30s delay" are seconds."""
+    if re.match(rf" (?:{_TIMED_NOUN})", after(match, 12)):
+        return match[0]
     return match[0] if re.search(_TIMED, before(match, 10)) else _decade(match)
 
 
@@ -176,6 +184,10 @@ NAME_RULES: tuple[Rule, ...] = (
     (rf"(?<=day to )({_SHORT_DAY})()\b\.?", _name),
     (rf"\b({_SHORT_MONTH}|{_LONG_MONTH})\.?([-{RANGE_DASH}])(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", _name),
     (rf"\b((?:{_SHORT_MONTH}|{_LONG_MONTH})\.? \d{{1,2}}){_TO}(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", r"\1 to "),
+    (
+        rf"\b(\d{{1,2}} (?:{_SHORT_MONTH}|{_LONG_MONTH})\.?){_TO}(?=\d{{1,2}} (?:{_SHORT_MONTH}|{_LONG_MONTH})\b)",
+        r"\1 to ",
+    ),
 )
 """Ranges of days and months, and short names of days."""
 
@@ -186,7 +198,7 @@ DATE_RULES: tuple[Rule, ...] = (
     (rf"{_NOT_IN_NUMBER}(1[5-9]\d\d|20\d\d)-(0[1-9]|1[0-2])(?![\w/-])(?!\.\d)", _month_of_year),
     (
         rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01]){_TO})?{_DAY}(?:st|nd|rd|th)?"
-        rf"[ -](?:of )?{_MONTH}(?:(?:,? |-){_YEAR})?(?!\w)",
+        rf"[ -](?:of )?{_MONTH}(?:(?:,? |-){_YEAR}|-(?P<short>\d\d)(?!\d))?(?!\w)",
         _day_first,
     ),
     (

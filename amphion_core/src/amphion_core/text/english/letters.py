@@ -134,6 +134,7 @@ INITIAL_RULES: tuple[Rule, ...] = (
 """Letters with full stops."""
 
 ROMAN_RULES: tuple[Rule, ...] = (
+    (r"\bWW ?(II?|[12])\b", lambda m: f"World War {'one' if m[1] in ('I', '1') else 'two'}"),
     (rf"\b((?i:{_NUMBERED})s?) ([IVX]+)( and | or | to | through |[-–])([IVX]+)(?![\w'-])", _several_numbered),
     (rf"\b((?i:{_NUMBERED}))\s([IVXLCDM]{{2,}}|[ivx]{{2,}})(?![\w'-])", _numbered),
     (rf"\b((?i:{_CLEARLY_NUMBERED}))\s([VX])(?![\w'-]|\.\w)", _numbered),
@@ -158,6 +159,7 @@ ROMAN_RULES: tuple[Rule, ...] = (
 
 LETTER_RULES: tuple[Rule, ...] = (
     (rf"\b((?i:{_LETTER_NOUNS})) A(?= (?!Tale|Man|Story)\w)", r"\1 A-"),
+    (r"\bA(?= [B-Z] [A-Z]\b| (?:is|was) for\b)", "A-"),
     (r"\bA(?= (?:and|or|to|vs|versus|through|plus|minus) [B-Z]\b)", "A-"),
     (r"(?i)\bn/a\b", "N A"),
     (r"\b([A-Z])(/)([A-Z])\b(?![/\w])|\b([A-Z]{1,3})(&)([A-Z]{1,3})\b", _slash_or_ampersand),

@@ -9,16 +9,17 @@ from amphion_core.text.english.rules import Rule
 
 
 def _times(match: re.Match[str]) -> str:
-    """3x4 is three times four, 1920x1080 is nineteen twenty by ten eighty."""
-    first, second = match[1], match[2]
-    if min(len(first), len(second)) > 2 and first.isdecimal() and second.isdecimal():
-        return f"{code(first)} by {code(second)}"
-    return f"{value(first)} times {value(second)}"
+    """3x4 is three times four, 5x7 inches is five by seven, 1920x1080 is nineteen twenty by ten eighty."""
+    lengths = _LENGTH.match(match.string, match.end(2))
+    return f"{value(match[1])} {'by' if lengths else 'times'} "
+
+
+_LENGTH = re.compile(r"[ -]?(?:cm|mm|m|km|ft|feet|foot|in|inch|inches|yards?|met(?:er|re)s?|pixels?|px|grid|matrix)\b")
 
 
 def _power_of_ten(match: re.Match[str]) -> str:
     """1.5e-3; without a point or a sign, such as 3E5, it is a code."""
-    if "." not in match[1] and not match[2]:
+    if "." not in match[1] and not match[2] and "E" in match[0]:
         return match[0]
     return f"{value(match[1])} times ten to the {'minus ' if match[2] == '-' else ''}{cardinal(int(match[3]))}"
 
@@ -31,14 +32,16 @@ def _unknown(match: re.Match[str]) -> str:
 SIGN_RULES: tuple[Rule, ...] = (
     (r"\b(UTC|GMT)-(?=\d)", r"\1 minus "),
     (r"(?P<money>(?:\b(?:US|CA|AU|NZ|HK|[ACS]))?[$£€¥])\s?-\s?(?=\.?\d)", r"minus \g<money>"),
-    (r"(?<![\w.)%°\]'-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
+    (r"(?<![\w.)%°\]'\u2191-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
     (r"(?<=\d) / (?=\d)", " divided by "),
     (r"(?<=\d) - (?=\d[\d.,]* ?=)", " minus "),
     (r"(?<![\w+])\+-(?=[$£€¥]?\d)|\+/-\s?", "plus or minus "),
     (r"(?<![\w+])\+(?=[$£€¥]?\.?\d)", "plus "),
     (r"~\s?(?=[$£€¥]?\.?\d)", "about "),
     (rf"{START}({VALUE})[eE]([+-]?)(\d{{1,3}})(?!\w)", _power_of_ten),
-    (rf"{START}({VALUE})\s?(?:[x*]|times )\s?({VALUE})(?![\w.]*\d)(?!\w)", _times),
+    (rf"{START}(\d{{3,4}})\s?x\s?(\d{{3,4}})(?!\w)", lambda m: f"{code(m[1])} by {code(m[2])}"),
+    (rf"(?:{START}|(?<=\dx))({VALUE})\s?(?:[x*]|times )\s?(?=({VALUE})(?:(?!\w)|x\s?\d))", _times),
+    (r"(?<=\d)(\"|\s?(?:cm|mm|m|km|ft|in|px)\.?)\s?x\s?(?=\d)", r"\1 by "),
     (rf"{START}({VALUE})x(?!\w)", lambda m: f"{value(m[1])} times"),
 )
 """Signs before and between numbers."""
@@ -50,7 +53,7 @@ MARK_RULES: tuple[Rule, ...] = (
     (r"(?<!\w)#(?=[A-Za-z])", "hashtag "),
     (r"§§?\s?", " section "),
     (r"\b([A-Za-z])\+\+", r"\1 plus plus"),
-    (r"(?<=\w)\s?<\s(?=\w)", " is less than "),
+    (r"(?<=\w)\s?<\s?(?=\w)", " is less than "),
     (r"(?<=\w)\s?>\s(?=\w)", " is greater than "),
 )
 """Marks beside numbers and letters; they are read before the numbers."""

@@ -42,7 +42,8 @@ _CENTURIES = tuple(str(century) for century in range(11, 21))
 
 def _size(text: str) -> float:
     if "/" in text:
-        return 0.0
+        start, top, bottom = re.fullmatch(r"(?:(.*)[ -])?(\d+)/(\d+)", text).groups()  # type: ignore[union-attr]
+        return float(start or 0) + int(top) / max(1, int(bottom))
     return float(text.replace(",", ""))
 
 
@@ -63,7 +64,7 @@ def _slashes(match: re.Match[str]) -> str:
     top, bottom = parts
     if len(top) == 4 and top[:2] in ("18", "19", "20"):
         return f"{year(int(top))} {code(bottom) if bottom[0] != '0' else digits(bottom, 'oh')}"
-    if len(top) > 3 or len(bottom) > 4 or top.startswith("0") or bottom.startswith("0"):
+    if len(top) > 3 or len(bottom) > 4 or re.match("0\\d", top) or bottom.startswith("0"):
         return f"{whole(top)} slash {whole(bottom)}"
     return fraction(int(top), int(bottom))
 
@@ -113,9 +114,10 @@ RULES: tuple[Rule, ...] = (
     (rf"(?i)(?<![\d.,])({WHOLE})(?:st|nd|rd|th)\b", lambda m: apart(_ordinal(m), m)),
     (r"(?i)\b(on|by|since|until|dated|due) (\d{1,2})/(\d{1,2})(?![\w/])(?!\.\d)", _month_and_day),
     (
-        rf"{START}((?:{WHOLE}[ -])?{FRACTION})(?:-|\s?{RANGE_DASH}\s?)({VALUE}){END}",
+        rf"{START}((?:{WHOLE}[ -])?{FRACTION})(?:-| - |\s?{RANGE_DASH}\s?)({VALUE}){END}",
         lambda m: f"{value(m[1])} to {value(m[2])}",
     ),
+    (rf"{START}1/2 (?=an?\b)", "half "),
     (rf"{START}{WHOLE}[ -]{FRACTION}", lambda m: value(m[0])),
     (
         rf"{START}(?P<first>{VALUE})(?P<dash>-| - |\s?{RANGE_DASH}\s?)(?P<minus>minus |-)?(?P<second>{VALUE}){END}",
@@ -128,12 +130,16 @@ RULES: tuple[Rule, ...] = (
         lambda m: f"{value(m[1]) if m[1][0].isdecimal() else m[1]} {'squared' if m[2] == '2' else 'cubed'}",
     ),
     (rf"(?<=[\w)]){RAISED}(-?)(\d{{1,15}})(?!\d)", lambda m: f" to the {'minus ' if m[1] else ''}{_power(m[2], m[1])}"),
+    (r"(?<=[A-Za-z]-)(\d{1,4})s\b", lambda m: plural(code(m[1]))),
     (r"(?<![\w.,])(\d{1,15})'s\b", lambda m: plural(code(m[1]))),
     (r"(?<![\w.,])(\d{1,15})s\b", _several),
     (r"(?<=[B-Zb-z])-(?=\d)|(?<=[A-Za-z][Aa])-(?=\d)", " "),
     (r"\b0(\d)00(?= hours?\b)", lambda m: f"zero {cardinal(int(m[1]))} hundred"),
     (rf"{START}(?:1[1-9]\d\d|20\d\d)(?!\w)(?![.,]\d)", lambda m: year(int(m[0]))),
-    (r"\b(in|year|AD|anno|circa|since|of) (10[1-9]\d)(?!\w)(?![.,]\d)", lambda m: f"{m[1]} {year(int(m[2]))}"),
+    (
+        r"(?i)\b(in|year|AD|anno|circa|since|of|by|until|before|after) (10[1-9]\d)(?!\w)(?![.,]\d)",
+        lambda m: f"{m[1]} {year(int(m[2]))}",
+    ),
     (r"(?<![^\W_])(?=[^\W\d_]{1,20}+\d|\d{1,15}+[^\W\d_])[^\W_]{2,60}", _code),
     (rf"(?<![\d.])(?<!\d,)({WHOLE}\.\d{{1,15}}|\.\d{{1,15}})(?!\d)", lambda m: apart(value(m[0]), m)),
     (WHOLE, lambda m: apart(whole(m[0]), m)),

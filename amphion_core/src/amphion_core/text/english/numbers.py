@@ -25,7 +25,7 @@ FRACTION = r"\d{1,3}/\d{1,3}(?![\d/])"
 """A fraction such as 3/4."""
 VALUE = rf"(?:{FRACTION}|{WHOLE}(?:[ -]{FRACTION}|\.\d{{1,{LONGEST}}})?|\.\d{{1,{LONGEST}}})"
 """A number: whole, decimal (also without a leading zero), a fraction, or a whole number with a fraction."""
-START = r"(?<![\w/.])(?<!\d,)"
+START = r"(?<![\w/.\u2191])(?<!\d,)"
 """The position where a number starts: not inside a word or another number."""
 END = r"(?![\w/])(?![.,]\d)"
 """The position where a number ends."""
@@ -87,7 +87,9 @@ def fraction(top: int, bottom: int) -> str:
     """A fraction: 3/4 is three quarters. 10/10 is ten out of ten, and 120/80 is one hundred twenty over eighty."""
     if top == bottom:
         return f"{cardinal(top)} out of {cardinal(bottom)}"
-    if top == 0 or bottom < 2 or (top > bottom and bottom > 10):
+    if top == 0:
+        return f"zero out of {cardinal(bottom)}"
+    if bottom < 2 or (top > bottom and bottom > 10):
         return f"{cardinal(top)} over {cardinal(bottom)}"
     if bottom == 2:
         return "one half" if top == 1 else f"{cardinal(top)} halves"

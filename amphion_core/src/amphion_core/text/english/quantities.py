@@ -7,10 +7,10 @@ from amphion_core.text.english.numbers import START, VALUE, cardinal, value
 from amphion_core.text.english.rules import Rule, after, any_of, before
 
 _MONEY = {
-    "$": "dollar", "US$": "US dollar", "CA$": "Canadian dollar", "C$": "Canadian dollar", "AU$": "Australian dollar",
-    "A$": "Australian dollar", "NZ$": "New Zealand dollar", "HK$": "Hong Kong dollar", "S$": "Singapore dollar",
-    "NT$": "Taiwan dollar", "MX$": "Mexican peso", "R$": "real", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee",
-    "₩": "won", "₽": "ruble", "₺": "lira", "₴": "hryvnia", "₪": "shekel", "₫": "dong", "₱": "peso", "₦": "naira",
+    "$": "dollar", "US$": "US dollar", "US $": "US dollar", "CA$": "Canadian dollar", "C$": "Canadian dollar",
+    "AU$": "Australian dollar", "A$": "Australian dollar", "NZ$": "New Zealand dollar",
+    "HK$": "Hong Kong dollar", "S$": "Singapore dollar", "Rs.": "rupee", "Rs": "rupee", "NT$": "Taiwan dollar", "MX$": "Mexican peso", "R$": "real", "£": "pound",
+    "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "ruble", "₺": "lira", "₴": "hryvnia", "₪": "shekel", "₫": "dong", "₱": "peso", "₦": "naira",
     "₿": "bitcoin", "USD": "US dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar", "EUR": "euro",
     "GBP": "pound", "JPY": "yen", "CHF": "Swiss franc", "CNY": "yuan", "RMB": "yuan", "INR": "rupee",
 }  # fmt: skip
@@ -169,16 +169,29 @@ def _range(match: re.Match[str]) -> str:
     return _spaced(match, f"{start} to {end_words}{_per(match['per_2'])}")
 
 
+def _inches(match: re.Match[str]) -> str:
+    """12" is twelve inches, unless the mark closes a quotation that began before."""
+    if len(re.findall(r'(?<!\d)"', before(match, 300))) % 2:
+        return match[0]
+    one = _is_single(match[1]) or _is_singular(match)
+    return f"{value(match[1])} {_plural('inch', one)}"
+
+
 def _spaced(match: re.Match[str], words: str) -> str:
     """The words, with a space where the amount touched a letter or digit."""
     return f"{words} " if after(match, 1).isalnum() else words
 
 
-_LETTERS_BEFORE = r"(?<![\w./])(?<!\d,)"
+_NO_CODE = START + r"(?<![A-Za-z]-)"  # not the 52 of B-52
 RULES: tuple[Rule, ...] = (
+    (r"(?<![\w.,])(\d{1,2})\s?ft\.?\s?(\d{1,2})(?!\d|\s?inch|\")(?:\s?in\b(?:\.(?=[ ,;)]))?)?", r"\1 ft \2 inches"),
     (rf"{START}(\d{{1,3}})'\s?(\d{{1,2}})\"(?!\w)", r"\1 ft \2 inches"),
-    (rf"{START}({VALUE}) in\.(?= [a-z])", r"\1 inches"),
+    (rf"{START}({VALUE}) in\.(?= [a-z]|[,;)])", r"\1 inches"),
+    (rf"{START}({VALUE}) in\.$", r"\1 inches."),
+    (rf"{START}({VALUE})\"", _inches),
+    (rf"{START}({VALUE})'(?= (?:tall|long|wide|high|deep|by|x)\b)", r"\1 ft"),
+    (r"(?<![\w.,])(\d{1,2})p(?!\w)", lambda m: "one penny" if m[1] == "1" else f"{value(m[1])} pence"),
     (rf"{START}({VALUE})[ -]?(ft|lbs?|oz|min|mins|hrs?|secs?|yd|mi|gal|tsp|tbsp)\.(?= [a-z\d])", r"\1 \2"),
-    (rf"{_LETTERS_BEFORE}{_amount('_1')}(?:-|\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
-    (rf"{_LETTERS_BEFORE}{_amount('')}", _one_amount),
+    (rf"{_NO_CODE}{_amount('_1')}(?:-|\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
+    (rf"{_NO_CODE}{_amount('')}", _one_amount),
 )
