@@ -102,8 +102,8 @@ class Table:
 def read_text(path: str | Path) -> str:
     """The content of a UTF-8 text file without its byte order mark.
 
-    Raises DataError for a file that is missing, unreadable, not a regular file, binary, or not UTF-8. Its message states
-    the wrong byte, and its hint is the command that converts the file.
+    Raises DataError for a file that is missing, unreadable, not a regular file, binary, or not UTF-8. Its message
+    states the wrong byte, and its hint is the command that converts the file.
     """
     path = Path(path)
     try:
