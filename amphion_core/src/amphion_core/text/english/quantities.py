@@ -8,11 +8,12 @@ from amphion_core.text.english.rules import Rule, after, any_of, before
 
 _MONEY = {
     "$": "dollar", "US$": "US dollar", "US $": "US dollar", "CA$": "Canadian dollar", "C$": "Canadian dollar",
-    "AU$": "Australian dollar", "A$": "Australian dollar", "NZ$": "New Zealand dollar",
-    "HK$": "Hong Kong dollar", "S$": "Singapore dollar", "Rs.": "rupee", "Rs": "rupee", "NT$": "Taiwan dollar", "MX$": "Mexican peso", "R$": "real", "£": "pound",
-    "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "ruble", "₺": "lira", "₴": "hryvnia", "₪": "shekel", "₫": "dong", "₱": "peso", "₦": "naira",
-    "₿": "bitcoin", "USD": "US dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar", "EUR": "euro",
-    "GBP": "pound", "JPY": "yen", "CHF": "Swiss franc", "CNY": "yuan", "RMB": "yuan", "INR": "rupee",
+    "AU$": "Australian dollar", "A$": "Australian dollar", "NZ$": "New Zealand dollar", "HK$": "Hong Kong dollar",
+    "S$": "Singapore dollar", "Rs.": "rupee", "Rs": "rupee", "NT$": "Taiwan dollar", "MX$": "Mexican peso",
+    "R$": "real", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "ruble", "₺": "lira",
+    "₴": "hryvnia", "₪": "shekel", "₫": "dong", "₱": "peso", "₦": "naira", "₿": "bitcoin", "USD": "US dollar",
+    "CAD": "Canadian dollar", "AUD": "Australian dollar", "EUR": "euro", "GBP": "pound", "JPY": "yen",
+    "CHF": "Swiss franc", "CNY": "yuan", "RMB": "yuan", "INR": "rupee",
 }  # fmt: skip
 _CENTS = {"dollar": "cent", "euro": "cent", "pound": "penny"}
 _SCALES = {
