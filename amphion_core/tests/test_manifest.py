@@ -163,7 +163,8 @@ def test_a_damaged_index_is_written_again(folder):
     file = next(folder.glob(".train-*.npy"))
     data = file.read_bytes()
     other = np.array([(10**6, 1.0, 16000)], Manifest(folder).index.dtype)
-    for content in (b"", b"x", data[:40], data[:-1], np.zeros(3).tobytes()):
+    damaged = [data[:at] + bytes([data[at] ^ 0x21]) + data[at + 1 :] for at in range(10, 70)]
+    for content in (b"", b"x", data[:40], data[:-1], np.zeros(3).tobytes(), *damaged):
         file.write_bytes(content)
         assert Manifest(folder).index.tolist() == expected
     for array in (other, np.zeros(3), np.zeros((2, 2), other.dtype)):

@@ -52,7 +52,8 @@ def text(random: Random, ground: Ground, folder: Path) -> Input:
     ]
     said = random.choice(("", " ")).join(pieces)
     if random.random() < 0.05:
-        said = random.choice((".", "1", "a", " ", "a. ", "1,", "\n", "中", "½")) * random.choice((3000, 100_000))
+        said = random.choice((".", "1", "a", " ", "a. ", "1,", "\n", "中", "½")) * 3000
+        said += random.choice((".", "!", " ", "\n", "\u00ad")) * random.choice((1, 100_000))
     out = folder / "out.wav"
     words = ["tts", "--model", str(random.choice(ground.voices)), "-o", str(out)]
     data = bytearray(said.encode("utf-8", "surrogatepass"))

@@ -240,7 +240,7 @@ def _read_index(file: Path, size: int) -> np.ndarray[Any, Any] | None:
     """The index in ``file`` of a manifest of ``size`` bytes; None if there is none, or if it is damaged."""
     try:
         index: np.ndarray[Any, Any] = np.load(file, mmap_mode="r" if file.stat().st_size > 1024 else None)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # numpy reads the header as Python text, so a damaged one raises almost anything
         return None
     valid = index.dtype == INDEX and index.ndim == 1 and (not size if not len(index) else index["offset"][-1] < size)
     return index if valid else None
