@@ -255,6 +255,21 @@ def test_the_decoders_fields_are_those_of_the_generator_and_stay_flat():
         VITS.Config(vocabulary=3, resblock_kernels=(), resblock_dilations=())
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resblock_dilations": [[1, 3, 0]] * 3}, "resblock_dilations: 0 is not from 1 to 1000"),
+        ({"resblock_dilations": [[1, 3, 2**31 - 1]] * 3}, "resblock_dilations: 2147483647 is not from 1 to 1000"),
+        ({"resblock_kernels": [3, 7, -3]}, "resblock_kernels: -3 is not from 1 to 1000"),
+        ({"upsample_rates": [-8, -8, 2, 2]}, "upsample_rates: -8 is not above 0"),
+    ],
+)
+def test_a_decoder_that_torch_could_not_run_is_refused_with_its_config(fields, message):
+    for model in ("tts/vits", "vocoder/hifigan"):
+        with pytest.raises(RecipeError, match=message):
+            amphion.build(model, **fields)
+
+
 WRONG = (None, 0, -3, 7, True, 0.5, float("nan"), 10**400, 1e300, "", "words", [], [1, "x"], [[0]], {}, {"a": 1}, ...)
 
 

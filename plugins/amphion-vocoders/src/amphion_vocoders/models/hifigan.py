@@ -27,6 +27,8 @@ from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 
+LARGEST = 1000  # kernel or dilation of a residual block, samples; the paper has at most 11 and 5
+
 
 class HiFiGANGenerator(nn.Module):
     """The generator alone: features (B, C, N) -> wave (B, 1, T), T = N * product of the upsampling rates.
@@ -66,6 +68,10 @@ class HiFiGANGenerator(nn.Module):
             if len(self.resblock_kernels) != len(self.resblock_dilations):
                 counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
                 raise ValueError(f"resblock_dilations: {counts}")
+            if wrong := [kernel for kernel in self.resblock_kernels if not 1 <= kernel <= LARGEST]:
+                raise ValueError(f"resblock_kernels: {wrong[0]} is not from 1 to {LARGEST}")
+            if wrong := [each for row in self.resblock_dilations for each in row if not 1 <= each <= LARGEST]:
+                raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
             if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
                 raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
             if not self.resblock_kernels or not all(self.resblock_dilations):
@@ -275,6 +281,8 @@ def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple
     """Raise ValueError unless the stages turn each frame into exactly ``hop`` samples."""
     if len(rates) != len(kernels):
         raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
+    if wrong := [rate for rate in rates if rate < 1]:
+        raise ValueError(f"upsample_rates: {wrong[0]} is not above 0")
     if math.prod(rates) != hop:
         raise ValueError(f"upsample_rates: product {math.prod(rates)} is not mel.hop_length {hop}")
     for rate, kernel in zip(rates, kernels, strict=True):
