@@ -56,8 +56,6 @@ def test_equal_speech_has_no_errors(row):
 def test_different_speech_has_errors(row):
     score = metric("wer").compare(row["reference"], row["heard"])
     assert score.value == pytest.approx(float(row["rate"]), abs=0.01) if row["rate"] else score.value > 0
-    if row["reference"].casefold() != row["heard"]:  # "US" and "us" have the same characters
-        assert metric("cer").compare(row["reference"], row["heard"]).value > 0
 
 
 def test_the_tables_are_long_enough_to_cover_every_rule():
@@ -272,6 +270,18 @@ def test_a_field_that_changes_the_value_is_in_the_variant():
     variants = {metric("wer", **{"recognizer": "hubert_ctc"} | fields).variant for fields in settings}
     assert len(variants) == len(settings)
     assert metric("cer", recognizer="hubert_ctc", spaces=True).variant != metric("cer", recognizer="hubert_ctc").variant
+
+
+def test_stored_scores_are_measured_again_when_a_package_changes_the_values(monkeypatch):
+    from amphion_eval.analysis import text_normalization
+    from amphion_eval.evaluation.measuring import Shard
+    from amphion_eval.evaluation.run import plan
+    from amphion_eval.evaluation.shards import shard_key
+
+    shard = Shard("a", (), plan(["wer"], {"wer": {"language": "de", "recognizer": "hubert_ctc"}}))
+    before = shard_key(shard)
+    monkeypatch.setattr(text_normalization, "find_spec", lambda name: None)
+    assert shard_key(shard) != before
 
 
 def test_a_text_without_words_is_an_error():

@@ -39,7 +39,7 @@ _MONEY_AFTER = re.compile(rf"(?P<amount>{AMOUNT}){_SCALE}\s?(?P<sign>[{_SIGNS}])
 _ORDINAL = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)\b", re.IGNORECASE)
 _FRACTION = re.compile(r"(?:(?P<whole>\d{1,9})(?:[ -]|\s?and\s))?(?P<top>\d{1,3})[/⁄](?P<bottom>\d{1,4})(?![\d/])")
 _FEET = re.compile(r"(?P<feet>\d{1,2})['’′]\s?(?P<inches>\d{1,2})?(?:[\"”″]|(?!\w))")
-_STOPS = re.compile(r"v?\d{1,4}(?:\.\d{1,4}){2,8}(?![\d.]\d)", re.IGNORECASE)
+_STOPS = re.compile(r"\d{1,4}(?:\.\d{1,4}){2,8}(?![\d.]\d)")
 _PHONE = re.compile(r"\+?\(?\d{1,4}\)?(?:(?:[.-]|\)?\s?)\(?\d{2,5}\)?){1,5}(?![\d-])")
 _NUMBER = re.compile(AMOUNT)
 _PLURAL = re.compile(r"(?P<number>\d{2,4})['’]?s\b")
@@ -80,9 +80,13 @@ _UNITS = {  # one, several; several readings with | between
 }  # fmt: skip
 _UNIT_NAMES = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
 _UNIT = re.compile(rf"(?P<space>[\s\u00a0-]?)(?P<unit>{_UNIT_NAMES})(?![a-z²³])\.?", re.IGNORECASE)
+_INCHES = re.compile(r"\s?in\b(?P<stop>\.)?")
+_FEET_BEFORE = re.compile(r"(?:ft\.?|feet|foot|['’′])\s?\d+$")
+_VERSION = re.compile(r"v(?=\d)", re.IGNORECASE)
+_TOLL_FREE = re.compile(r"1-(?P<code>8\d\d)-(?=[A-Z])")
 _DEGREES = re.compile(r"\s?(?:°|º|degrees\s(?=[CF]\b))\s?(?P<scale>[CFK](?![a-z]))?")
 _TEMPERATURES = {"C": "(celsius|c|centigrade)", "F": "(fahrenheit|f)", "K": "(kelvin|k)"}
-_ATTACHED = re.compile(r"(?P<letter>[kKmMbBtT]|[mM]n|[bB]n|[tT]n|x)(?![a-zA-Z])")
+_ATTACHED = re.compile(r"(?P<letter>[kKmMbBtT]|[mM]n|[bB]n|[tT]n|x|p)(?![a-zA-Z])")
 
 
 def amount(text: str, *, heard: bool, spelled: bool = False) -> list[str]:
@@ -171,7 +175,12 @@ def _fraction(found: re.Match[str], scan: Scan) -> list[Span] | None:
     readings = fraction(top, bottom)
     if whole:
         before = amount(whole, heard=scan.heard)
-        readings = [f"{each} [and] {reading}" for each in before for reading in readings if "over" not in reading]
+        readings = [
+            f"{each} {'and' if reading.startswith('half') else '[and]'} {reading}"
+            for each in before
+            for reading in readings
+            if "over" not in reading
+        ]
         return [distinct([*readings, *(f"{each} {cardinal(top)} over {cardinal(bottom)}" for each in before)])]
     readings.append(f"{cardinal(top)} slash {cardinal(bottom)}")
     if top >= bottom or scan.heard:
@@ -193,9 +202,8 @@ def _feet(found: re.Match[str], scan: Scan) -> list[Span] | None:
 
 def _stops(found: re.Match[str], scan: Scan) -> list[Span]:
     """A version or an address with several stops: each number, with "point" or "dot" or nothing between."""
-    text = found[0].casefold()
-    spans: list[Span] = [("(version|v|)",)] if text[0] == "v" else []
-    for number, group in enumerate(text.lstrip("v").split(".")):
+    spans: list[Span] = []
+    for number, group in enumerate(found[0].split(".")):
         spans += [("(point|dot|)",)] if number else []
         spans.append(distinct([*integer(group, spelled=True), digits(group)]))
     return spans
@@ -242,6 +250,22 @@ def _unit(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [distinct(readings)]
 
 
+def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    before = scan.text[max(0, found.start() - 12) : found.start()]
+    if not scan.number or not (found["stop"] or _FEET_BEFORE.search(before)):
+        return None
+    return [("(inches|inch|)" if _FEET_BEFORE.search(before) else "(inches|inch)",)]
+
+
+def _version(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("version", "v")]
+
+
+def _toll_free(found: re.Match[str], scan: Scan) -> list[Span]:
+    """The beginning of a telephone number that ends in a word."""
+    return [("one",), distinct(integer(found["code"], spelled=True))]
+
+
 def _degrees(found: re.Match[str], scan: Scan) -> list[Span]:
     name = "degree" if scan.number == "1" else "(degrees|degree)"
     return [(f"{name} {_TEMPERATURES[found['scale']]}",)] if found["scale"] else [(name,)]
@@ -252,6 +276,8 @@ def _attached(found: re.Match[str], scan: Scan) -> list[Span] | None:
     if not scan.number:
         return None
     letter = found["letter"].casefold()
+    if letter == "p":
+        return [("pence", "p")]
     if letter == "x":
         return [("x", "times")]
     spelled = " ".join(letter)
@@ -259,7 +285,7 @@ def _attached(found: re.Match[str], scan: Scan) -> list[Span] | None:
 
 
 NUMBERS = (_number, _fraction)  # rules after which a unit may follow
-PHONE_RULES: tuple[Rule, ...] = ((_PHONE, _phone),)
+PHONE_RULES: tuple[Rule, ...] = ((_TOLL_FREE, _toll_free), (_PHONE, _phone))
 NUMBER_RULES: tuple[Rule, ...] = (
     (_MONEY_BEFORE, _money),
     (_MONEY_AFTER, _money),
@@ -270,5 +296,5 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (_PLURAL, _plural),
     (_NUMBER, _number),
 )
-WORD_RULES: tuple[Rule, ...] = ((_MONEY_BEFORE, _money),)  # with letters before the sign: US$5
-UNIT_RULES: tuple[Rule, ...] = ((_UNIT, _unit), (_DEGREES, _degrees), (_ATTACHED, _attached))
+WORD_RULES: tuple[Rule, ...] = ((_VERSION, _version), (_MONEY_BEFORE, _money))  # that begin with letters: v2, US$5
+UNIT_RULES: tuple[Rule, ...] = ((_UNIT, _unit), (_INCHES, _inches), (_DEGREES, _degrees), (_ATTACHED, _attached))

@@ -112,20 +112,20 @@ def year(text: str) -> list[str]:
 
 
 def integer(text: str, *, spelled: bool) -> list[str]:
-    """Readings of digits without separators. ``spelled``: four digits may also be read one by one."""
+    """Readings of digits without separators. ``spelled``: two equal or four digits may also be read one by one."""
     if text == "0":
         return ["(zero|o|nought)"]
     number = int(text) if len(text) <= LONGEST else None
     if number is None or len(text) > 4 or text[0] == "0" < text[1:]:
         found = [digits(text)] if number is None or text[0] == "0" else [cardinal(number), digits(text)]
-        return found + ([_pairs(text)] if len(text) in (5, 6, 8) and text[0] > "0" else [])
+        return found + ([_pairs(text)] if len(text) in (4, 5, 6, 8) else [])
     found = [cardinal(number)]
+    if len(text) == 2 and text[0] == text[1] and spelled:
+        found.append(f"double {ONES[number % 10]}")
     if len(text) == 4:
         found += year(text)
     if len(text) == 3:
         found += [f"{ONES[int(text[0])]} {pair(text[1:])}", digits(text)]
-    if len(text) == 3 and text[2] != "0":
-        found.append(f"{_below_hundred(int(text[:2]))} {ONES[int(text[2])]}")
     if len(text) == 4 and spelled:
         found.append(digits(text))
     return found

@@ -22,7 +22,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _APOSTROPHE_FIRST = re.compile(r"['’](?:em|cause|tis|twas|til)\b", re.IGNORECASE)
 _STOPPED = re.compile(r"(?:e\.g|i\.e|ph\.d|u\.s)\b\.?(?!\.?[a-z]\.)", re.IGNORECASE)
 _RANGE = re.compile(r"\s?[-–—]\s?(?=[$£€¥]?\.?\d)")
-_LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?:%|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,3})?$", re.IGNORECASE)
+_LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?P<unit>%|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,3})?$", re.IGNORECASE)
 _MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
 _DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z]{2})", re.IGNORECASE)
 _SIGNS = {
@@ -108,7 +108,7 @@ def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
     if low is None or high is None:
         return None
     rising = int(low[1].replace(",", "")) < int(high[1].replace(",", ""))
-    silent = scan.heard or not rising or (low[1], high[1]) in (("9", "11"), ("7", "11"))
+    silent = scan.heard or not (rising or low["unit"]) or (low[1], high[1]) in (("9", "11"), ("7", "11"))
     return [(f"(to|through|until|till|minus|dash|hyphen{'|' if silent else ''})",)]
 
 
@@ -118,6 +118,10 @@ def _minus(found: re.Match[str], scan: Scan) -> list[Span] | None:
 
 def _hash(found: re.Match[str], scan: Scan) -> list[Span]:
     return [("(number|hash|hashtag|pound)" if found[1] else "[hashtag]",)]
+
+
+def _sharp(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("sharp",)]
 
 
 def _slash(found: re.Match[str], scan: Scan) -> list[Span]:
@@ -146,6 +150,7 @@ _MARKS: tuple[Rule, ...] = (
     (_RANGE, _range),
     (_MINUS, _minus),
     (re.compile(r"#(?=(\d)|\w)"), _hash),
+    (re.compile(r"(?<=\b[A-G])#(?!\w)"), _sharp),
     (re.compile(r"/(?=\w)"), _slash),
     (re.compile(r"(?<=\d):(?=\d)"), _ratio),
     (_DOT, _dot),

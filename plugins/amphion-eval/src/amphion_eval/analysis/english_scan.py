@@ -29,7 +29,8 @@ class Scan:
         end = found.end()
         following = _NEXT.match(self.text, end)
         stop = found[0].endswith(".") or self.text[end : end + 1] == "."
-        return Beside(self.before, following[1] if following else "", stop, self.heard, self.caseless)
+        hyphen = self.text[end : end + 1] in ("-", "‐", "‑")
+        return Beside(self.before, following[1] if following else "", stop, self.heard, self.caseless, hyphen)
 
     def spaced(self, found: re.Match[str]) -> bool:
         """Whether a match begins the text or follows a space, an opening bracket or an opening quotation mark."""

@@ -24,7 +24,8 @@ _DAYS = {
 }  # fmt: skip
 
 _ALWAYS = {  # never words themselves
-    "mr": "mister", "mrs": "missus", "prof": "professor", "vs": "versus|v s", "etc": "et cetera", "dept": "department",
+    "mr": "mister", "mrs": "missus", "prof": "professor", "vs": "versus|v s", "etc": "et cetera|etcetera",
+    "dept": "department",
     "approx": "approximately", "govt": "government", "ltd": "limited", "sgt": "sergeant", "capt": "captain",
     "blvd": "boulevard", "hwy": "highway", "bldg": "building", "messrs": "messieurs", "assoc": "association|associate",
     "asst": "assistant", "tbsp": "tablespoon|tablespoons", "tsp": "teaspoon|teaspoons", "cpl": "corporal",
@@ -79,7 +80,8 @@ _OTHER_WORDS = frozenset((  # without the apostrophe these are words that sound 
 _ROMAN = re.compile(r"(?=[IVXLCDM])M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _COUNTED = frozenset((
-    "chapter", "part", "volume", "act", "scene", "section", "war", "book", "bowl", "article", "canto", "psalm",
+    "vol", "ch", "chap", "pt", "sec", "fig", "chapter", "part", "volume",
+    "act", "scene", "section", "war", "book", "bowl", "article", "canto", "psalm",
     "title", "level", "stage",
 ))  # fmt: skip
 _LETTERED = frozenset((
@@ -98,7 +100,7 @@ _LETTERS_ONLY = frozenset({"us"})  # "us" is another word; the two letters are n
 class Beside:
     """What stands beside a word: the words as written before and after it ("" at an end), and a stop after it.
 
-    ``caseless``: capitals say nothing, as in a transcript or a text without any.
+    ``caseless``: capitals say nothing, as in a transcript or a text without any. ``hyphen``: one follows at once.
     """
 
     before: str
@@ -106,6 +108,7 @@ class Beside:
     stop: bool
     heard: bool
     caseless: bool
+    hyphen: bool
 
 
 def plain(word: str) -> str:
@@ -133,9 +136,9 @@ def word_readings(word: str, beside: Beside) -> Span:
 def abbreviation(word: str, beside: Beside) -> Span | None:
     """Readings of an abbreviation, or None for any other word."""
     small = word.casefold().rstrip(".")
-    shown = word[0].isupper() or beside.caseless
+    shown = (word[0].isupper() or beside.caseless) and not beside.hyphen
     digit_follows = beside.after[:1].isdigit()
-    number_follows = digit_follows or ends_in_number(beside.after.casefold())
+    number_follows = digit_follows or _is_roman(beside.after) or ends_in_number(beside.after.casefold())
     found = _ALWAYS.get(small) or _LATIN.get(small)
     if found is None and small in ("dr", "st"):
         return _doctor_or_saint(small, beside) if shown else None
@@ -193,14 +196,18 @@ def _letters(word: str) -> Span:
     return (spelled,) if small in _LETTERS_ONLY else distinct([plain(word), spelled])
 
 
+def _is_roman(word: str) -> bool:
+    return bool(word.isascii() and _ROMAN.fullmatch(word))
+
+
 def _roman(word: str, beside: Beside) -> Span | None:
     """Readings of a Roman numeral after a counted noun or a name; None where letters are meant.
 
     Single letters are numbers only after a counted noun with a capital (World War I) or a ruler's name (Henry V).
     """
-    if not word.isascii() or not _ROMAN.fullmatch(word):
+    if not _is_roman(word):
         return None
-    before, named = beside.before.casefold(), beside.before[:1].isupper()
+    before, named = beside.before.casefold().rstrip("."), beside.before[:1].isupper()
     counted, lettered, ruler = before in _COUNTED, before in _LETTERED, before in _RULERS
     values = [_ROMAN_VALUES[letter] for letter in word]
     value = sum(-one if one < two else one for one, two in zip(values, [*values[1:], 0], strict=True))

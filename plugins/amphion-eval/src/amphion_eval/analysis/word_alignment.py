@@ -9,6 +9,7 @@ One-word and two-word compounds are equal: two or three plain words in a row may
 written as they are joined. Such a joined word can only be matched; it is never counted as an edit.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ class Lattice:
             plain.append((start, span[0]))
             for number in range(2, min(len(plain), _LETTERS) + 1):
                 words = [word for _, word in plain[-number:]]
-                if number <= _JOINED or all(len(word) == 1 for word in words):
+                if all(len(word) == 1 for word in words) or (number <= _JOINED and all(map(_is_whole, words))):
                     lattice.edges.append((plain[-number][0], lattice.cuts[-1], "".join(words), number))
         return lattice
 
@@ -209,6 +210,11 @@ class _Edges:
         old = row[self._targets]
         row[self._targets] = np.minimum(old, reached)
         return bool((reached < old).any())
+
+
+def _is_whole(word: str) -> bool:
+    """Whether a word may be a part of a joined word: the end of an ordinal, as in "million th", may not."""
+    return len(word) == 1 or not word.isascii() or re.search("[aeiouy]", word) is not None
 
 
 def _lengths(lattice: Lattice, best: Callable[[int, int], int]) -> list[int]:

@@ -15,9 +15,10 @@ import numpy as np
 from amphion_core import registry
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.spread import WorkerDied, spread
+from amphion_core.errors import AmphionError
 from amphion_core.files import atomic_write
 from amphion_eval.analysis.signals import Array
-from amphion_eval.evaluation.measuring import Measured, Shard, measure_shard
+from amphion_eval.evaluation.measuring import Measured, Shard, build_metrics, measure_shard
 
 ATTEMPTS = 2  # times that all missing shards are spread over processes, before they are measured item by item
 
@@ -32,13 +33,26 @@ def shard_key(shard: Shard) -> str:
     ]
     about = {
         "system": shard.system,
-        "metrics": [[label, part.flat(None)] for label, part in shard.parts],
+        "metrics": [[label, part.flat(None), _variant(shard, label)] for label, part in shard.parts],
         "versions": sorted((dist, version(dist)) for dist in dists),
         "items": [[item.id, item.text] for item in shard.items],
         "files": files,
         "installed": sorted(f"{dist.name} {dist.version}" for dist in distributions()) if shard.lenient else None,
     }  # a metric that is skipped because a package is missing is measured once the package is installed
     return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:24]
+
+
+def _variant(shard: Shard, label: str) -> str | None:
+    """What a metric's values depend on apart from its configuration, such as the package that it finds installed.
+
+    None for a metric that cannot be used; raises the reason unless the shard is lenient.
+    """
+    try:
+        return build_metrics(shard.parts)[label].variant
+    except AmphionError:
+        if not shard.lenient:
+            raise
+        return None
 
 
 def measure_missing(

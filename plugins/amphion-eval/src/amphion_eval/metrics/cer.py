@@ -28,12 +28,15 @@ class CER(WER):
         """That of WER, and whether spaces count."""
         return super().variant + (", with spaces" if self.config.spaces else ", without spaces")
 
+    def units(self, text: str) -> str:
+        """The text after the normalisation ``whisper``; otherwise unchanged. Any language will do."""
+        return self.normalized(text)
+
     def edits(self, text: str, heard: str, *, heard_both: bool = False) -> Edits:
         """The counts of edits of characters."""
-        spaces = self.config.spaces
+        spaces, text, heard = self.config.spaces, self.units(text), self.units(heard)
         if self.config.normalization != "readings":
-            texts = [self.prepared(each) for each in (text, heard)]
-            return counted_edits(*(list(each if spaces else "".join(each.split())) for each in texts))
+            return counted_edits(*(list(each if spaces else "".join(each.split())) for each in (text, heard)))
         lattices = [
             Lattice.from_spans(as_characters(self.spans(each, is_heard), spaces=spaces), joins=False)
             for each, is_heard in ((text, heard_both), (heard, True))

@@ -112,18 +112,26 @@ class WER(Metric):
 
     def edits(self, text: str, heard: str, *, heard_both: bool = False) -> Edits:
         """The counts of edits of the best alignment. Raises DataError for languages written without spaces."""
-        if self.config.language.partition("-")[0] in UNSPACED:
-            raise DataError(f"{self.config.language} is written without spaces", hint="--metrics cer counts characters")
+        text, heard = self.units(text), self.units(heard)
         if self.config.normalization != "readings":
-            return counted_edits(self.prepared(text).split(), self.prepared(heard).split())
+            return counted_edits(text.split(), heard.split())
         return align(Lattice.from_spans(self.spans(text, heard_both)), Lattice.from_spans(self.spans(heard, True)))
 
     def spans(self, text: str, heard: bool) -> list[Span]:
         """The readings of a text or a transcript."""
         return spans_of(text, self.config.language, heard=heard)
 
-    def prepared(self, text: str) -> str:
-        """The text as the normalisations ``whisper`` and ``none`` prepare it."""
+    def units(self, text: str) -> str:
+        """The text after the normalisation ``whisper``; otherwise unchanged, because readings are found by `edits`.
+
+        Raises DataError for languages written without spaces.
+        """
+        if self.config.language.partition("-")[0] in UNSPACED:
+            raise DataError(f"{self.config.language} is written without spaces", hint="--metrics cer counts characters")
+        return self.normalized(text)
+
+    def normalized(self, text: str) -> str:
+        """The text after the normalisation ``whisper``; otherwise unchanged."""
         return whisper_normalized(text, self.config.language) if self.config.normalization == "whisper" else text
 
 
