@@ -79,11 +79,15 @@ def test_unusable_files_have_a_reason(tmp_path):
     (tmp_path / "text.wav").write_text("not audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "inf.wav", np.array([0.0, -np.inf]), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "integers.wav", np.array([0.0, -11532.0]), 16000, subtype="FLOAT")
     for name, message in (
         ("none.wav", "there is no such file"),
         ("text.wav", "not readable"),
         ("empty.wav", "no samples"),
         ("nan.wav", "NaN"),
+        ("inf.wav", "infinite"),
+        ("integers.wav", "the peak is 11,532, but full scale is 1"),
     ):
         with pytest.raises(AudioError, match=message) as caught:
             Audio.load(tmp_path / name)

@@ -107,6 +107,17 @@ def test_other_formats_from_a_pipe_are_read_to_their_end(files, write):
         assert read(write(data)) == LENGTH
 
 
+def test_parts_of_a_file_in_any_order_are_those_of_the_whole(files, write, tmp_path):
+    """Also where libsndfile cannot seek (GSM), and in files that state no length."""
+    soundfile.write(tmp_path / "gsm.wav", SOUND, 8000, subtype="GSM610", format="WAV")
+    contents = [files["flac"], stated(files["flac"], 0), (tmp_path / "gsm.wav").read_bytes(), files["wav"]]
+    for path in map(write, contents):
+        with AudioFile(path) as file:
+            whole = file.whole()
+            for start, count in ((0, 10), (40_000, 5000), (300, 700), (1000, 1), (49_990, 100)):
+                np.testing.assert_array_equal(file.span(start, count), whole[start : start + count])
+
+
 def stated(data: bytes, samples: int) -> bytes:
     """The FLAC file with another number of samples in its header: the last 36 bits of 8 bytes of STREAMINFO."""
     fields = int.from_bytes(data[18:26], "big") >> 36 << 36 | samples

@@ -1,6 +1,7 @@
 """Audio: samples with their rate. Reads and writes wav, flac, ogg and mp3, resamples, and measures loudness."""
 
 import io
+import math
 import operator
 import os
 import warnings
@@ -16,7 +17,7 @@ from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
-UNKNOWN_FRAMES = 1 << 62  # libsndfile reports more frames than this where a header does not state the length
+LOUDEST = 32.0  # peak above which samples must be integers stored as floats; overdriven audio stays below 30 dB
 _HIGHEST_RATE = 768_000  # Hz
 _PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
 
@@ -39,7 +40,7 @@ class Audio:
 
         A file that was cut short is refused; one that only may have been cut short is read with a warning.
         Raises AudioError for a path that is missing or not a file, and for a file that is not audio, is empty, was cut
-        short, or has samples that are not finite.
+        short, or has samples that are not finite or are integers stored as floats.
         """
         from amphion_core.audio_reading import AudioFile
 
@@ -47,8 +48,13 @@ class Audio:
             samples, rate, doubt = file.whole(), int(file.samplerate), file.doubt
         if not len(samples):
             raise AudioFileError(path, "it holds no samples", hint="record or copy it again")
-        if not np.isfinite(samples).all():
+        peak = max(-float(samples.min()), float(samples.max()))  # NaN if any sample is
+        if not math.isfinite(peak):
             raise AudioFileError(path, "it has samples that are not finite (NaN or infinite)", hint="write it again")
+        if peak > LOUDEST:
+            reason = f"its samples have the scale of integers: the peak is {peak:,.0f}, but full scale is 1"
+            hint = f"if they have 16 bits: ffmpeg -i {path} -af volume=1/32768 NEW.wav"
+            raise AudioFileError(path, reason, hint=hint)
         if doubt is not None:
             warnings.warn(f"{path}: {doubt}", UserWarning, stacklevel=2)
         return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), rate)

@@ -27,6 +27,9 @@ UNREADABLE = {
 }  # fmt: skip
 """Suffixes of audio formats that cannot be read, each with the format's name."""
 
+MISSING = "there is no such file"
+"""The reason of an AudioFileError for a path where nothing is."""
+
 _KINDS = (
     (stat.S_ISDIR, "it is a folder"),
     (stat.S_ISFIFO, "it is a pipe (FIFO), not a file"),
@@ -35,7 +38,7 @@ _KINDS = (
     (stat.S_ISBLK, "it is a device, not a file"),
 )
 _ERRORS = {
-    errno.ENOENT: "there is no such file", errno.ENOTDIR: "there is no such file",
+    errno.ENOENT: MISSING, errno.ENOTDIR: MISSING,
     errno.ENAMETOOLONG: "the name is too long", errno.ELOOP: "it is a link that leads to itself",
 }  # fmt: skip
 

@@ -47,22 +47,28 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.size = path, check_file(path).st_size
-        try:
-            found = ending(path, self.size)
-            self.doubt = found.doubt
-            if found.problem is None:
-                super().__init__(path if found.content is None else io.BytesIO(found.content))
-        except UnicodeEncodeError as error:
-            raise AudioFileError(path, "its name is not UTF-8; rename it") from error
-        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            reason = f"not readable audio ({_reason(error)})"
-            raise AudioFileError(path, reason, hint="check the file: file NAME, or listen to it") from error
-        if found.problem is not None:
-            raise self._cut(found.problem)
+        self.doubt: str | None = None
+        self._open_at_start()
         if self.samplerate not in RATES:
             self.close()
             reason = f"a rate of {self.samplerate} Hz, outside {RATES[0]} to {RATES[-1]} Hz"
             raise AudioFileError(path, reason, hint="the header may be wrong; write the file again")
+
+    def _open_at_start(self) -> None:
+        """Open the file at its start, also a second time. Raises AudioFileError."""
+        self._position = 0  # the next sample of each channel; libsndfile does not know it for every format
+        try:
+            found = ending(self.path, self.size)
+            self.doubt = found.doubt
+            if found.problem is None:
+                super().__init__(self.path if found.content is None else io.BytesIO(found.content))
+        except UnicodeEncodeError as error:
+            raise AudioFileError(self.path, "its name is not UTF-8; rename it") from error
+        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            reason = f"not readable audio ({_reason(error)})"
+            raise AudioFileError(self.path, reason, hint="check the file: file NAME, or listen to it") from error
+        if found.problem is not None:
+            raise self._cut(found.problem)
 
     def seekable(self) -> bool:
         """False: soundfile would seek after each read, which fails in files without a stated length."""
@@ -87,7 +93,7 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         if (stated := self.stated) is not None:
             return stated
         count = sum(len(piece) for piece in self.pieces())
-        self.seek(0)
+        self.go_to(0)
         return count
 
     def whole(self) -> Samples:
@@ -123,7 +129,9 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         try:
             samples: Samples = self.read(count, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            self._position = -1
             raise self._cut(f"it is damaged or was cut short ({_reason(error)})") from error
+        self._position += len(samples)
         return samples
 
     def span(self, start: int, count: int) -> Samples:
@@ -142,11 +150,19 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
 
     def go_to(self, sample: int) -> None:
         """Continue reading at this sample of each channel. Raises AudioFileError where a damaged file has none."""
-        try:
-            if self.tell() != sample:
-                self.seek(min(sample, self.frames))
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise self._cut(f"it is damaged or was cut short: it has no sample {sample}") from error
+        sample = min(sample, self.frames)
+        if not super().seekable():  # GSM, for example: the samples before are read
+            if not 0 <= self._position <= sample:
+                self.close()
+                self._open_at_start()
+            for _ in self._limited(sample - self._position):
+                pass
+        if sample != self._position:
+            self._position = -1  # unknown, if this fails
+            try:
+                self._position = self.seek(sample)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                raise self._cut(f"it is damaged or was cut short: it has no sample {sample}") from error
 
     def check_stated_end(self) -> None:
         """Raises AudioFileError if the last sample that the header states is not there; moves the position."""

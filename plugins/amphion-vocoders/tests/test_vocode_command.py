@@ -77,12 +77,13 @@ def test_files_that_cannot_be_read_are_named_and_counted(tmp_path, quick, capsys
     (tmp_path / "in/b.m4a").write_bytes(b"x")
     os.mkfifo(tmp_path / "in/pipe.wav")
     (tmp_path / "in/zero.wav").symlink_to("/dev/zero")
+    (tmp_path / "in/loop.wav").symlink_to("loop.wav")
     assert quick(tmp_path / "in", "-o", tmp_path / "out") == 1
     shown = capsys.readouterr()
-    assert "vocoded 1 of 5 files" in shown.out
+    assert "vocoded 1 of 6 files" in shown.out
     for name, reason in {
         "cut.wav": "it was cut short", "b.m4a": "AAC (.m4a) cannot be read", "pipe.wav": "it is a pipe",
-        "zero.wav": "it is a device",
+        "zero.wav": "it is a device", "loop.wav": "it is a link that leads to itself",
     }.items():  # fmt: skip
         assert any(name in line and reason in line for line in shown.err.splitlines())
     assert written(tmp_path / "out") == ["a.wav"]

@@ -24,7 +24,7 @@ def relative_to_corpus(path: str | Path, root: str | Path) -> str:
     if path.is_relative_to(root):
         return str(path.relative_to(root))
     real_root = root.resolve()  # a reader may have followed the links above the corpus
-    for same_file in (path, path.resolve()):
+    for same_file in (path, Path(os.path.realpath(path))):  # unlike resolve, it takes links in a circle
         if same_file.is_relative_to(real_root):
             return str(same_file.relative_to(real_root))
     return str(path)

@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from amphion_core import yaml
+from amphion_core.audio import LOUDEST
 from amphion_core.audio_files import AudioFileError, shortened
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 PORTION = 256  # utterances whose results share one file
 SPLITS = ("train", "dev", "test")
 _SILENT = 1e-3  # peak below which audio is called silent: -60 dB
-_LOUDEST = 32.0  # peak above which samples must be integers stored as floats; overdriven audio stays below 30 dB
 _MOST_PIECES = 100_000  # of one recording
 _CLIPPED = 1e-3  # share of samples at full scale above which audio is called clipped
 
@@ -244,7 +244,7 @@ def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, 
     peak = float(magnitudes.max())
     if peak < _SILENT:
         raise DataError("silent")
-    if peak > _LOUDEST or (peak > 1 and subtype in ("FLOAT", "DOUBLE") and not np.mod(samples, 1).any()):
+    if peak > LOUDEST or (peak > 1 and subtype in ("FLOAT", "DOUBLE") and not np.mod(samples, 1).any()):
         raise DataError(
             f"samples at the scale of integers: the peak is {peak:,.0f}, but full scale is 1. "
             "If they have 16 bits: ffmpeg -i FILE -af volume=1/32768 NEW.wav"

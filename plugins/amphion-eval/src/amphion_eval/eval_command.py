@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,7 @@ def _systems(args: argparse.Namespace) -> "dict[str, Paired]":
     texts = read_texts(args.text) if args.text else None
     compared = {"reference": args.ref, "prompt": args.prompt, "resynthesis": args.resynthesis}
     as_sets = args.metrics != "all" and all(registry.get("metrics", name).of_sets for name in _listed(args.metrics))
-    names = [path.stem if path.is_file() else path.resolve().name for path in args.generated]
+    names = [path.stem if path.is_file() else Path(os.path.realpath(path)).name for path in args.generated]
     if len({*names}) < len(names):  # same folder name in different parents, as a/wavs and b/wavs
         names = [str(path) for path in args.generated]
     if len({*names}) < len(names):

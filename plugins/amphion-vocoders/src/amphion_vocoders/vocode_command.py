@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 import unicodedata
@@ -107,9 +108,9 @@ def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
         check_file(source)
         found, targets = [source], [out / source.with_suffix(".wav").name if out.is_dir() else out]
         Audio.check_target(targets[0])
-    sources = {path.resolve() for path in found}
+    sources = {os.path.realpath(path) for path in found}  # unlike resolve, it takes links in a circle
     for target in targets:
-        if target.resolve() in sources:
+        if os.path.realpath(target) in sources:
             raise AudioError(f"{target} would overwrite a recording", hint="choose another folder with -o")
     return list(zip(found, targets, strict=True)), len(skipped)
 

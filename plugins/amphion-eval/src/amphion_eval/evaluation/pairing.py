@@ -1,5 +1,6 @@
 """Find the files that belong together: by name in folders, or by the lines of a table. Missing files are reported."""
 
+import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,8 +123,13 @@ def audio_files(folder: Path) -> dict[str, Path]:
     """
     if files_on_disk.is_file(folder):
         return {unicodedata.normalize("NFC", folder.stem): folder}
-    if not folder.is_dir():
-        raise DataError(f"there is no file or folder {folder}", hint="give a folder of audio files")
+    if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path, it takes names that no file can have
+        try:
+            files_on_disk.check_file(folder)
+        except files_on_disk.AudioFileError as error:
+            missing = f"there is no file or folder {files_on_disk.shortened(folder)}"
+            message = missing if error.reason == files_on_disk.MISSING else error.message
+            raise DataError(message, hint="give an audio file, or a folder of them") from error
     found: dict[str, Path] = {}
     for path in files_on_disk.audio_files(folder):
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
