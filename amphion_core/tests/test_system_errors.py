@@ -54,6 +54,13 @@ def test_an_error_of_the_system_is_one_sentence_with_a_hint(work, words):
     assert raised.value.__cause__ is not None
 
 
+def test_a_link_that_leads_back_to_itself_is_named(tmp_path):
+    link = tmp_path / "loop.wav"
+    link.symlink_to(link)
+    with pytest.raises(AmphionError, match=r"loop\.wav"):
+        call(lambda: link.resolve(strict=True))
+
+
 def test_a_torch_allocation_that_fails_is_about_memory():
     import torch
 

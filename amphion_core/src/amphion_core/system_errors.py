@@ -40,6 +40,11 @@ def explained(error: BaseException) -> AmphionError | None:
     """
     if isinstance(error, OSError):
         return _of_system(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # by pathlib, before Python 3.13
+        path = str(error).partition("'")[2].rstrip("'")
+        return AmphionError(
+            f"{_shown(path)} is a link that leads back to itself", hint=f"remove the link: rm {_shown(path)}"
+        )
     if isinstance(error, RecursionError):
         return AmphionError("the input is nested too deeply", hint="write it with fewer levels of brackets or keys")
     if isinstance(error, MemoryError) or _is_torch_memory(error):
