@@ -134,3 +134,12 @@ def test_a_letter_with_a_mark_becomes_what_the_table_has():
     both = FrontendPart.named("espeak", language="de", symbols=("_", *"ɪçc\u0327")).build()
     assert one.tokens("ich") == ["ɪ", "ç"]
     assert two.tokens("ich") == both.tokens("ich") == ["ɪ", "c", "\u0327"]  # Piper's voices have both
+
+
+@pytest.mark.parametrize("language", ["en-us", "de", "ru", "cmn"])
+@pytest.mark.parametrize("unit", ["tako", "7", "tako ", "tako-", "7,", "a/", "\u4e2d\u56fd"])
+def test_no_part_of_a_long_word_number_or_clause_is_lost(language, unit):
+    if unit[0] > "z" and language != "cmn":
+        unit = "tako, "
+    short, long = (len(sounds(language, unit * count)) for count in (40, 1200))
+    assert long > 0.8 * 30 * short

@@ -6,6 +6,7 @@ languages eSpeak reads numbers and abbreviations itself.
 """
 
 import re
+import textwrap
 import unicodedata
 import warnings
 from typing import Any
@@ -43,6 +44,10 @@ _MINUS_WORDS = {
     "bs": "minus ", "hu": "mínusz ", "tr": "eksi ", "el": "μείον ", "ru": "минус ", "uk": "мінус ", "be": "мінус ",
     "bg": "минус ", "ar": "ناقص ", "hi": "माइनस ", "cmn": "负", "ja": "マイナス", "ko": "마이너스 ",
 }  # fmt: skip
+LONGEST_WORD = 100  # letters; of a longer word, eSpeak says some 130
+LONGEST_CLAUSE = 200  # characters; of a longer clause, eSpeak says some 1,000 sounds
+_LONG_NUMBER = re.compile(r"\d{16,}")  # eSpeak says at most 31 digits of a number, and from 13 on one by one
+_LONG_WORD = re.compile(r"\S{34,}")
 _FORGOTTEN_SPACE = re.compile(r"[^\W\d_]{2}\.[A-ZÀ-ÖØ-Þ][^\W\d_]")
 _ORDINAL = re.compile(r"(?<![\w.,])\d{1,2}\. [^\W\d_](?=[^\W\d_])")
 
@@ -102,7 +107,7 @@ class Espeak(TextFrontend):
     def _check(self, text: str) -> None:
         """Raise DataError for words that eSpeak would spell, and warn of symbols for which it says nothing."""
         if unread := self._scripts.unreadable(text):
-            words = [f"{script} {', '.join(repr(word) for word in words[:5])}" for script, words in unread.items()]
+            words = [f"{script} {', '.join(repr(word[:20]) for word in words[:5])}" for script, words in unread.items()]
             raise DataError(
                 f"eSpeak's voice {self.config.language} does not read {'; '.join(words)}; it would spell the letters",
                 hint="write those words with the letters of the voice's language, or use a voice that speaks theirs",
@@ -129,14 +134,16 @@ class Espeak(TextFrontend):
         Each clause is given to eSpeak separately, so that its transcription cannot be confused with that of another.
         """
         pieces = self._clauses(text)
-        clauses = [piece for piece in pieces[::2] if piece.strip()]
-        spoken = dict(zip(clauses, self._spoken(clauses), strict=True))
-        for clause, sounds in spoken.items():
-            if any(map(str.isalnum, clause)) and not any(map(str.isalpha, sounds)):
+        clauses = {piece: _within_limits(piece) for piece in pieces[::2] if piece.strip()}
+        parts = [part for found in clauses.values() for part in found]
+        sounds = dict(zip(parts, self._spoken(parts), strict=True))
+        for part in parts:
+            if any(map(str.isalnum, part)) and not any(map(str.isalpha, sounds[part])):
                 raise DataError(
-                    f"eSpeak ({self.config.language}) finds nothing to say in {clause.strip()[:40]!r}",
+                    f"eSpeak ({self.config.language}) finds nothing to say in {part.strip()[:40]!r}",
                     hint="write that part of the text in words, or leave it out",
                 )
+        spoken = {clause: " ".join(sounds[part] for part in found) for clause, found in clauses.items()}
         joined = "".join(piece if index % 2 else spoken.get(piece, "") for index, piece in enumerate(pieces))
         return " ".join(joined.split())
 
@@ -155,6 +162,19 @@ class Espeak(TextFrontend):
         if stops(self.config.language).ordinals:  # eSpeak reads "3. mai" as an ordinal, and "3. Mai" not
             pieces[::2] = [_ORDINAL.sub(lambda found: found[0].lower(), clause) for clause in pieces[::2]]
         return pieces
+
+
+def _within_limits(clause: str) -> list[str]:
+    """The clause in pieces of which eSpeak says everything: it cuts long words, numbers and clauses short."""
+    clause = _LONG_NUMBER.sub(lambda match: " ".join(match[0]), clause)
+    clause = _LONG_WORD.sub(_shorter_words, clause)
+    return textwrap.wrap(clause, LONGEST_CLAUSE, break_long_words=False, break_on_hyphens=False)
+
+
+def _shorter_words(match: re.Match[str]) -> str:
+    dense = sum(not char.isalnum() for char in match[0]) > len(match[0]) // 4
+    size = LONGEST_WORD // 3 if dense else LONGEST_WORD  # a symbol has many sounds
+    return " ".join(match[0][start : start + size] for start in range(0, len(match[0]), size))
 
 
 def _backend(language: str) -> Any:
