@@ -113,7 +113,7 @@ def test_words_of_a_script_that_the_voice_lacks_are_named(language, text, script
     ("ru", "Привет"), ("ru", "США и Windows"), ("el", "γειά"), ("ar", "مرحبا"), ("he", "שלום"), ("hi", "नमस्ते"),
     ("ka", "გამარჯობა"),
     ("ko", "안녕"), ("ja", "こんにちは"), ("ja", "NHKです"), ("cmn", "中国"), ("yue", "中国"),
-    ("am", "ሰላም"), ("th", "สวัสดี"),
+    ("am", "ሰላም"), ("th", "สวัสดี"), ("be", "свет"), ("ug", "سالام دۇنيا"), ("as", "পৃথিৱী"), ("mi", "Kia ora"),
     ("en-us", "the angle α"), ("en-us", "façade, Łódź, señor, Ærø"), ("fa", "می\u200cشود"), ("hi", "hello"),
 ])  # fmt: skip
 def test_scripts_that_the_voice_has_are_read(language, text):
@@ -143,3 +143,14 @@ def test_no_part_of_a_long_word_number_or_clause_is_lost(language, unit):
         unit = "tako, "
     short, long = (len(sounds(language, unit * count)) for count in (40, 1200))
     assert long > 0.8 * 30 * short
+
+
+@pytest.mark.parametrize(("language", "text"), [("de", "Das ist cool."), ("fr-fr", "Le cool."), ("ru", "Windows")])
+def test_a_change_of_the_language_inside_a_text_leaves_no_flag(language, text):
+    assert not set("()") & set(frontend(language).tokens(text))
+
+
+def test_a_hyphen_that_joins_words_is_not_reported_as_lost():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "-" not in FrontendPart.named("espeak", language="fr-fr").build().tokens("Le chat dort.")

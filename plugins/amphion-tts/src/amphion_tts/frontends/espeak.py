@@ -88,7 +88,8 @@ class Espeak(TextFrontend):
         known = frozenset(self.config.symbols)
         found = in_table_forms(self._transcribe(text), known, ("NFD", "NFC"))
         letters = [char for char in found if char in known or char.isalpha()]
-        if dropped := {char for char in found if char not in known and not char.isalpha() and not char.isspace()}:
+        dropped = {char for char in found if char not in known and not char.isalpha() and not char.isspace()}
+        if dropped := dropped - {"-"}:  # a hyphen joins words, as in French; it has no sound
             shown = described(sorted(dropped), most=20)
             warnings.warn(f"removed marks that the model does not know: {shown}", UserWarning, stacklevel=2)
         return letters

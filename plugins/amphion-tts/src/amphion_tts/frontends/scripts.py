@@ -1,7 +1,8 @@
 """Find the words of a text whose script a voice of eSpeak cannot read.
 
 eSpeak spells such a word, as "Chinese letter, Chinese letter", or says the codes of its characters. Whether it reads a
-script is tried once, on a sample word, so that no table of languages is needed.
+script is tried once, on a sample word, so that no table of languages is needed. Where it spells the sample, which may
+have letters that the language lacks, the word itself decides.
 """
 
 import unicodedata
@@ -37,7 +38,7 @@ class ReadableScripts:
                 continue
             if script == "LATIN" and (letters == 1 or word.isupper()):  # spelled in every language
                 continue
-            if not self._reads(script, word):
+            if not self._reads(script, word) and (letters == 1 or _is_spelled(word, self._speak(word), script)):
                 found.setdefault(_NAMES.get(script, script.capitalize()), []).append(word)
         return {script: list(dict.fromkeys(words)) for script, words in found.items()}
 
