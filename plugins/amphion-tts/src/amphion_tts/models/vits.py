@@ -108,7 +108,7 @@ class VITS(TextToSpeech):
         duration_noise_scale: float = Field(
             default=0.8, ge=0, le=100, description="standard deviation of the duration sample at inference"
         )
-        length_scale: float = Field(default=1.0, gt=0, le=100, description="factor on all durations at inference")
+        length_scale: float = Field(default=1.0, gt=0, description="factor on all durations at inference")
 
         @model_validator(mode="before")
         @classmethod

@@ -8,7 +8,7 @@ from amphion_core.mel import MelConfig
 from amphion_core.publisher_values import Values
 
 SHORTEST = 1e-3  # scale of durations: a voice a thousand times as fast is a mistake
-LARGEST_SCALE = 100.0  # as in the fields of VITS.Config
+LARGEST_SCALE = 100.0  # of noise as in the fields of VITS.Config; a published scale above it is a mistake
 
 
 def shape(state: Mapping[str, Any], name: str, dims: int) -> tuple[int, ...]:
