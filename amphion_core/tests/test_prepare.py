@@ -224,3 +224,50 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words, message, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     assert main(["prepare", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_failed_preparation_leaves_nothing_and_the_next_one_succeeds(tmp_path):
+    root, out = tmp_path / "corpus", tmp_path / "out"
+    root.mkdir()
+    soundfile.write(root / "a.wav", np.zeros(RATE), RATE)
+    with pytest.raises(DataError, match="silent"):
+        run(root, out)
+    assert not out.exists()
+    (out / ".prepare/left").mkdir(parents=True)  # of a failure of an older version
+    (out / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match="silent"):
+        run(root, out)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    soundfile.write(root / "a.wav", TONE, RATE)
+    assert run(root, out)["files"] == {"found": 1, "read": 1, "skipped": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prepared", "--features", "mel.nope=3"], "features.0.nope: no such field"),
+        (["prepared", "--features", "mell.mel=tacotron2_22k_80"], "did you mean mel?"),
+        (["prepared", "--features", "dev=0.1"], "dev=0.1 is neither a feature nor a field of one"),
+        (["prepared"], "prepared is prepared already"),
+        (["folder", ".", "file"], "file cannot be a folder of manifests: a part of its path is a file"),
+        (["folder", ".", "a\0b"], "cannot be a folder of manifests: embedded null byte"),
+        (["folder", ".", "out", "longest=1e-9"], "longest: input should be greater than or equal to 0.1"),
+        (["folder", ".", "out", "shortest=40"], "shortest: 40 s is not below longest, 30 s"),
+        (["folder", ".", "out", "dev=0.5", "test=0.5"], "dev: 0.5 and test: 0.5 leave nothing for train"),
+        (["folder", ".", "out", "rate=1"], "rate: input should be greater than or equal to 1000"),
+    ],
+)
+def test_options_beyond_their_bounds_are_one_sentence(words, message, prepared, tmp_path, capsys, monkeypatch):
+    prepared({"train": {"a": TONE}})
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "1.5", "³", "100000"])
+def test_the_number_of_processes_has_bounds(number, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["prepare", "folder", ".", "out", "--processes", number])
+    assert caught.value.code == 2
+    assert "is not a number from 1 to" in capsys.readouterr().err

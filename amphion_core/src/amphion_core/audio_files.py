@@ -65,7 +65,7 @@ def is_audio(path: str | Path) -> bool:
 
 def why_unreadable(path: str | Path) -> str | None:
     """Why a file with this suffix cannot be read although it is audio; None for every other suffix."""
-    form = UNREADABLE.get(suffix := Path(path).suffix.lower())
+    form = UNREADABLE.get(suffix := os.path.splitext(path)[1].lower())  # noqa: PTH122 - called for every file
     return form and f"{form} ({suffix}) cannot be read; convert it: ffmpeg -i FILE FILE.flac"
 
 

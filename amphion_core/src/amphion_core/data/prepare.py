@@ -26,7 +26,7 @@ from amphion_core.audio_files import AudioFileError, shortened
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.data.manifest import ABOUT, Record
-from amphion_core.data.paths import absolute, relative_to_corpus
+from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
@@ -85,7 +85,8 @@ def prepare(
     `spread_on_ray` raise.
     """
     config, root, out = config or PrepareConfig(), absolute(root), absolute(out)
-    found = (replace(one, path=str(absolute(one.path))) for one in dataset.utterances())
+    given = dataset.utterances()
+    found = (one if is_plain(one.path) else replace(one, path=str(absolute(one.path))) for one in given)
     utterances, unusable = _checked(_cut_long(found, config), root)
     if not utterances:
         raise _nothing_usable(
