@@ -33,7 +33,7 @@ _BEFORE_NUMBER = {
     "eq": "equation", "para": "paragraph", "ext": "extension", "rm": "room", "apt": "apartment", "ca": "circa",
     "c": "circa", "v": "verse", "rte": "route", "hwy": "highway", "ver": "version", "pt": "part", "bk": "book",
     "op": "opus", "ed": "edition", "max": "maximum", "min": "minimum", "approx": "approximately", "est": "established",
-    "tel": "telephone",
+    "tel": "telephone", "nr": "number", "ste": "suite", "fl": "floor", "q": "question", "cf": "compare",
 }  # fmt: skip
 
 
@@ -71,6 +71,7 @@ STOP_RULES: tuple[Rule, ...] = (
     (r"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pkwy)\.(?=[,;:!?]| (?!(?-i:Dr|St)\b)[a-z])", _street),
     (rf"(?i)\b({any_of(_BEFORE_NUMBER)})\.\s?(?=#?\d)", _before_number),
     (r"(?i)\b(vols?|chap|chs?|pt|bk|sect?|figs?)\.\s?(?=(?-i:[IVXLC]+)\b)", _before_number),
+    (r"(?<=\()([bd])\.\s?(?=\d{4})", lambda m: "born " if m[1] == "b" else "died "),
     (r"(?<=\d )v\.(?= )|(?<=[a-z] )v\.(?= [A-Z])", "versus"),
     (r"\b(Mr|Mrs|Ms|Dr)\.(?=[A-Z])", lambda m: f"{_TITLES[m[1].lower()]} "),
     (rf"\b({any_of(_CAPITAL_TITLES)})\.(?=\s[A-Z])", _title),

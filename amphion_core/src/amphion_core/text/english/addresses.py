@@ -8,7 +8,7 @@ from amphion_core.text.english.rules import Rule, after, apart
 
 _SUFFIXES = (
     "com|org|net|edu|gov|mil|info|io|ai|co|uk|us|de|fr|ca|au|jp|cn|eu|ch|nl|es|it|se|tv|me|app|dev|xyz|biz|py|js|txt|pdf|"
-    "html|htm|csv|json|doc|docx|zip|exe|wav|mp3|mp4|png|jpg|jpeg|gif|md|yaml|yml|toml|cpp|xlsx?|pptx?"
+    "html|htm|csv|json|doc|docx|zip|exe|wav|mp3|mp4|png|jpg|jpeg|gif|md|yaml|yml|toml|cpp|xlsx?|pptx?|gz|tar|sh|log|xml|svg|flac|ogg|rs|java|php|sql|ini|cfg|dll|onnx|ckpt"
 )
 _ADDRESS_MARKS = {
     ".": "dot", "@": "at", "/": "slash", ":": "colon", "-": "dash", "_": "underscore", "?": "question mark",
@@ -100,7 +100,7 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (r"(?<![\w+])\+\d{9,15}(?!\w)", lambda m: f"plus {digits(m[0], 'oh')}"),
     (rf"{_PHONE_BEFORE}(?:\+?1[-. ]?)?\(\d{{2,5}}\)[-. ]?\d{{3,4}}[-. ]?\d{{3,4}}(?![\w-])", _groups),
     (
-        rf"{_PHONE_BEFORE}(?:0\d{{2,4}} \d{{3,4}} \d{{3,4}}|0\d{{3,4}}[ -]\d{{6,7}}"
+        rf"{_PHONE_BEFORE}(?:\d{{3}} \d{{4}} \d{{4}}|0\d{{2,4}} \d{{3,4}} \d{{3,4}}|0\d{{3,4}}[ -]\d{{6,7}}"
         r"|0\d{2}[ -]\d{7,8}|\d{4}(?: \d{4}){3}|0\d(?: \d\d){4})(?![\w-])",
         _groups,
     ),

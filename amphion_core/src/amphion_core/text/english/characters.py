@@ -36,7 +36,7 @@ _THOUSANDS = re.compile(
     + r")(?![\w'’])(?! ?\d)(?![.,]\d)"
 )  # fmt: skip
 _DECIMAL_COMMA = re.compile(
-    r"(?<![\w.,])(?:(\d{1,3}(?:\.\d{3}){1,4}|(?<=€)\d{1,9}|(?<=€ )\d{1,9}),(\d\d?)(?![\d,])"
+    r"(?<![\w.,])(?:(\d{1,3}(?:[.\s]\d{3}){1,4}|(?<=€)\d{1,9}|(?<=€ )\d{1,9}),(\d\d?)(?![\d,])"
     r"|(\d{1,9}),(\d\d)(?=\s?€)|(\d{1,3}),(\d)(?= (?:m|b|tr)illion\b))"
 )
 _RANGE = re.compile(r"(?<=\d)(\s?(?:%|°[CF]?|€|£|[ap]\.m\.|[a-zA-Z]{1,3})?)\s?–\s?(?=-?[$£€¥]?\.?\d)")
@@ -66,7 +66,7 @@ def plain_characters(text: str) -> str:
 def _with_point(match: re.Match[str]) -> str:
     """3,50 € and 1.234,50 with the point and without dots between thousands."""
     number, decimals = (group for group in match.groups() if group is not None)
-    return f"{number.replace('.', '')}.{decimals}"
+    return re.sub(r"[.\s]", "", number) + f".{decimals}"
 
 
 def _plain_digit(match: re.Match[str]) -> str:

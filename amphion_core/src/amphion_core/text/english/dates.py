@@ -124,7 +124,9 @@ def _time(match: re.Match[str]) -> str:
     hour, minute, second = match["hour"], match["minute"], match["second"]
     if int(hour) > (12 if match["half"] and not minute else 24) or int(minute or 0) > 59 or int(second or 0) > 59:
         return match[0]
-    return _clock(hour, minute, second, _half(match["half"])) + _stop(match)
+    return _clock(hour, minute, second, _half(match["half"])) + (
+        _stop(match) or (" " if after(match, 1) == "Z" else "")
+    )
 
 
 def _stop(match: re.Match[str]) -> str:
@@ -138,6 +140,12 @@ def _stop(match: re.Match[str]) -> str:
 _SAME_SENTENCE = (
     rf"(?:{'|'.join(_MONTHS)}|{'|'.join(_DAYS.values())}|[A-Z]{{2,4}}|Eastern|Central|Mountain|Pacific|Greenwich)\b"
 )
+
+
+def _verses(match: re.Match[str]) -> str:
+    """John 3:16-18."""
+    verse = two_digits(int(match[2])) if len(match[2]) > 1 else cardinal(int(match[2]))
+    return f"{cardinal(int(match[1]))} {verse} to {cardinal(int(match[3]))}"
 
 
 def _time_range(match: re.Match[str]) -> str:
@@ -192,13 +200,16 @@ NAME_RULES: tuple[Rule, ...] = (
 """Ranges of days and months, and short names of days."""
 
 DATE_RULES: tuple[Rule, ...] = (
-    (rf"{_NOT_IN_NUMBER}(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}})(?:(T)(?=\d\d:)|(?![\w/-])(?!\.\d))", _iso_date),
+    (
+        rf"{_NOT_IN_NUMBER}(\d{{4}})([-/.{RANGE_DASH}])(\d{{1,2}})\2(\d{{1,2}})(?:(T)(?=\d\d:)|(?![\w/-])(?!\.\d))",
+        _iso_date,
+    ),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}})(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})(/)(\d{{1,2}})/(\d\d)(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(1[5-9]\d\d|20\d\d)-(0[1-9]|1[0-2])(?![\w/-])(?!\.\d)", _month_of_year),
     (
-        rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01]){_TO})?{_DAY}(?:st|nd|rd|th)?"
-        rf"[ -](?:of )?{_MONTH}(?:(?:,? |-){_YEAR}|-(?P<short>\d\d)(?!\d))?(?!\w)",
+        rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01])(?:st|nd|rd|th)?{_TO})?{_DAY}(?:st|nd|rd|th)?"
+        rf"[ /-](?:of )?{_MONTH}(?:(?:,? |[-/]){_YEAR}|-(?P<short>\d\d)(?!\d))?(?!\w)",
         _day_first,
     ),
     (
@@ -234,13 +245,16 @@ DECADE_RULES: tuple[Rule, ...] = (
 
 _HALF = r"(?i:[ap]\.\s?m\.|[ap]\.?m\b)"
 TIME_RULES: tuple[Rule, ...] = (
+    (rf"(?i)(\d\s?[ap]\.?m\.?)\s?[-{RANGE_DASH}]\s?(?=(?:noon|midnight)\b)", r"\1 to "),
+    (r"(?<![\w.:,/$£€])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?P<second>)(?P<half>[ap])(?!\w)", _time),
     (rf"(?<![\w.:,/$£€])(?<!\d-){_CLOCK.format('_1')}{_TO}{_CLOCK.format('')}(?![\w:%])(?!\.\d)", _time_range),
+    (rf"(?<![\w.:,/$£€-])(\d{{1,3}}):(\d{{1,3}})[-{RANGE_DASH}](\d{{1,3}})(?![\w:]|\s?[ap]\.?m)", _verses),
     (rf"(?<![\w.:,/$£€-])(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d)(?P<second>)\s?(?P<half>{_HALF})", _time),
     (
         rf"(?<![\w.:,/$£€])(?P<hour>\d{{1,2}})(?:[:.](?P<minute>\d\d))?(?::(?P<second>\d\d))?\s?(?P<half>{_HALF})",
         _time,
     ),
-    (r"(?<![\w.:,/])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?![\w:])(?!\.\d)(?P<half>)", _time),
+    (r"(?<![\w.:,/])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?!:)(?![^\WZ])(?!\.\d)(?P<half>)", _time),
 )
 """Times of day and ranges of them."""
 

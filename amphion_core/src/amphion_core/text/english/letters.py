@@ -24,7 +24,9 @@ _NUMBERED = (  # the noun before a numeral of two or more letters
     "super bowl|title|tier|grade|mark|mk|round|division|category|figure|table|annex|psalm|canto|apollo|group|region|"
     "schedule|step|unit"
 )
-_CLEARLY_NUMBERED = "chapter|part|volume|act|scene|world war|episode|super bowl|apollo|book|canto|psalm"
+_CLEARLY_NUMBERED = (
+    "chapter|part|volume|act|scene|world war|episode|super bowl|apollo|book|canto|psalm|article|amendment"
+)
 _AFTER_ONE = "and|of|was|is|in|to|began|ended|the|were|had"
 _SEQUELS = ("II", "III", "VII", "VIII", "IX", "XII", "XIII", "XIV", "XVI", "XVII", "XVIII")
 _LETTER_NOUNS = (
@@ -78,7 +80,10 @@ def _several_numbered(match: re.Match[str]) -> str:
     first, second = roman(match[2]), roman(match[4])
     if first is None or second is None:
         return match[0]
-    return f"{match[1]} {cardinal(first)} {'to' if match[3] in '-–' else match[3].strip()} {cardinal(second)}"
+    return f"{match[1]} {cardinal(first)} {_JOINED.get(match[3]) or match[3].strip()} {cardinal(second)}"
+
+
+_JOINED = {"-": "to", "/": "slash"}
 
 
 def _ruler(match: re.Match[str]) -> str:
@@ -122,6 +127,7 @@ def _slash_or_ampersand(match: re.Match[str]) -> str:
 
 
 INITIAL_RULES: tuple[Rule, ...] = (
+    (r"\b([BM])\.\s?Sc\.?(?!\w)", r"\1 S C"),
     (rf"\bPh\.\s?D\.{SENTENCE_ENDS}", "PhD."),
     (r"\bPh\.\s?D\b\.?", "PhD"),
     (r"(?<![\w.])(?![AaPp]\.[Mm]\b)(?:[A-Za-z]\.)+[A-Za-z](?:\.(?!\.\.)|(?![\w.]))(?!\w)", _initials),
@@ -135,7 +141,7 @@ INITIAL_RULES: tuple[Rule, ...] = (
 
 ROMAN_RULES: tuple[Rule, ...] = (
     (r"\bWW ?(II?|[12])\b", lambda m: f"World War {'one' if m[1] in ('I', '1') else 'two'}"),
-    (rf"\b((?i:{_NUMBERED})s?) ([IVX]+)( and | or | to | through |[-–])([IVX]+)(?![\w'-])", _several_numbered),
+    (rf"\b((?i:{_NUMBERED})s?) ([IVX]+)( and | or | to | through |[-/])([IVX]+)(?![\w'-])", _several_numbered),
     (rf"\b((?i:{_NUMBERED}))\s([IVXLCDM]{{2,}}|[ivx]{{2,}})(?![\w'-])", _numbered),
     (rf"\b((?i:{_CLEARLY_NUMBERED}))\s([VX])(?![\w'-]|\.\w)", _numbered),
     (
@@ -145,7 +151,7 @@ ROMAN_RULES: tuple[Rule, ...] = (
     ),
     (
         r"\b((?i:type|class|phase|stage)) (I)"
-        r"(?= (?:errors?|diabetes|clinical|trials?|stud(?:y|ies)|cancers?|drugs?)\b)",
+        r"(?=[.,;:!?)]|$| (?:errors?|diabetes|clinical|trials?|stud(?:y|ies)|cancers?|drugs?)\b)",
         _numbered,
     ),
     (rf"\b((?i:{_RULERS}))\s([IVX]{{2,}}|V)(?![\w-])", _ruler),

@@ -31,10 +31,10 @@ def _unknown(match: re.Match[str]) -> str:
 
 SIGN_RULES: tuple[Rule, ...] = (
     (r"\b(UTC|GMT)-(?=\d)", r"\1 minus "),
-    (r"(?P<money>(?:\b(?:US|CA|AU|NZ|HK|[ACS]))?[$£€¥])\s?-\s?(?=\.?\d)", r"minus \g<money>"),
-    (r"(?<![\w.)%°\]'\u2191-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
+    (r"(?<!\d)(?<!\d )(?P<money>(?:\b(?:US|CA|AU|NZ|HK|[ACS]))?[$£€¥])\s?-\s?(?=\.?\d)", r"minus \g<money>"),
+    (r"(?<![\w.)%°€£¥\]'\u2191-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
     (r"(?<=\d) / (?=\d)", " divided by "),
-    (r"(?<=\d) - (?=\d[\d.,]* ?=)", " minus "),
+    (rf"(?<=\d)(?: - |\s?{RANGE_DASH}\s?)(?=\d[\d.,]{{0,20}} ?=)", " minus "),
     (r"(?<![\w+])\+-(?=[$£€¥]?\d)|\+/-\s?", "plus or minus "),
     (r"(?<![\w+])\+(?=[$£€¥]?\.?\d)", "plus "),
     (r"~\s?(?=[$£€¥]?\.?\d)", "about "),
@@ -42,6 +42,7 @@ SIGN_RULES: tuple[Rule, ...] = (
     (rf"{START}(\d{{3,4}})\s?x\s?(\d{{3,4}})(?!\w)", lambda m: f"{code(m[1])} by {code(m[2])}"),
     (rf"(?:{START}|(?<=\dx))({VALUE})\s?(?:[x*]|times )\s?(?=({VALUE})(?:(?!\w)|x\s?\d))", _times),
     (r"(?<=\d)(\"|\s?(?:cm|mm|m|km|ft|in|px)\.?)\s?x\s?(?=\d)", r"\1 by "),
+    (rf"{START}({VALUE})x?(?:-|\s?{RANGE_DASH}\s?)({VALUE})x(?!\w)", lambda m: f"{value(m[1])} to {value(m[2])} times"),
     (rf"{START}({VALUE})x(?!\w)", lambda m: f"{value(m[1])} times"),
 )
 """Signs before and between numbers."""
@@ -67,7 +68,8 @@ LAST_RULES: tuple[Rule, ...] = (
     (r"°\s?C\b", " degrees celsius "),
     (r"°\s?F\b", " degrees fahrenheit "),
     ("°", " degrees "),
-    (r"(?<=\w)/(?=\w)|(?<=\w) / (?=\w)", " slash "),
+    (r"\\(?=\w)", " backslash "),
+    (r"(?<!\S)/(?=\w)|(?<=\w)/(?=\w)|(?<=\w) / (?=\w)", " slash "),
     (r"[$](?=\W|$)", " dollar "),
     ("€", " euro "),
     ("£", " pound "),
@@ -78,5 +80,5 @@ LAST_RULES: tuple[Rule, ...] = (
 )
 """Words for the remaining marks; marks that nobody says become spaces."""
 
-SPACE_RULES: tuple[Rule, ...] = ((r"\s+", " "), (r" ([,.;:!?])(?!\w)", r"\1"))
+SPACE_RULES: tuple[Rule, ...] = ((r"\s+", " "), (r" ([,.;:!?])(?!\w)", r"\1"), (r"\( ", "("))
 """Single spaces, and none before a mark."""

@@ -16,6 +16,7 @@ from amphion_core.text.english.numbers import (
     fraction,
     ordinal,
     plural,
+    two_digits,
     value,
     whole,
     year,
@@ -32,8 +33,10 @@ def _range_of_numbers(match: re.Match[str]) -> str:
     if first == second and not minus and dash == "-":
         return f"{_plain(first)} {_plain(second)}"
     years = len(first) == 4 and first.isdecimal() and first[:2] in _CENTURIES
+    if years and second == "00":  # 1999-00
+        return f"{year(int(first))} to {year((int(first) // 100 + 1) * 100)}"
     if years and second.isdecimal() and len(second) == 2:
-        return f"{year(int(first))} to {whole(second) if second[0] != '0' else digits(second, 'oh')}"
+        return f"{year(int(first))} to {two_digits(int(second))}"
     return f"{_plain(first)} to {minus}{_plain(second)}"
 
 
@@ -58,6 +61,8 @@ def _slashes(match: re.Match[str]) -> str:
     """A number with a slash: a fraction, 24/7, 9/11, or a season such as 2023/24."""
     parts = match[0].split("/")
     if match[0] in ("9/11", "24/7", "24/7/365", "50/50", "20/20", "7/11", "4/20", "60/40", "80/20"):
+        return " ".join(code(part) for part in parts)
+    if match[0] in ("4/4", "7/7") or (len(set(parts)) == 1 and parts[0] not in ("1", "5", "10", "20", "100")):
         return " ".join(code(part) for part in parts)
     if len(parts) > 2:
         return " slash ".join(_plain(part) for part in parts)
@@ -123,10 +128,14 @@ RULES: tuple[Rule, ...] = (
         rf"{START}(?P<first>{VALUE})(?P<dash>-| - |\s?{RANGE_DASH}\s?)(?P<minus>minus |-)?(?P<second>{VALUE}){END}",
         _range_of_numbers,
     ),
+    (
+        r"\b(\d{1,2})/(\d{1,2})(?= (?:time|beats?|met(?:er|re)|signature|rhythm)\b)",
+        lambda m: f"{code(m[1])} {code(m[2])}",
+    ),
     (rf"{START}\d{{1,15}}(?:/\d{{1,15}}){{1,20}}+", lambda m: apart(_slashes(m), m)),
     (rf"{START}(\d{{1,4}}):(\d{{1,4}})(?!\w)(?![:.]\d)", lambda m: f"{whole(m[1])} to {whole(m[2])}"),
     (
-        rf"({WHOLE}|\b[a-zA-Z]|\)){RAISED}([23])(?!\w)",
+        rf"({WHOLE}|[a-zA-Z]|\)){RAISED}([23])(?!\w)",
         lambda m: f"{value(m[1]) if m[1][0].isdecimal() else m[1]} {'squared' if m[2] == '2' else 'cubed'}",
     ),
     (rf"(?<=[\w)]){RAISED}(-?)(\d{{1,15}})(?!\d)", lambda m: f" to the {'minus ' if m[1] else ''}{_power(m[2], m[1])}"),

@@ -13,13 +13,13 @@ _MONEY = {
     "R$": "real", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "ruble", "₺": "lira",
     "₴": "hryvnia", "₪": "shekel", "₫": "dong", "₱": "peso", "₦": "naira", "₿": "bitcoin", "USD": "US dollar",
     "CAD": "Canadian dollar", "AUD": "Australian dollar", "EUR": "euro", "GBP": "pound", "JPY": "yen",
-    "CHF": "Swiss franc", "CNY": "yuan", "RMB": "yuan", "INR": "rupee",
+    "CHF": "Swiss franc", "CNY": "yuan", "RMB": "yuan", "INR": "rupee", "円": "yen", "元": "yuan", "zł": "zloty",
 }  # fmt: skip
 _CENTS = {"dollar": "cent", "euro": "cent", "pound": "penny"}
 _SCALES = {
     "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion", "k": "thousand",
     "K": "thousand", "m": "million", "M": "million", "mn": "million", "mln": "million", "mm": "million",
-    "bn": "billion", "b": "billion", "B": "billion", "tn": "trillion", "T": "trillion",
+    "mil": "million", "bn": "billion", "b": "billion", "B": "billion", "tn": "trillion", "T": "trillion",
 }  # fmt: skip
 _PLAIN_SCALES = ("thousand", "million", "billion", "trillion", "bn", "mn", "mln", "tn", "M", "k")
 _UNITS = {
@@ -34,19 +34,20 @@ _UNITS = {
     "Hz": "hertz", "MHz": "megahertz", "GHz": "gigahertz", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte",
     "GB": "gigabyte", "TB": "terabyte", "Kbps": "kilobit per second", "kbps": "kilobit per second",
     "Mbps": "megabit per second", "Gbps": "gigabit per second", "W": "watt", "kW": "kilowatt", "MW": "megawatt",
-    "GW": "gigawatt", "Wh": "watt hour", "kWh": "kilowatt hour", "MWh": "megawatt hour", "V": "volt", "kV": "kilovolt",
-    "mV": "millivolt", "mA": "milliampere", "mAh": "milliampere hour", "dB": "decibel", "Pa": "pascal",
-    "kPa": "kilopascal", "hPa": "hectopascal", "psi": "pound per square inch", "kcal": "kilocalorie",
+    "GW": "gigawatt", "Wh": "watt hour", "kWh": "kilowatt hour", "MWh": "megawatt hour", "V": "volt",
+    "kV": "kilovolt", "mV": "millivolt", "mA": "milliampere", "mAh": "milliampere hour", "dB": "decibel",
+    "Pa": "pascal", "kPa": "kilopascal", "hPa": "hectopascal", "psi": "pound per square inch", "kcal": "kilocalorie",
     "cal": "calorie", "kJ": "kilojoule", "°C": "degree celsius", "° C": "degree celsius", "°F": "degree fahrenheit",
     "° F": "degree fahrenheit", "°": "degree", "ha": "hectare", "sq ft": "square foot", "sq mi": "square mile",
     "sq km": "square kilometer", "sq m": "square meter", "px": "pixel", "dpi": "dot per inch", "kΩ": "kiloohm",
-    "Ω": "ohm", "MP": "megapixel", "Nm": "newton meter", "%": "percent", "¢": "cent", "pct": "percent",
+    "Ω": "ohm", "°c": "degree celsius", "deg": "degree", "mpg": "mile per gallon", "cu ft": "cubic foot",
+    "sq. ft": "square foot", "MP": "megapixel", "Nm": "newton meter", "%": "percent", "¢": "cent", "pct": "percent",
 }  # fmt: skip
 _POWERS = {f"{RAISED}2": "square", "2": "square", f"{RAISED}3": "cubic", "3": "cubic"}
 _IRREGULAR = {
     "foot": "feet", "hertz": "hertz", "kilohertz": "kilohertz", "megahertz": "megahertz", "gigahertz": "gigahertz",
-    "yen": "yen", "penny": "pence", "percent": "percent", "won": "won", "yuan": "yuan", "dong": "dong",
-    "real": "reais", "naira": "naira", "lira": "lira", "inch": "inches",
+    "yen": "yen", "penny": "pence", "percent": "percent", "won": "won", "yuan": "yuan", "zloty": "zlotys",
+    "dong": "dong", "real": "reais", "naira": "naira", "lira": "lira", "inch": "inches",
 }  # fmt: skip
 _NOT_A_NOUN = (
     r"of|for|in|on|at|to|from|and|or|per|each|a|an|the|is|was|are|were|by|with|after|before|than|more|less|when|if|as"
@@ -156,10 +157,12 @@ def _range(match: re.Match[str]) -> str:
                 return match[0]
             end[1:] = ["", end[1]]
     first, second = ends
+    if match["dash"] == " - " and not _is_smaller(match["value_1"], match["value_2"]):
+        return match[0]
     if not any(first + second):
         return match[0]
     second[0] = second[0] or ("" if second[2] else first[0])
-    decimals = bool(second[0]) and any("." in match[f"value{name}"] for name in ("_1", "_2"))
+    decimals = bool(second[0] and not second[1]) and any("." in match[f"value{name}"] for name in ("_1", "_2"))
     shared = not first[2] or first[2] == second[2]
     if shared and (not first[0] or first[0] == second[0]) and not decimals:
         same_scale = first[1] == second[1] or not first[1]
@@ -168,6 +171,12 @@ def _range(match: re.Match[str]) -> str:
         start = _say(match, "_1", money=first[0], scale=first[1], unit=first[2], one=False) + _per(match["per_1"])
     end_words = _say(match, "_2", money=second[0], scale=second[1], unit=second[2], one=_is_singular(match))
     return _spaced(match, f"{start} to {end_words}{_per(match['per_2'])}")
+
+
+def _is_smaller(first: str, second: str) -> bool:
+    """Whether two amounts with a hyphen between spaces can be the ends of a range."""
+    plain = [text.replace(",", "") for text in (first, second) if "/" not in text]
+    return len(plain) < 2 or float(plain[0]) < float(plain[1])
 
 
 def _inches(match: re.Match[str]) -> str:
@@ -187,12 +196,13 @@ _NO_CODE = START + r"(?<![A-Za-z]-)"  # not the 52 of B-52
 RULES: tuple[Rule, ...] = (
     (r"(?<![\w.,])(\d{1,2})\s?ft\.?\s?(\d{1,2})(?!\d|\s?inch|\")(?:\s?in\b(?:\.(?=[ ,;)]))?)?", r"\1 ft \2 inches"),
     (rf"{START}(\d{{1,3}})'\s?(\d{{1,2}})\"(?!\w)", r"\1 ft \2 inches"),
+    (rf"{START}(\d)'(\d{{1,2}})(?![\w'\"])", r"\1 ft \2 inches"),
     (rf"{START}({VALUE}) in\.(?= [a-z]|[,;)])", r"\1 inches"),
     (rf"{START}({VALUE}) in\.$", r"\1 inches."),
     (rf"{START}({VALUE})\"", _inches),
     (rf"{START}({VALUE})'(?= (?:tall|long|wide|high|deep|by|x)\b)", r"\1 ft"),
     (r"(?<![\w.,])(\d{1,2})p(?!\w)", lambda m: "one penny" if m[1] == "1" else f"{value(m[1])} pence"),
     (rf"{START}({VALUE})[ -]?(ft|lbs?|oz|min|mins|hrs?|secs?|yd|mi|gal|tsp|tbsp)\.(?= [a-z\d])", r"\1 \2"),
-    (rf"{_NO_CODE}{_amount('_1')}(?:-|\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
+    (rf"{_NO_CODE}{_amount('_1')}(?P<dash>-| - |\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
     (rf"{_NO_CODE}{_amount('')}", _one_amount),
 )
