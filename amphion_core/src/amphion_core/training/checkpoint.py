@@ -43,6 +43,9 @@ class _Position(BaseModel):
     epoch_step: Count
 
 
+_START = _Position(epoch=0, epoch_step=0)
+
+
 class _Best(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     step: Count | None = None
@@ -59,13 +62,13 @@ class _Identity(BaseModel):
 
 
 class _State(BaseModel):
-    """The content of ``state.json``. Older checkpoints have no ``networks``."""
+    """The content of ``state.json``. Loading weights needs none of it; resuming needs the right ``identity``."""
 
-    step: Count
-    position: _Position
-    best: _Best
+    step: Count = 0
+    position: _Position = _START
+    best: _Best = Field(default_factory=_Best)
     networks: dict[str, str | None] = Field(default_factory=dict)
-    identity: _Identity
+    identity: _Identity = Field(default_factory=_Identity)
     environment: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -110,9 +113,8 @@ def read(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{folder} is damaged: {error}", hint=_ANOTHER) from error
-    for name in ("networks", "optimizers"):
-        if name not in tensors:
-            raise WeightsError(f"{folder} is damaged: it has no {name}.safetensors", hint=_ANOTHER)
+    if "networks" not in tensors:
+        raise WeightsError(f"{folder} is damaged: it has no networks.safetensors", hint=_ANOTHER)
     return tensors, state
 
 

@@ -96,6 +96,11 @@ def restore(state: TrainingState, run: RunFolder, processes: Processes, report: 
             f"{path} holds the networks {', '.join(stored['networks'])}; the recipe trains {', '.join(state.networks)}",
             hint=f"leave the trainer as it was: amphion train {run.path} --resume",
         )
+    if "optimizers" not in tensors:
+        raise WeightsError(
+            f"{path} has no optimizers.safetensors, so the run cannot be continued from it",
+            hint=f"begin a new run with its weights: engine.init_from={path} --out ANOTHER",
+        )
     _warn_of_changes(stored["environment"], environment(processes.device, processes.world), report)
     initial.load_flat(state.networks, tensors["networks"])
     initial.load_flat(state.averages, tensors.get("ema", {}))
