@@ -119,6 +119,12 @@ LJSPEECH = [  # files, table, {id: (speaker, text)}
     (A2, "a1|A|B\na2|x\nwavs/a3|y", {"a1": (V, "A|B"), "a2": (V, "x")}),
     (A2, "a1|Either A|B|A or B\na2|x|y\nb|1|one", {"a1": (V, "A or B"), "a2": (V, "y")}),
     (A2, "a1|spk0|A|B\na2|spk1|x\nb|spk0|y\nc|spk1|z", {"a1": ("spk0", "A|B"), "a2": ("spk1", "x")}),
+    (A2, "a1,Hello, you\na2,Well, no\n", {"a1": (V, "Hello, you"), "a2": (V, "Well, no")}),
+    (A2, "a1|A | B\na2|C\n", {"a1": (V, "A | B"), "a2": (V, "C")}),
+    (A2, "a1, Hello, you\na2, x\nb, y", {"a1": (V, "Hello, you"), "a2": (V, "x")}),
+    (A2, "a1,It costs 1,000.\na2,It is 1,5.\nb,x", {"a1": (V, "It costs 1,000."), "a2": (V, "It is 1,5.")}),
+    (A2, "a1,s,Hello, you\na2,t,Oh, no\nb,s,Ah, my\nc,t,x", {"a1": ("s", "Hello, you"), "a2": ("t", "Oh, no")}),
+    (A2, 'a1,s,"Hello, you"\na2,t,"Oh, no"\nb,s,x\nc,t,y', {"a1": ("s", "Hello, you"), "a2": ("t", "Oh, no")}),
     (A2, "a1,1, 2, 3\na2,x\nb,y", {"a1": (V, "1, 2, 3"), "a2": (V, "x")}),
     # a header
     (A2, "file,text\na1.wav,Hello, you\na2.wav,x\n", {"a1": (V, "Hello, you"), "a2": (V, "x")}),
@@ -177,9 +183,9 @@ def test_the_option_columns_settles_what_the_columns_mean(prepare, corpus):
     assert prepare("folder", root, "columns=[-,text,path]")[0] == {"wavs/a1": ("", "x"), "wavs/a2": ("", "y")}
 
 
-def test_a_column_that_may_be_the_speaker_is_pointed_out(prepare, corpus):
-    root = corpus(A2, "a1|ann|x y\na2|bob|y z\n")
-    found, report = prepare("ljspeech", root)
+@pytest.mark.parametrize("table", ["a1|ann|x y\na2|bob|y z\n", "a1|Ann Lee|x y\na2|Ann Lee|y z\n"])
+def test_a_column_that_may_be_the_speaker_is_pointed_out(prepare, corpus, table):
+    found, report = prepare("ljspeech", corpus(A2, table))
     assert found == {"a1": (V, "x y"), "a2": (V, "y z")}
     assert [where for where, why in report["problems"] if "columns=[id,speaker,text]" in why] == ["metadata.csv"]
 

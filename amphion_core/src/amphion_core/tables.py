@@ -45,6 +45,16 @@ class Row:
     _raw: tuple[str, ...]
     _delimiter: str
 
+    @property
+    def starts_spaced(self) -> bool:
+        """Whether a space follows the first delimiter."""
+        return len(self._raw) > 1 and self._raw[1].startswith(" ")
+
+    @property
+    def certain_cells(self) -> int:
+        """The number of cells, if delimiters with a space behind them are part of a text."""
+        return 1 + sum(not cell.startswith(" ") for cell in self._raw[1:])
+
     def joined(self, first: int, end: int | None = None) -> str:
         """The cells from ``first`` to before ``end`` as one text, with the delimiters that separated them."""
         return self._delimiter.join(self._raw[first:end]).strip()
@@ -64,13 +74,20 @@ class Table:
     def width(self) -> int:
         """The number of columns: that of the header, else the most frequent number of cells; 0 without rows.
 
-        Rows of one cell count only if there are no others. Of two equally frequent numbers it is the smaller.
+        Rows of one cell count only if there are no others. Of two equally frequent numbers it is the smaller. Texts
+        often contain commas and semicolons, so in tables that are separated by them it is the smallest number that a
+        tenth of the rows has. There, a delimiter with a space behind it belongs to a text, unless most rows have a
+        space behind their first delimiter.
         """
         if self.header:
             return len(self.header)
-        counts = Counter(len(row.cells) for row in self.rows)
+        in_texts = self.delimiter in (",", ";")
+        is_spaced = 2 * sum(row.starts_spaced for row in self.rows) > len(self.rows)
+        counts = Counter(row.certain_cells if in_texts and not is_spaced else len(row.cells) for row in self.rows)
         if len(counts) > 1:
             del counts[1]
+        if in_texts:
+            return min((cells for cells in counts if counts[cells] * 10 >= counts.total()), default=0)
         return max(counts, key=lambda cells: (counts[cells], -cells), default=0)
 
     def where(self, row: Row) -> str:

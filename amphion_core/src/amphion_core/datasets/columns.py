@@ -9,8 +9,8 @@ table:
   language if its values look like language codes. All other columns are texts: the first is the text, the second the
   normalised text.
 
-The number of columns is the most frequent one; of two equally frequent numbers, the smaller. In a row with more cells,
-the surplus delimiters belong to a text. Where there are two texts, the cut is made so that they are most alike.
+`Table.width` is the number of columns. In a row with more cells, the surplus delimiters belong to a text. Where there
+are two texts, the cut is made so that they are most alike.
 """
 
 import re
@@ -165,11 +165,13 @@ def _by_position(table: Table, columns: Sequence[str], problems: list[tuple[str,
 
 
 def _may_be_speakers(rows: Sequence[Row], columns: Sequence[str]) -> bool:
-    """Whether the column that counts as the text never has white space and the normalised text always has."""
+    """Whether the text looks like a speaker: it never has white space and the normalised text always, or it repeats."""
     whole = [row.cells for row in rows if len(row.cells) == 3]
-    return tuple(columns) == ("id", "text", "normalized") and all(
-        _has_space(cells[2]) and not _has_space(cells[1]) for cells in whole
-    )
+    if tuple(columns) != ("id", "text", "normalized") or not whole:
+        return False
+    is_name = all(_has_space(cells[2]) and not _has_space(cells[1]) for cells in whole)
+    pairs = {(cells[1], cells[2]) for cells in whole}
+    return is_name or 2 * len({cells[1] for cells in whole}) <= len(pairs)
 
 
 def _fitted(row: Row, columns: Sequence[str]) -> list[str] | None:
