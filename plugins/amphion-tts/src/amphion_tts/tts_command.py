@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stream",
         action="store_true",
-        help="write 16-bit mono PCM to standard output as it is spoken; without -o, --play, --wer and --json",
+        help="write 16-bit mono PCM to standard output as it is spoken; ignores -o, --play, --wer and --json",
     )
     parser.add_argument(
         "--wer", action="store_true", help="let a speech recogniser check what was said (needs amphion-eval)"
