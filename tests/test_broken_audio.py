@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,15 @@ def test_the_cases_go_through_prepare_and_eval(cases, tmp_path, capsys):
     assert "5 found = 5 read + 0 skipped" in capsys.readouterr().out
     streamed = str(cases / "streamed.flac")
     assert main(["eval", streamed, "--ref", streamed, "--metrics", "si_sdr", "--workers", "1"]) == 0
+
+
+def test_eval_of_a_folder_names_what_it_cannot_read(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.m4a").write_bytes(b"x")
+    words = ["eval", str(tmp_path / "a"), "--ref", str(tmp_path / "a"), "--metrics", "si_sdr", "--workers", "1"]
+    reason = r"1 of the entries of .* cannot be read, such as 1\.m4a: AAC \(\.m4a\) cannot be read; convert it"
+    assert main(words) == 2
+    assert re.search(reason, capsys.readouterr().err)
+    soundfile.write(tmp_path / "a/2.wav", TONE, RATE)
+    with pytest.warns(UserWarning, match=reason):
+        assert main(words) == 0

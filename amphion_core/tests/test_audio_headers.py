@@ -149,7 +149,7 @@ def test_a_small_file_cannot_take_all_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("amphion_core.audio_reading.MOST", 1 << 20)
     monkeypatch.setattr("amphion_core.audio_reading.FEW", 1 << 10)
     soundfile.write(tmp_path / "a.flac", np.zeros(1 << 21), RATE)
-    with pytest.raises(AudioFileError, match="more than 64 samples a byte"):
+    with pytest.raises(AudioFileError, match="far more audio than a recording of"):
         Audio.load(tmp_path / "a.flac")
 
 

@@ -114,7 +114,8 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         while len(piece := self.part(PIECE)):
             yield piece
             if (count := count + len(piece)) > most:
-                raise AudioFileError(self.path, f"more than {DENSEST} samples a byte", hint="is this file a recording?")
+                reason = f"it holds far more audio than a recording of {self.size:,} bytes"
+                raise AudioFileError(self.path, reason, hint="is it a recording, or hours of digital silence?")
         self._check_end(count)
 
     def part(self, count: int) -> Samples:

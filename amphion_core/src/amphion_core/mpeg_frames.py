@@ -91,7 +91,7 @@ def _side(header: bytes) -> int:
 
 def _info_offset(frame: bytes) -> int | None:
     at = 4 + _side(frame)
-    return next((place for place in (at, at + 2) if frame[place : place + 4] in (b"Xing", b"Info")), None)
+    return next((start for start in (at, at + 2) if frame[start : start + 4] in (b"Xing", b"Info")), None)
 
 
 def _states(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,8 @@ def audio_files(folder: Path) -> dict[str, Path]:
             message = missing if error.reason == files_on_disk.MISSING else error.message
             raise DataError(message, hint="give an audio file, or a folder of them") from error
     found: dict[str, Path] = {}
-    for path in files_on_disk.audio_files(folder):
+    skipped: dict[Path, str] = {}
+    for path in files_on_disk.audio_files(folder, skipped.__setitem__):
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise DataError(
@@ -139,6 +141,12 @@ def audio_files(folder: Path) -> dict[str, Path]:
                 hint="rename one of them",
             )
         found[name] = path
+    if skipped:
+        path, reason = next(iter(skipped.items()))
+        shown = f"{len(skipped)} of the entries of {folder} cannot be read, such as {path.name}: {reason}"
+        if not found:
+            raise DataError(shown, hint="convert the files, or give another folder")
+        warnings.warn(shown, stacklevel=2)
     if not found:
         raise DataError(f"{folder} contains no audio file", hint=f"known suffixes: {', '.join(files_on_disk.SUFFIXES)}")
     return found
