@@ -325,3 +325,21 @@ def test_a_flac_file_that_claims_days_is_one_line(tmp_path):
     report = report_of("folder", root, tmp_path / "out")
     assert report["utterances"]["found"] <= 2
     assert [item["path"] for item in report["files_skipped"]] == ["b.flac"]
+
+
+FORMATS = [  # name, format and subtype of libsndfile
+    ("gsm.wav", "WAV", "GSM610"), ("adpcm.WAV", "WAV", "IMA_ADPCM"), ("mulaw.wav", "WAV", "ULAW"),
+    ("wide.wav", "WAV", "PCM_24"), ("double.Wav", "WAV", "DOUBLE"), ("a.aiff", "AIFF", "PCM_16"),
+    ("b.AIF", "AIFF", "FLOAT"), ("c.au", "AU", "PCM_16"), ("d.caf", "CAF", "PCM_16"), ("e.w64", "W64", "PCM_16"),
+    ("f.opus", "OGG", "OPUS"),
+    ("g.OGG", "OGG", "VORBIS"), ("h.MP3", "MP3", "MPEG_LAYER_III"), ("i.Flac", "FLAC", "PCM_24"),
+]  # fmt: skip
+
+
+def test_every_format_that_libsndfile_reads_is_read_whatever_the_case_of_its_suffix(tmp_path):
+    root = tmp_path / "corpus"
+    for name, form, subtype in FORMATS:
+        clip(root / name, format=form, subtype=subtype)
+    report = report_of("folder", root, tmp_path / "out")
+    assert report["files_skipped"] == []
+    assert {record["path"] for record in records_of(tmp_path / "out")} == {name for name, _, _ in FORMATS}

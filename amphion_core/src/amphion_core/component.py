@@ -55,7 +55,11 @@ class Utterance:
 
 
 class Dataset(Component):
-    """A corpus on disk. ``utterances`` fills ``problems`` with (where, why) for everything that it could not read."""
+    """A corpus on disk. ``utterances`` fills ``problems`` with (where, why) for everything that it could not read.
+
+    ``where`` is a line of a table, or the path of a file relative to the corpus. In the report of ``amphion prepare``,
+    ``why`` is the reason for that file. What is the same for many files stands before a colon: "kind: details".
+    """
 
     leakage: ClassVar[Literal["utterance", "recording", "speaker"]] = "recording"  # what stays in one split
 
