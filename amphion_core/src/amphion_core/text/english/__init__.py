@@ -1,6 +1,6 @@
 """Write English numbers, dates, money, units and abbreviations as words.
 
-Used before pronunciations are looked up, and for word error rates, where "3rd" and "third" must be the same word.
+Used before pronunciations are looked up. Word error rates do not use it: a wrong reading must count as an error.
 
 The rules run in this order. An earlier rule has the right to a text that a later one would also match:
 

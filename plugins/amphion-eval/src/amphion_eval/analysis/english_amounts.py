@@ -17,7 +17,7 @@ from amphion_eval.analysis.english_scan import Rule, Scan
 from amphion_eval.analysis.readings import Span, distinct
 
 _SPACE = "[\u00a0\u202f\u2009 ]"
-AMOUNT = rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?:{_SPACE}\d{{3}})+|\d+)(?!\d)(?:\.\d+)?|\.\d+"
+AMOUNT = rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?:{_SPACE}\d{{3}})+(?!{_SPACE}?\d)|\d+)(?!\d)(?:\.\d+)?|\.\d+"
 _SCALES = {
     "k": "thousand", "thousand": "thousand", "m": "million", "mn": "million", "million": "million", "b": "billion",
     "bn": "billion", "billion": "billion", "t": "trillion", "tn": "trillion", "trillion": "trillion",
@@ -29,9 +29,14 @@ _MONEY = {  # one, several, one hundredth, several hundredths
     "€": ("euro", "euros|euro", "cent", "cents"), "¥": ("yen", "yen", "", ""), "₹": ("rupee", "rupees", "", ""),
     "₩": ("won", "won", "", ""), "₽": ("ruble", "rubles", "", ""), "¢": ("cent", "cents", "", ""),
 }  # fmt: skip
+_CODES = {
+    "US": "(u s|american)", "AU": "(australian|a u)", "A": "(australian|a)", "CA": "(canadian|c a)",
+    "C": "(canadian|c)", "NZ": "(new zealand|n z)", "HK": "(hong kong|h k)",
+}  # fmt: skip
 _SIGNS = "".join(_MONEY)
+_RANGE_FOLLOWS = re.compile(rf"\s?[-–—]\s?[{_SIGNS}]?\.?\d")
 _MONEY_BEFORE = re.compile(
-    rf"(?P<minus>[-−])?(?P<code>US|AU|CA|NZ|HK|A|C)?(?P<sign>[{_SIGNS}])\s?(?P<minus2>[-−])?(?P<amount>{AMOUNT}){_SCALE}"
+    rf"(?P<minus>[-−])?(?P<code>US\s?|AU|CA|NZ|HK|A|C)?(?P<sign>[{_SIGNS}])\s?(?P<minus2>[-−])?(?P<amount>{AMOUNT}){_SCALE}"
     rf"(?P<range>\s?[-–]\s?(?P<high>{AMOUNT})(?P<high_scale>\s?(?:thousand|million|billion|trillion|mn|bn|[kmb])(?![a-z]))?)?",
     re.IGNORECASE,
 )
@@ -40,9 +45,9 @@ _ORDINAL = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)\b
 _FRACTION = re.compile(r"(?:(?P<whole>\d{1,9})(?:[ -]|\s?and\s))?(?P<top>\d{1,3})[/⁄](?P<bottom>\d{1,4})(?![\d/])")
 _FEET = re.compile(r"(?P<feet>\d{1,2})['’′]\s?(?P<inches>\d{1,2})?(?:[\"”″]|(?!\w))")
 _STOPS = re.compile(r"\d{1,4}(?:\.\d{1,4}){2,8}(?![\d.]\d)")
-_PHONE = re.compile(r"\+?\(?\d{1,4}\)?(?:(?:[.-]|\)?\s?)\(?\d{2,5}\)?){1,5}(?![\d-])")
+_PHONE = re.compile(r"\+?\(?\d{1,4}\)?(?:(?:[.-]|\)?\s?)\(?\d{1,5}\)?){1,5}(?![\d-])")
 _NUMBER = re.compile(AMOUNT)
-_PLURAL = re.compile(r"(?P<number>\d{2,4})['’]?s\b")
+_PLURAL = re.compile(r"(?P<number>\d{1,4})['’]?s\b")
 _NAMED = frozenset((  # words before a number that may be read digit by digit
     "room", "flight", "number", "no", "route", "line", "gate", "bus", "channel", "extension", "code", "pin",
     "model", "version", "suite", "apartment", "box", "highway", "call", "dial", "ext", "#", "part", "unit", "area",
@@ -59,9 +64,9 @@ _UNITS = {  # one, several; several readings with | between
     "m²": ("square meter", "square meters|meters squared"), "cm²": ("square centimeter", "square centimeters"),
     "m³": ("cubic meter", "cubic meters|meters cubed"), "sq ft": ("square foot", "square feet"),
     "km": ("kilometer", "kilometers|k m"), "cm": ("centimeter", "centimeters|c m"),
-    "mm": ("millimeter", "millimeters|m m"), "µm": ("micrometer", "micrometers|microns"),
+    "mm": ("millimeter", "millimeters|m m"), "μm": ("micrometer", "micrometers|microns"),
     "nm": ("nanometer", "nanometers"), "m": ("meter", "meters"), "kg": ("kilogram|kilo", "kilograms|kilos|k g"),
-    "mg": ("milligram", "milligrams"), "µg": ("microgram", "micrograms"), "g": ("gram", "grams"), "t": ("ton", "tons"),
+    "mg": ("milligram", "milligrams"), "μg": ("microgram", "micrograms"), "g": ("gram", "grams"), "t": ("ton", "tons"),
     "lb": ("pound", "pounds"), "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces"), "ft": ("foot", "feet"),
     "mi": ("mile", "miles"), "yd": ("yard", "yards"), "yds": ("yard", "yards"), "gal": ("gallon", "gallons"),
     "l": ("liter", "liters"), "ml": ("milliliter", "milliliters|m l"), "cl": ("centiliter", "centiliters"),
@@ -84,6 +89,10 @@ _INCHES = re.compile(r"\s?in\b(?P<stop>\.)?")
 _FEET_BEFORE = re.compile(r"(?:ft\.?|feet|foot|['’′])\s?\d+$")
 _VERSION = re.compile(r"v(?=\d)", re.IGNORECASE)
 _TOLL_FREE = re.compile(r"1-(?P<code>8\d\d)-(?=[A-Z])")
+_PER = re.compile(rf"/(?P<unit>{_UNIT_NAMES})(?![a-z²³])", re.IGNORECASE)
+_MONEY_FRACTION = re.compile(
+    rf"(?P<sign>[{_SIGNS}])(?:(?P<whole>\d{{1,9}}) )?(?P<top>\d)/(?P<bottom>[1-9]\d?)(?!\d){_SCALE}", re.IGNORECASE
+)
 _DEGREES = re.compile(r"\s?(?:°|º|degrees\s(?=[CF]\b))\s?(?P<scale>[CFK](?![a-z]))?")
 _TEMPERATURES = {"C": "(celsius|c|centigrade)", "F": "(fahrenheit|f)", "K": "(kelvin|k)"}
 _ATTACHED = re.compile(r"(?P<letter>[kKmMbBtT]|[mM]n|[bB]n|[tT]n|x|p)(?![a-zA-Z])")
@@ -112,7 +121,10 @@ def _unit_of(sign: str, text: str) -> str:
 
 def _money(found: re.Match[str], scan: Scan) -> list[Span] | None:
     sign, text, scale = found["sign"], found["amount"], found["scale"]
-    code = " ".join((found["code"] or "").casefold()) if "code" in found.re.groupindex else ""
+    letters = (found["code"] or "").strip() if "code" in found.re.groupindex else ""
+    if letters != letters.upper():  # "give us $5"
+        return None
+    code = _CODES.get(letters, "")
     minus = ""
     if "minus" in found.re.groupindex and ((found["minus"] and scan.spaced(found)) or found["minus2"]):
         minus = "(minus|negative)"
@@ -131,17 +143,34 @@ def _money(found: re.Match[str], scan: Scan) -> list[Span] | None:
     if scale:
         word = _SCALES[scale.casefold()]
         readings = [f"{each} {word} {code} {_unit_of(sign, '2')}" for each in numbers]
+        if _RANGE_FOLLOWS.match(scan.text, found.end()):  # five to ten million dollars
+            readings += [f"{each} [{word}]" for each in numbers]
         return [*spans, distinct(readings)]
-    optional = "[" + _MONEY[sign][1].partition("|")[0] + "]"
-    if re.match(rf"\s?[-–]\s?[{_SIGNS}]", scan.text[found.end() : found.end() + 4]):
-        return [*spans, distinct(f"{each} {optional}" for each in numbers)]
     whole, _, part = text.partition(".")
+    in_range = [*numbers] if _RANGE_FOLLOWS.match(scan.text, found.end()) else []
     if len(part) == 2 and _MONEY[sign][2]:
-        return [*spans, distinct(_with_cents(sign, whole, part, code, numbers, scan.heard))]
-    readings = [f"{each} {unit}" for each in numbers]
+        return [*spans, distinct([*_with_cents(sign, whole, part, code, numbers, scan.heard), *in_range])]
+    readings = [f"{each} {unit}" for each in numbers] + in_range
     if text.replace(",", "") == "1":
         readings.append(f"(one|a) {unit}")
     return [*spans, distinct(readings)]
+
+
+def _fraction_of_money(found: re.Match[str], scan: Scan) -> list[Span]:
+    """Money with a fraction: $2½ million."""
+    scale = _SCALES.get((found["scale"] or "").casefold(), "")
+    whole = f"{cardinal(int(found['whole']))} and " if found["whole"] else ""
+    parts = fraction(int(found["top"]), int(found["bottom"]))
+    return [distinct(f"{whole}{part} {scale} {_unit_of(found['sign'], '2')}" for part in parts)]
+
+
+def _per(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A unit after a slash: $3.50/lb, 5 mg/kg."""
+    before = scan.text[max(0, found.start() - 12) : found.start()]
+    if not re.search(r"\d\s?[^\W\d]{0,3}[²³]?$", before):
+        return None
+    one = _UNITS[found["unit"].casefold()][0].split("|")[0]
+    return [(f"(per|a|an) {one}",)]
 
 
 def _with_cents(sign: str, whole: str, part: str, code: str, numbers: list[str], heard: bool) -> list[str]:
@@ -182,7 +211,7 @@ def _fraction(found: re.Match[str], scan: Scan) -> list[Span] | None:
             if "over" not in reading
         ]
         return [distinct([*readings, *(f"{each} {cardinal(top)} over {cardinal(bottom)}" for each in before)])]
-    readings.append(f"{cardinal(top)} slash {cardinal(bottom)}")
+    readings += [f"{cardinal(top)} {word} {cardinal(bottom)}" for word in ("slash", "out of")]
     if top >= bottom or scan.heard:
         readings.append(f"{cardinal(top)} {cardinal(bottom)}")
     return [distinct(readings)]
@@ -213,20 +242,26 @@ def _phone(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A telephone number: each group digit by digit or as a number. It needs 7 to 15 digits, and - or ( or +."""
     text = found[0]
     groups = re.findall(r"\d+", text)
-    if not 7 <= len("".join(groups)) <= 15 or not re.search(r"[-(+]", text):
+    sizes = [len(group) for group in groups]
+    local = sizes == [3, 3, 4] or (groups[0][0] == "0" and len(groups) > 2)  # 555 123 4567, 0800 123 456
+    if not 7 <= sum(sizes) <= 15 or not (local or re.search(r"[-(+]", text)):
         return None
-    if len(groups) < 2 or [len(group) for group in groups] == [4, 4]:  # years: 1914-1918
+    if len(groups) < 2 or sizes == [4, 4]:  # years: 1914-1918
         return None
-    if any(mark in text for mark in " .") and not re.search(r"-\d|\)|\+", text):
+    if not local and any(mark in text for mark in " .") and not re.search(r"-\d|\)|\+", text):
         return None
     spans: list[Span] = [("[plus]",)] if text[0] == "+" else []
-    return spans + [distinct([digits(group), *integer(group, spelled=True)]) for group in groups]
+    for number, group in enumerate(groups):
+        spans += [("(to|)",)] if number == 1 and len(groups) == 2 else []  # 500-1000 may be a range
+        spans.append(distinct([digits(group), *integer(group, spelled=True)]))
+    return spans
 
 
 def _plural(found: re.Match[str], scan: Scan) -> list[Span]:
     """Several of one number, as in two 747s; or seconds, as in 45s."""
-    readings = [plural(each) for each in integer(found["number"], spelled=False) if not each.endswith(")")]
-    seconds = f"{cardinal(int(found['number']))} seconds"
+    names = [each.replace("(one|a) ", "") for each in integer(found["number"], spelled=False)]
+    readings = [plural(each) for each in names if not each.endswith(")")]
+    seconds = f"{cardinal(int(found['number']))} (seconds|second)"
     return [distinct([*readings, seconds])]
 
 
@@ -247,7 +282,9 @@ def _unit(found: re.Match[str], scan: Scan) -> list[Span] | None:
     readings = one.split("|") if number == "1" else [*several.split("|"), *one.split("|")]
     if small == "m" and not found["space"]:
         readings.append("million")
-    return [distinct(readings)]
+    if _RANGE_FOLLOWS.match(scan.text, found.end()):  # thirty to forty percent
+        readings.append("")
+    return [tuple(dict.fromkeys(readings))]
 
 
 def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
@@ -279,7 +316,7 @@ def _attached(found: re.Match[str], scan: Scan) -> list[Span] | None:
     if letter == "p":
         return [("pence", "p")]
     if letter == "x":
-        return [("x", "times")]
+        return [("x", "times", "by")]
     spelled = " ".join(letter)
     return [distinct([_SCALES[letter], spelled])]
 
@@ -287,6 +324,8 @@ def _attached(found: re.Match[str], scan: Scan) -> list[Span] | None:
 NUMBERS = (_number, _fraction)  # rules after which a unit may follow
 PHONE_RULES: tuple[Rule, ...] = ((_TOLL_FREE, _toll_free), (_PHONE, _phone))
 NUMBER_RULES: tuple[Rule, ...] = (
+    (_MONEY_FRACTION, _fraction_of_money),
+    (_PER, _per),
     (_MONEY_BEFORE, _money),
     (_MONEY_AFTER, _money),
     (_ORDINAL, _ordinal),

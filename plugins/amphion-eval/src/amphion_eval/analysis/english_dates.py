@@ -14,26 +14,33 @@ _TIME_WORDS = frozenset((
     "at", "by", "until", "till", "from", "before", "after", "around", "about", "past", "since", "between", "to",
 ))  # fmt: skip
 _DATE_WORDS = frozenset(["on", "by", "until", "till", "since", "before", "after", "dated", "from"])
+_BEFORE_SECONDS = frozenset({"in", "a", "after", "for", "within", "took", "takes", "another"})
 _MONTH_DAY = re.compile(
     rf"(?P<month>{_NAMES})\b\.?,?\s+(?P<day>\d{{1,2}})(?:(?P<suffix>{_SUFFIX})\b)?(?![\d:%]|[.,/]\d)"
     rf"(?:\s?[-–]\s?(?P<last>\d{{1,2}})(?:{_SUFFIX})?(?![\d:%]|[.,/]\d))?",
     re.IGNORECASE,
 )
 _DAY_MONTH = re.compile(
-    rf"(?P<day>\d{{1,2}})(?P<suffix>{_SUFFIX})?\s+(?P<of>of\s+)?(?P<month>{_NAMES})\b\.?(?![a-z])", re.IGNORECASE
+    rf"(?:(?P<first>\d{{1,2}})(?:{_SUFFIX})?\s?[-–]\s?)?(?P<day>\d{{1,2}})(?P<suffix>{_SUFFIX})?\s+(?P<of>of\s+)?(?P<month>{_NAMES})\b\.?(?![a-z])",
+    re.IGNORECASE,
 )
 _YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?!\d)")
 _YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})(?![\d.])")
+_NAMED_MONTH = re.compile(
+    rf"(?P<day>\d{{1,2}})(?P<mark>[-/])(?P<month>{_NAMES})(?P=mark)(?P<year>\d{{4}}|\d{{2}})(?!\d)", re.IGNORECASE
+)
 _SLASHED = re.compile(r"(?P<one>\d{1,2})/(?P<two>\d{1,2})(?![\d/])")
 _TIME = re.compile(r"(?P<hour>\d{1,2})(?P<mark>[:.])(?P<minute>\d{2})(?::(?P<second>\d{2}))?(?!\d|[.:]\d)")
 _HALF_DAY = re.compile(r"\s?[ap]\.?\s?m\b", re.IGNORECASE)
+_TIME_RANGE = re.compile(r"\s?[-–]\s?\d{1,2}[:.]\d{2}\s?[ap]\.?\s?m\b", re.IGNORECASE)
 _DECADE = re.compile(r"['’]?(?P<digits>\d{2}|\d{4})['’]?s\b")
 
 
 def _month_day(found: re.Match[str], scan: Scan) -> list[Span] | None:
     name, day = found["month"], int(found["day"])
     small = name.casefold()
-    if not 1 <= day <= 31 or (name.islower() and small in _AMBIGUOUS and not (found["suffix"] or scan.heard)):
+    sure = found["suffix"] or scan.heard or scan.before.casefold() in ("on", "since", "until")
+    if not 1 <= day <= 31 or (name.islower() and small in _AMBIGUOUS and not sure):
         return None
     month = MONTHS[MONTH_NUMBERS[small] - 1]
     number = "" if found["suffix"] else f"|{cardinal(day)}"
@@ -54,7 +61,13 @@ def _day_month(found: re.Match[str], scan: Scan) -> list[Span] | None:
     rank = ordinal(day)
     number = "" if found["suffix"] or found["of"] else f"|{cardinal(day)}"
     the = "" if scan.before.casefold() == "the" else f"the {rank} of|the {rank}|"
-    return [(f"({the}{rank} of|{rank}{number}) {MONTHS[MONTH_NUMBERS[small] - 1]}",)]
+    first: list[Span] = []
+    if found["first"]:
+        low = int(found["first"])
+        if not 1 <= low < day:
+            return None
+        first = [(f"(the {ordinal(low)}|{ordinal(low)}|{cardinal(low)})",), ("(to|through|until|till|and)",)]
+    return [*first, (f"({the}{rank} of|{rank}{number}) {MONTHS[MONTH_NUMBERS[small] - 1]}",)]
 
 
 def _spoken_dates(day: int, month: int, years: list[str]) -> list[str]:
@@ -101,6 +114,12 @@ def _year_last(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [distinct(readings)]
 
 
+def _named_month(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A date such as 05-Jan-2024."""
+    readings = _spoken_dates(int(found["day"]), MONTH_NUMBERS[found["month"].casefold()], _years(found["year"]))
+    return [distinct(readings)] if readings else None
+
+
 def _slashed(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A day and a month without a year, where the context shows one; 9/11 always."""
     one, two = int(found["one"]), int(found["two"])
@@ -126,7 +145,7 @@ def _time(found: re.Match[str], scan: Scan) -> list[Span] | None:
     hour, minute, second = int(found["hour"]), int(found["minute"]), found["second"]
     if hour > 24 or minute > 59 or (second and int(second) > 59):
         return None
-    sure = bool(_HALF_DAY.match(scan.text, found.end()))
+    sure = bool(_HALF_DAY.match(scan.text, found.end()) or _TIME_RANGE.match(scan.text, found.end()))
     if found["mark"] == "." and not (sure or scan.heard or scan.before.casefold() in _TIME_WORDS):
         return None
     readings = clock(hour, found["minute"], second)
@@ -172,14 +191,16 @@ def _decade(found: re.Match[str], scan: Scan) -> list[Span] | None:
     if text == "00":
         return [("noughties", "aughts", "two thousands")]
     if len(text) == 2:
-        return [(plural(cardinal(int(text))),)]
+        seconds = [f"{cardinal(int(text))} (seconds|second)"] if scan.before.casefold() in _BEFORE_SECONDS else []
+        return [distinct([plural(cardinal(int(text))), *seconds])]
     readings = [reading for reading in integer(text, spelled=False) if "[" not in reading]
-    return [distinct(plural(reading.replace("(one|a) ", "one ")) for reading in readings)]
+    return [distinct(plural(reading.replace("(one|a) ", "")) for reading in readings)]
 
 
 NUMBER_RULES: tuple[Rule, ...] = (
     (_YEAR_FIRST, _year_first),
     (_YEAR_LAST, _year_last),
+    (_NAMED_MONTH, _named_month),
     (_DAY_MONTH, _day_month),
     (_SLASHED, _slashed),
     (_DECADE, _decade),

@@ -150,7 +150,7 @@ def fraction(top: int, bottom: int) -> list[str]:
         return found
     names = {2: ["half"], 4: ["quarter", "fourth"]}.get(bottom) or [ordinal(bottom)]
     if top == 1:
-        return [*(f"(one|a) {name}" for name in names), *(["half", "half (a|an)"] if bottom == 2 else []), *found]
+        return [*(f"(one|a|an) {name}" for name in names), *(["half", "half (a|an)"] if bottom == 2 else []), *found]
     return [*(f"{cardinal(top)} {'halves' if bottom == 2 else name + 's'}" for name in names), *found]
 
 

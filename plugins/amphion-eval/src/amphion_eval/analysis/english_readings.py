@@ -15,21 +15,25 @@ import unicodedata
 
 from amphion_eval.analysis import english_amounts as amounts, english_dates as dates
 from amphion_eval.analysis.english_scan import Rule, Scan
-from amphion_eval.analysis.english_words import abbreviation, word_readings
+from amphion_eval.analysis.english_words import DAYS, MONTHS, abbreviation, word_readings
 from amphion_eval.analysis.readings import Span
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_WORD = re.compile(r"[^\W\d_²³]+(?:['’][^\W\d_²³]+)*")
 _APOSTROPHE_FIRST = re.compile(r"['’](?:em|cause|tis|twas|til)\b", re.IGNORECASE)
 _STOPPED = re.compile(r"(?:e\.g|i\.e|ph\.d|u\.s)\b\.?(?!\.?[a-z]\.)", re.IGNORECASE)
 _RANGE = re.compile(r"\s?[-–—]\s?(?=[$£€¥]?\.?\d)")
-_LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?P<unit>%|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,3})?$", re.IGNORECASE)
+_LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?P<unit>[%$£€¥¢]|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,8})?\s?$", re.IGNORECASE)
+_DASH = re.compile(r"\s?[-–—]\s?(?=[A-Za-z])")
+_NAMES = "|".join([*MONTHS, *DAYS, *DAYS.values(), *(month[:3] for month in MONTHS), "noon", "midnight", "sept"])
+_NAME_BEFORE = re.compile(rf"\b(?:{_NAMES})\.?$|\d\s?[ap]\.?m\.?$|\d$", re.IGNORECASE)
+_NAME_AFTER = re.compile(rf"(?:{_NAMES})\b", re.IGNORECASE)
 _MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
 _DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z]{2})", re.IGNORECASE)
 _SIGNS = {
     "&": "and", "@": "at", "+": "plus", "=": "(equals|equal|is equal to|is)", "×": "(times|by|x)", "÷": "divided by",
     "<": "(is|) less than", ">": "(is|) greater than", "≈": "[is] approximately [equal to]", "±": "plus or minus",
-    "§": "section", "√": "[the] square root of", "π": "pi", "µ": "(mu|micro)", "∞": "infinity", "²": "squared",
-    "³": "cubed", "Ω": "ohms",
+    "§": "section", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity", "²": "squared",
+    "³": "cubed", "~": "(about|approximately|around|roughly|)", "^": "to the [power of]", "Ω": "ohms",
 }  # fmt: skip
 _VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
 _CLEANED = str.maketrans(
@@ -51,12 +55,19 @@ def english_spans(text: str, *, heard: bool) -> list[Span]:
 
 
 def _clean(text: str) -> str:
-    text = _VULGAR.sub(_vulgar, text.translate(_CLEANED))
+    text = _VULGAR.sub(_vulgar, text.translate(_CLEANED)).replace("+/-", "±")
+    text = re.sub(r"(?<=\d)['’_](?=\d{3}(?!\d))|(?<=\d{4})–(?=\d\d–\d\d)|(?<=\d–\d\d)–(?=\d\d)", _separator, text)
+    text = re.sub("[⁰⁴-⁹⁻]+", lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("−", "-"), text)
     text = "".join(char if char in "²³" else unicodedata.normalize("NFKC", char) for char in _composed(text))
     letters = [char for char in text if char.isalpha()]
     if len(text.split()) > 1 and letters and all(map(str.isupper, letters)) and len(letters) > 8:
         text = text.casefold()  # all in capitals, so capitals say nothing
     return text
+
+
+def _separator(found: re.Match[str]) -> str:
+    """Apostrophes and underscores between thousands are commas; dashes of a date are hyphens."""
+    return "-" if found[0] == "–" else ","
 
 
 def _composed(text: str) -> str:
@@ -112,6 +123,14 @@ def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [(f"(to|through|until|till|minus|dash|hyphen{'|' if silent else ''})",)]
 
 
+def _span_of_names(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A dash between months, days or times, as in Monday–Friday and 9am-noon."""
+    before = scan.text[max(0, found.start() - 12) : found.start()]
+    if not (_NAME_BEFORE.search(before) and _NAME_AFTER.match(scan.text, found.end())):
+        return None
+    return [("(to|through|until|till|)",)]
+
+
 def _minus(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [("(minus|negative)",)] if scan.spaced(found) or scan.text[found.start() - 1] in "$£€" else None
 
@@ -138,23 +157,32 @@ def _dot(found: re.Match[str], scan: Scan) -> list[Span]:
 
 
 def _times(found: re.Match[str], scan: Scan) -> list[Span] | None:
-    return [("(times|by|x)",)] if scan.number else None
+    before = scan.text[max(0, found.start() - 8) : found.start()]
+    return [("(times|by|x)",)] if re.search(r"\d\s?[a-z]{0,3}\s?$", before) else None
 
 
 def _sign(found: re.Match[str], scan: Scan) -> list[Span]:
     return [(_SIGNS[found[0]],)]
 
 
-_WORDS: tuple[Rule, ...] = (*amounts.WORD_RULES, (_STOPPED, _stopped), *dates.WORD_RULES, (_WORD, _word))
+_TIMES = re.compile(r"\s?[x×*]\s?(?=\d)")
+_WORDS: tuple[Rule, ...] = (
+    (_TIMES, _times),
+    *amounts.WORD_RULES,
+    (_STOPPED, _stopped),
+    *dates.WORD_RULES,
+    (_WORD, _word),
+)
 _MARKS: tuple[Rule, ...] = (
     (_RANGE, _range),
+    (_DASH, _span_of_names),
     (_MINUS, _minus),
     (re.compile(r"#(?=(\d)|\w)"), _hash),
     (re.compile(r"(?<=\b[A-G])#(?!\w)"), _sharp),
     (re.compile(r"/(?=\w)"), _slash),
     (re.compile(r"(?<=\d):(?=\d)"), _ratio),
     (_DOT, _dot),
-    (re.compile(r"\s?[x×*]\s?(?=\d)"), _times),
+    (_TIMES, _times),
     (re.compile(f"[{re.escape(''.join(_SIGNS))}]"), _sign),
     (_APOSTROPHE_FIRST, _word),
 )

@@ -18,7 +18,7 @@ MONTHS = (
 )  # fmt: skip
 MONTH_NUMBERS = {name: number for number, name in enumerate(MONTHS, 1)}
 MONTH_NUMBERS |= {name[:3]: number for name, number in MONTH_NUMBERS.items()} | {"sept": 9}
-_DAYS = {
+DAYS = {
     "mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thur": "thursday",
     "thurs": "thursday", "fri": "friday", "sat": "saturday", "sun": "sunday",
 }  # fmt: skip
@@ -29,7 +29,8 @@ _ALWAYS = {  # never words themselves
     "approx": "approximately", "govt": "government", "ltd": "limited", "sgt": "sergeant", "capt": "captain",
     "blvd": "boulevard", "hwy": "highway", "bldg": "building", "messrs": "messieurs", "assoc": "association|associate",
     "asst": "assistant", "tbsp": "tablespoon|tablespoons", "tsp": "teaspoon|teaspoons", "cpl": "corporal",
-    "misc": "miscellaneous", "lieut": "lieutenant", "brig": "brigadier", "incl": "including|included",
+    "misc": "miscellaneous", "wwi": "world war one", "wwii": "world war two",
+    "lieut": "lieutenant", "brig": "brigadier", "incl": "including|included",
 }  # fmt: skip
 _CAPITAL = {  # with a capital, or in what was heard
     "ms": "miz|ms", "jr": "junior", "sr": "senior", "lt": "lieutenant", "mt": "mount|mountain", "ave": "avenue",
@@ -138,7 +139,11 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
     small = word.casefold().rstrip(".")
     shown = (word[0].isupper() or beside.caseless) and not beside.hyphen
     digit_follows = beside.after[:1].isdigit()
-    number_follows = digit_follows or _is_roman(beside.after) or ends_in_number(beside.after.casefold())
+    number_follows = (
+        digit_follows
+        or (_is_roman(beside.after) and small not in ("p", "pp"))
+        or ends_in_number(beside.after.casefold())
+    )
     found = _ALWAYS.get(small) or _LATIN.get(small)
     if found is None and small in ("dr", "st"):
         return _doctor_or_saint(small, beside) if shown else None
@@ -152,8 +157,8 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
             found += f"|{plain(word)}"
     if found is None and small in MONTH_NUMBERS and small not in MONTHS and shown and (beside.stop or number_follows):
         found = MONTHS[MONTH_NUMBERS[small] - 1]
-    if found is None and small in _DAYS and word[0].isupper() and beside.stop:
-        found = f"{_DAYS[small]}|{small}"
+    if found is None and small in DAYS and word[0].isupper() and (beside.stop or digit_follows):
+        found = f"{DAYS[small]}|{small}"
     return None if found is None else distinct(one_key(each) for each in found.split("|"))
 
 
@@ -205,6 +210,8 @@ def _roman(word: str, beside: Beside) -> Span | None:
 
     Single letters are numbers only after a counted noun with a capital (World War I) or a ruler's name (Henry V).
     """
+    if word.islower() and len(word) > 1 and set(word) <= set("ivx") and beside.before.casefold() in _COUNTED:
+        word = word.upper()
     if not _is_roman(word):
         return None
     before, named = beside.before.casefold().rstrip("."), beside.before[:1].isupper()
@@ -214,9 +221,9 @@ def _roman(word: str, beside: Beside) -> Span | None:
     ranks = [f"the {ordinal(value)}"] if ruler or not (counted or lettered) else []
     if len(word) == 1:
         if word not in "IVX" or not ((counted and named) or ruler):
-            return (plain(word), cardinal(value)) if lettered and word in "IVX" and word != "I" else None
+            return (plain(word), cardinal(value)) if lettered and word in "IVX" else None
         return distinct([cardinal(value), *ranks, *([plain(word)] if beside.heard else [])])
-    if not (counted or lettered or ruler or (named and set(word) <= set("IVX"))):
+    if not (counted or lettered or ruler or ((named or before == "and") and set(word) <= set("IVX"))):
         return None
     others = [] if counted or lettered or ruler else [*_letters(word)]
     return distinct([cardinal(value), *ranks, *others])
