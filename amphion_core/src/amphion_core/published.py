@@ -27,6 +27,11 @@ class Published:
     config: Config | None
     origin: str
 
+    @property
+    def shown(self) -> str:
+        """The checkpoint in a message."""
+        return self.origin or "the state dict"
+
     def read(self, layout: str) -> tuple[Any, dict[str, Tensor]]:
         """(Config, state dict) of the checkpoint in ``layout``.
 
@@ -39,7 +44,7 @@ class Published:
             )
         if layout in self.architecture.layouts_with_config and self.config is None:
             raise WeightsError(f"the layout {layout!r} of {self.name} needs the publisher's config", hint=_CONFIG)
-        tensor_checks.check_readable(self.state, self.origin or "the state dict")
+        tensor_checks.check_readable(self.state, self.shown)
         try:
             config, tensors = self.architecture.import_state_dict(self.state, layout=layout, config=self.config)
         except AmphionError:
@@ -47,7 +52,7 @@ class Published:
         except Exception as error:  # foreign files have values of any type, and layouts cannot check each of them
             text = " ".join(str(error).split())[:200]
             raise WeightsError(
-                f"{self.origin or 'the state dict'} and its config cannot be read in the layout {layout!r} of"
+                f"{self.shown} and its config cannot be read in the layout {layout!r} of"
                 f" {self.name}: {type(error).__name__}: {text}",
                 hint=f"check the layout and the config: amphion info {self.name}",
             ) from error
@@ -79,13 +84,13 @@ class Published:
         if not found:
             hint = f"choose the model that the file belongs to, or name the layout with --layout ({known}) to see more"
             config = "" if self.config is not None else "; there is no config of its publisher beside it"
-            raise WeightsError(f"{self.origin} fits no layout of {self.name}{config}", hint=hint)
+            raise WeightsError(f"{self.shown} fits no layout of {self.name}{config}", hint=hint)
         first, config, tensors = found[0]
         same = all(other == config and names.keys() == tensors.keys() for _, other, names in found[1:])
         if not same:
             fitting = ", ".join(layout for layout, _, _ in found)
             raise WeightsError(
-                f"{self.origin} fits several layouts of {self.name}, and its tensors do not show which is meant",
+                f"{self.shown} fits several layouts of {self.name}, and its tensors do not show which is meant",
                 hint=f"name its publisher: --layout with one of {fitting}",
             )
         return first
