@@ -1,6 +1,8 @@
 """Headers of audio files that state a wrong length or none: nothing is read as shorter audio without an error."""
 
+import contextlib
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -67,6 +69,21 @@ def test_a_file_that_was_cut_short_is_refused(files, write, name, kept):
     with pytest.raises(AudioFileError, match=r"cut short|malformed") as caught:
         Audio.load(path)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_ends_in_its_header_or_has_a_damaged_one_is_refused_or_read(files, write, name):
+    """Cut at each of the first bytes, and with each of them changed. No other error may occur."""
+    data = files[name]
+    for at in range(1, 100):
+        with pytest.raises(AudioFileError):
+            Audio.load(write(data[:at]))
+    for at in range(0, 60, 3):
+        for byte in (0, 0x7F, 0xFF):
+            changed = data[:at] + bytes([byte]) + data[at + 1 :]
+            with contextlib.suppress(AudioFileError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                assert Audio.load(write(changed)).samples.size
 
 
 @pytest.mark.parametrize("name", FORMATS)

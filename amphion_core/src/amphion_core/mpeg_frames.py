@@ -47,6 +47,7 @@ def info(frame: bytes) -> Info | None:
     """What the first frame states about the file; None if it is no frame."""
     if not is_frame(frame[:4]):
         return None
+    frame = frame.ljust(64, b"\0")  # the file may end here
     if (at := _info_offset(frame)) is None or not frame[at + 7] & 1:
         return Info(0, 0)
     n_bytes = int.from_bytes(frame[at + 12 : at + 16], "big") if frame[at + 7] & 2 else 0
