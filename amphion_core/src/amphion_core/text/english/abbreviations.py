@@ -67,6 +67,7 @@ def _title(match: re.Match[str]) -> str:
 _CAPITAL_TITLES = tuple(title.capitalize() for title in _TITLES) + tuple(title.upper() for title in _TITLES)
 
 STOP_RULES: tuple[Rule, ...] = (
+    (r"\b(Gen|Rev)\.(?= \d{1,3}:\d)", lambda m: "Genesis" if m[1] == "Gen" else "Revelation"),
     (rf"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pl|Ct|Pkwy)\.{SENTENCE_ENDS}", _last_street),
     (r"(?<=[a-z] )(St|Ave|Blvd|Rd|Dr|Ln|Hwy|Sq|Pkwy)\.(?=[,;:!?]| (?!(?-i:Dr|St)\b)[a-z])", _street),
     (rf"(?i)\b({any_of(_BEFORE_NUMBER)})\.\s?(?=#?\d)", _before_number),

@@ -206,6 +206,7 @@ DATE_RULES: tuple[Rule, ...] = (
     ),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}})(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(\d{{1,2}})(/)(\d{{1,2}})/(\d\d)(?![\w/-])(?!\.\d)", _short_date),
+    (rf"{_NOT_IN_NUMBER}(\d\d)(-)(\d\d)-(\d\d)(?![\w/-])(?!\.\d)", _short_date),
     (rf"{_NOT_IN_NUMBER}(1[5-9]\d\d|20\d\d)-(0[1-9]|1[0-2])(?![\w/-])(?!\.\d)", _month_of_year),
     (
         rf"(?P<the>\b[Tt]he )?{_NOT_IN_NUMBER}(?:(?P<first>[12]?\d|3[01])(?:st|nd|rd|th)?{_TO})?{_DAY}(?:st|nd|rd|th)?"
@@ -245,8 +246,9 @@ DECADE_RULES: tuple[Rule, ...] = (
 
 _HALF = r"(?i:[ap]\.\s?m\.|[ap]\.?m\b)"
 TIME_RULES: tuple[Rule, ...] = (
+    (rf"\b(noon|midnight)\s?[-{RANGE_DASH}]\s?(?=\d)", r"\1 to "),
     (rf"(?i)(\d\s?[ap]\.?m\.?)\s?[-{RANGE_DASH}]\s?(?=(?:noon|midnight)\b)", r"\1 to "),
-    (r"(?<![\w.:,/$£€])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?P<second>)(?P<half>[ap])(?!\w)", _time),
+    (r"(?<![\w.:,/$£€])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?P<second>)(?P<half>[ap])(?!\w|\.\s?[mM])", _time),
     (rf"(?<![\w.:,/$£€])(?<!\d-){_CLOCK.format('_1')}{_TO}{_CLOCK.format('')}(?![\w:%])(?!\.\d)", _time_range),
     (rf"(?<![\w.:,/$£€-])(\d{{1,3}}):(\d{{1,3}})[-{RANGE_DASH}](\d{{1,3}})(?![\w:]|\s?[ap]\.?m)", _verses),
     (rf"(?<![\w.:,/$£€-])(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d)(?P<second>)\s?(?P<half>{_HALF})", _time),

@@ -14,7 +14,9 @@ def _times(match: re.Match[str]) -> str:
     return f"{value(match[1])} {'by' if lengths else 'times'} "
 
 
-_LENGTH = re.compile(r"[ -]?(?:cm|mm|m|km|ft|feet|foot|in|inch|inches|yards?|met(?:er|re)s?|pixels?|px|grid|matrix)\b")
+_LENGTH = re.compile(
+    r"[ -]?(?:cm|mm|m|km|ft|feet|foot|in|inch|inches|photos?|prints?|pictures?|yards?|met(?:er|re)s?|px|grid)\b"
+)
 
 
 def _power_of_ten(match: re.Match[str]) -> str:
@@ -30,12 +32,12 @@ def _unknown(match: re.Match[str]) -> str:
 
 
 SIGN_RULES: tuple[Rule, ...] = (
+    (r"(?<![\w+])\+-(?=[$£€¥]?\d)|\+/-\s?", "plus or minus "),
     (r"\b(UTC|GMT)-(?=\d)", r"\1 minus "),
     (r"(?<!\d)(?<!\d )(?P<money>(?:\b(?:US|CA|AU|NZ|HK|[ACS]))?[$£€¥])\s?-\s?(?=\.?\d)", r"minus \g<money>"),
     (r"(?<![\w.)%°€£¥\]'\u2191-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
     (r"(?<=\d) / (?=\d)", " divided by "),
     (rf"(?<=\d)(?: - |\s?{RANGE_DASH}\s?)(?=\d[\d.,]{{0,20}} ?=)", " minus "),
-    (r"(?<![\w+])\+-(?=[$£€¥]?\d)|\+/-\s?", "plus or minus "),
     (r"(?<![\w+])\+(?=[$£€¥]?\.?\d)", "plus "),
     (r"~\s?(?=[$£€¥]?\.?\d)", "about "),
     (rf"{START}({VALUE})[eE]([+-]?)(\d{{1,3}})(?!\w)", _power_of_ten),
@@ -70,7 +72,7 @@ LAST_RULES: tuple[Rule, ...] = (
     ("°", " degrees "),
     (r"\\(?=\w)", " backslash "),
     (r"(?<!\S)/(?=\w)|(?<=\w)/(?=\w)|(?<=\w) / (?=\w)", " slash "),
-    (r"[$](?=\W|$)", " dollar "),
+    (r"\$", " dollar "),
     ("€", " euro "),
     ("£", " pound "),
     ("¥", " yen "),

@@ -201,6 +201,7 @@ RULES: tuple[Rule, ...] = (
     (rf"{START}({VALUE}) in\.$", r"\1 inches."),
     (rf"{START}({VALUE})\"", _inches),
     (rf"{START}({VALUE})'(?= (?:tall|long|wide|high|deep|by|x)\b)", r"\1 ft"),
+    (r"(?<![\w.,])(\d{1,3})[kK](?= (?:run|race|walk|video|screen|resolution|monitor|display|TV)\b)", r"\1 K"),
     (r"(?<![\w.,])(\d{1,2})p(?!\w)", lambda m: "one penny" if m[1] == "1" else f"{value(m[1])} pence"),
     (rf"{START}({VALUE})[ -]?(ft|lbs?|oz|min|mins|hrs?|secs?|yd|mi|gal|tsp|tbsp)\.(?= [a-z\d])", r"\1 \2"),
     (rf"{_NO_CODE}{_amount('_1')}(?P<dash>-| - |\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
