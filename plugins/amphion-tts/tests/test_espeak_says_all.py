@@ -101,6 +101,8 @@ def test_a_value_is_said_as_its_words(language, text, whole):
     ("en-us", "I say 中国 now", "Chinese", "中国"), ("de", "Das ist Привет", "Cyrillic", "Привет"),
     ("en-us", "γειά", "Greek", "γειά"), ("ru", "слово שלום", "Hebrew", "שלום"), ("en-us", "Ж", "Cyrillic", "Ж"),
     ("ja", "世界", "Chinese", "世界"), ("en-us", "สวัสดี", "Thai", "สวัสดี"), ("ja", "say hello", "Latin", "hello"),
+    ("en-us", "\u4e2d" * 400, "Chinese", "\u4e2d" * 20),
+    ("en-us", "\u0444\u044b" * 200, "Cyrillic", "\u0444\u044b" * 10),
     ("fr-fr", "\u0430 la carte", "Cyrillic", "\u0430"),  # looks like a Latin a
 ])  # fmt: skip
 def test_words_of_a_script_that_the_voice_lacks_are_named(language, text, script, word):

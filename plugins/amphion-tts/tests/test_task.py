@@ -197,3 +197,13 @@ def test_a_model_of_another_family_is_one_clear_sentence(name, tmp_path, capsys)
     assert main(["tts", "hello", "--model", name, "-o", str(tmp_path / "x.wav")]) == 2
     error = capsys.readouterr().err
     assert error == f"error: {name} is not a model for text to speech\nhint: amphion list models 'tts/*'\n"
+
+
+def test_a_sentence_of_many_symbols_is_spoken_in_parts(task, monkeypatch):
+    whole = "ab cd " * 60
+    letters = [letter for letter in whole if letter != " "]
+    monkeypatch.setattr("amphion_tts.task.TOKEN_LIMIT", 50)
+    rows = task.plan(whole).rows
+    assert len(rows) > 4 and all(len(row) <= 2 * 50 + 1 for row in rows)  # with a blank around each symbol
+    symbols = task.frontend.config.symbols
+    assert [symbols[one] for row in rows for one in row if symbols[one] not in "_ "] == letters

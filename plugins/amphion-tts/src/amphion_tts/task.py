@@ -19,6 +19,7 @@ from amphion_core.vocoding import open_vocoder
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import check_text
 
+TOKEN_LIMIT = 1600  # symbols at once, which bounds the memory of a network; 400 characters are mostly fewer than 500
 SENTENCE_LIMIT = 400  # characters at once; longer sentences are cut at commas, then at spaces
 
 
@@ -99,8 +100,16 @@ class TTSTask(TaskFramework):
         speaker = self._speaker(request.speaker)
         controls = self.net.controls(request.controls)
         prompt = self._prompt(request)
-        rows = [self.frontend.ids(self.frontend.tokens(sentence)) for sentence in self.sentences(request.text)]
+        rows = [row for sentence in self.sentences(request.text) for row in self._rows(sentence)]
         return Plan(request, rows, speaker, prompt, controls)
+
+    def _rows(self, sentence: str) -> list[list[int]]:
+        """The ids of a sentence; several rows where its characters stand for many symbols, as in a line of ½."""
+        tokens = self.frontend.tokens(sentence)
+        if len(tokens) <= TOKEN_LIMIT or len(sentence) < 2:
+            return [self.frontend.ids(tokens)]
+        halves = split_sentences(sentence, language=self.frontend.config.language, max_chars=(len(sentence) + 1) // 2)
+        return [row for half in halves if any(map(str.isalnum, half)) for row in self._rows(half)]
 
     def speak(self, plan: "Plan") -> Iterator[Audio]:
         """The pieces of ``stream`` for a request that is checked."""

@@ -17,6 +17,7 @@ _SAMPLES = {
 }  # fmt: skip
 _SYLLABLES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "HANGUL", "ETHIOPIC")  # a letter may be a word
 _NAMED = ("GREEK",)  # a single letter of these is a symbol with a name, as in "the angle α"
+_TRIED = 16  # letters of a word that are tried; eSpeak cuts long words short
 _NAMES = {"CJK": "Chinese", "ORIYA": "Odia"}
 
 
@@ -38,13 +39,17 @@ class ReadableScripts:
                 continue
             if script == "LATIN" and (letters == 1 or word.isupper()):  # spelled in every language
                 continue
-            if not self._reads(script, word) and (letters == 1 or _is_spelled(word, self._speak(word), script)):
+            if not self._reads(script, word) and self._spells(script, word[:_TRIED]):
                 found.setdefault(_NAMES.get(script, script.capitalize()), []).append(word)
         return {script: list(dict.fromkeys(words)) for script, words in found.items()}
 
+    def _spells(self, script: str, word: str) -> bool:
+        """Whether the voice spells a word of a script of which it spells the sample."""
+        return script in _SYLLABLES or _letters(word) == 1 or _is_spelled(word, self._speak(word), script)
+
     def _reads(self, script: str, word: str) -> bool:
         if script not in self._known:
-            sample = _SAMPLES.get(script, word)
+            sample = _SAMPLES.get(script, word[:_TRIED])
             self._known[script] = not _is_spelled(sample, self._speak(sample), script)
         return self._known[script]
 
