@@ -1,8 +1,9 @@
-"""A worker process ends when the process that started it has ended, also when that one was killed."""
+"""A process ends when the process that started it has ended, also when that one was killed."""
 
 import multiprocessing
 import os
 import threading
+import time
 
 
 def end_with_parent(worker: int | None = None) -> None:
@@ -20,3 +21,20 @@ def end_with_parent(worker: int | None = None) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def end_with_launcher() -> None:
+    """Watch ``torchrun``, or ``accelerate launch``, from a thread, and end this process when it has ended.
+
+    A launcher that is killed cannot stop the training processes that it started. In any other process it does nothing.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:  # a process whose parent has ended gets another one
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with launcher", daemon=True).start()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from amphion_core.cli.completion import complete
+from amphion_core.end_with_parent import end_with_launcher
 from amphion_core.errors import MissingPackage, RecipeError
 
 
@@ -25,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; the last line names the weights folder. Exit code 130 if the run was interrupted."""
     from amphion_core import recipe
 
+    end_with_launcher()  # as early as possible: torch takes seconds to import
     name, overrides = recipe.name_and_overrides([args.recipe, *args.override])
     source = Path(name)
     if os.path.isfile(source / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name that is too long

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 import numpy as np
@@ -289,13 +290,23 @@ def _from_workers(
     )  # fmt: skip
     with _interrupts_blocked():
         running: Any = iter(loader)
+    with clear_loader_errors():
+        try:
+            yield from running
+        except RuntimeError:
+            if UNGUARDED in {worker.exitcode for worker in running._workers}:
+                raise unguarded_main() from None
+            raise
+
+
+@contextmanager
+def clear_loader_errors() -> Iterator[None]:
+    """Inside, torch's error of a loader process that was killed becomes LoaderDied. It may come at any moment."""
     try:
-        yield from running
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        if UNGUARDED in {worker.exitcode for worker in running._workers}:
-            raise unguarded_main() from None
         raise LoaderDied(
             "a loader process was killed, perhaps because the memory was full",
             hint="run the same command with --resume; data.workers=0 needs the least memory",
@@ -309,6 +320,7 @@ def _interrupts_blocked() -> Iterator[None]:
     The main process ends the run after the present step, and needs their batches until then. In this process a signal
     that comes during the block is delivered after it.
     """
+    ensure_running()  # multiprocessing's tracker; its start would end the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -95,8 +95,9 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
         _flush(folder)
     except Exception as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        earlier = "; the earlier ones are unchanged" if steps(folder) else ""
         raise AmphionError(
-            f"the checkpoint of step {step} cannot be written: {error}; the earlier ones are unchanged",
+            f"the checkpoint of step {step} cannot be written: {error}{earlier}",
             hint=f"free some space (df -h {folder}), then run the same command with --resume",
         ) from error
     return final

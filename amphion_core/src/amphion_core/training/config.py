@@ -94,7 +94,8 @@ class OptimConfig(BaseConfig):
     schedule: Schedule = Field(default=Schedule(), description="factor of the learning rate as a function of the step")
     groups: dict[str, GroupConfig] = Field(default_factory=dict, description="overrides by network name")
     freeze: tuple[str, ...] = Field(
-        default=(), description="patterns of parameters that are not trained, such as generator.conv_pre.*"
+        default=(),
+        description="patterns of parameters that are not trained, by their names in the model or NETWORK.NAME",
     )
 
     def for_network(self, group: str) -> "OptimConfig":

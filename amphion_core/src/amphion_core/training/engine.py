@@ -113,8 +113,10 @@ class Engine:
             try:
                 group = [next(batches) for _ in range(c.micro_batches // self.processes.world)]
             except LoaderDied:
-                if not self.stop_requested or not state.step:
+                if not self.stop_requested:
                     raise
+                if not state.step:
+                    raise KeyboardInterrupt from None
                 self.stopping = True  # the signal that stops this process has ended its loaders
                 self._flush(pending, report)
                 resume.save(state, self.run, self.processes, report, keep=c.keep_last)

@@ -13,7 +13,7 @@ from amphion_core.config import BaseConfig
 from amphion_core.data.extraction import complete_features
 from amphion_core.data.facts import CorpusFacts
 from amphion_core.data.feature_cache import release_extractors
-from amphion_core.data.loader import Corpus
+from amphion_core.data.loader import Corpus, clear_loader_errors
 from amphion_core.data.paths import absolute
 from amphion_core.data.spread import exit_while_importing_main
 from amphion_core.errors import DataError, RecipeError
@@ -77,7 +77,8 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     if recipe.engine.compile:
         compile_networks(engine.networks)
     try:
-        engine.train(report)
+        with clear_loader_errors():
+            engine.train(report)
     finally:
         report.close()
     if engine.stopping and engine.state.step < recipe.engine.steps:

@@ -1,8 +1,17 @@
-"""The check of a discriminator's input."""
+"""The check of a discriminator's input, and bounds of the numbers in its config."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor
 
 from amphion_core.errors import AudioError
+
+Size = Annotated[int, Field(gt=0, le=2**20)]
+"""A number of samples: a period, a window, a hop."""
+
+Bins = Annotated[int, Field(gt=0, le=512)]
+"""A number of frequency bins."""
 
 
 def check_wave(wave: Tensor, *, shortest: int) -> None:

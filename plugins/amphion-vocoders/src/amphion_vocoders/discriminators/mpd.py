@@ -17,7 +17,7 @@ from amphion_core.config import validate
 from amphion_core.modules.gpu_convolutions import ColumnConv2d
 from amphion_core.modules.padding import reflect
 from amphion_vocoders.discriminators import layouts
-from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.discriminators.checks import Size, check_wave
 
 SLOPE = 0.1
 
@@ -28,11 +28,15 @@ class MPD(Discriminator):
     class Config(BaseConfig):
         """The defaults are the paper's."""
 
-        periods: tuple[int, ...] = Field(
+        periods: tuple[Size, ...] = Field(
             default=(2, 3, 5, 7, 11), min_length=1, description="period of each folding, samples; primes overlap least"
         )
-        channels: int = Field(default=32, gt=0, description="channels of the first convolution; the last have 32 times")
-        last_stride: int = Field(default=1, gt=0, description="stride of the fifth convolution; 3 in Amphion's weights")
+        channels: int = Field(
+            default=32, gt=0, le=4096, description="channels of the first convolution; the last have 32 times"
+        )
+        last_stride: int = Field(
+            default=1, gt=0, le=16, description="stride of the fifth convolution; 3 in Amphion's weights"
+        )
 
     config: Config
     layouts = ("jik876", "nvidia", "amphion")

@@ -19,7 +19,7 @@ from amphion_core.api import BaseConfig, Discriminator
 from amphion_core.config import validate
 from amphion_core.modules.padding import reflect
 from amphion_vocoders.discriminators import layouts
-from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.discriminators.checks import Size, check_wave
 
 SLOPE = 0.1
 
@@ -30,11 +30,11 @@ class MRD(Discriminator):
     class Config(BaseConfig):
         """The defaults are UnivNet's."""
 
-        resolutions: tuple[tuple[int, int, int], ...] = Field(
+        resolutions: tuple[tuple[Size, Size, Size], ...] = Field(
             default=((1024, 120, 600), (2048, 240, 1200), (512, 50, 240)), min_length=1,
             description="FFT size, hop and window of each spectrogram, samples",
         )  # fmt: skip
-        channels: int = Field(default=32, gt=0, description="channels of every convolution")
+        channels: int = Field(default=32, gt=0, le=4096, description="channels of every convolution")
         window: Literal["rectangular", "hann"] = Field(default="rectangular", description="analysis window")
 
     config: Config

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from amphion_core.api import BaseConfig, Discriminator
 from amphion_core.config import validate
 from amphion_vocoders.discriminators import constant_q, layouts
-from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.discriminators.checks import Bins, Size, check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
 
 SLOPE = 0.1
@@ -29,17 +29,20 @@ class MSSBCQTD(Discriminator):
         """The defaults are the paper's, for audio from 17 to 24 kHz."""
 
         sample_rate: int = Field(
-            default=24000, gt=0, description="rate of the audio, Hz; the transform works at twice this rate"
+            default=24000,
+            gt=0,
+            le=1_000_000,
+            description="rate of the audio, Hz; the transform works at twice this rate",
         )
-        hops: tuple[int, ...] = Field(
+        hops: tuple[Size, ...] = Field(
             default=(512, 256, 256), min_length=1, description="hop of each scale, samples at twice the rate"
         )
-        bins_per_octave: tuple[int, ...] = Field(default=(24, 36, 48), description="bins per octave of each scale")
+        bins_per_octave: tuple[Bins, ...] = Field(default=(24, 36, 48), description="bins per octave of each scale")
         octaves: int = Field(
-            default=9, gt=0, description="octaves above fmin; the top frequency must be below the rate"
+            default=9, gt=0, le=16, description="octaves above fmin; the top frequency must be below the rate"
         )
         fmin: float = Field(default=32.7, gt=0, description="lowest bin, Hz")
-        filters: int = Field(default=32, gt=0, description="channels of every convolution; BigVGAN v2: 128")
+        filters: int = Field(default=32, gt=0, le=4096, description="channels of every convolution; BigVGAN v2: 128")
 
         @model_validator(mode="after")
         def _transform_is_possible(self) -> Self:

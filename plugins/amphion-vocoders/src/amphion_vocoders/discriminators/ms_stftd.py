@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from amphion_core.api import BaseConfig, Discriminator
 from amphion_core.config import validate
 from amphion_vocoders.discriminators import layouts
-from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.discriminators.checks import Size, check_wave
 from amphion_vocoders.discriminators.spectrogram_judge import SpectrogramJudge
 
 SLOPE = 0.2
@@ -26,13 +26,13 @@ class MSSTFTD(Discriminator):
     class Config(BaseConfig):
         """The defaults are those of the encodec package; the paper has five scales."""
 
-        ffts: tuple[int, ...] = Field(
+        ffts: tuple[Size, ...] = Field(
             default=(1024, 2048, 512), min_length=1, description="FFT and window of each scale, samples"
         )
-        hops: tuple[int, ...] = Field(
+        hops: tuple[Size, ...] = Field(
             default=(256, 512, 128), description="hop of each scale, samples; Amphion: 256, 512, 256"
         )
-        filters: int = Field(default=32, gt=0, description="channels of every convolution")
+        filters: int = Field(default=32, gt=0, le=4096, description="channels of every convolution")
 
         @model_validator(mode="after")
         def _scales_agree(self) -> Self:

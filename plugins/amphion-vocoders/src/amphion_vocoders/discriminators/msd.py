@@ -32,9 +32,15 @@ class MSD(Discriminator):
     class Config(BaseConfig):
         """The defaults are HiFi-GAN's."""
 
-        scales: int = Field(default=3, gt=0, description="number of scales; each has half the rate of the one before")
+        scales: int = Field(
+            default=3, gt=0, le=16, description="number of scales; each has half the rate of the one before"
+        )
         channels: int = Field(
-            default=128, gt=0, multiple_of=16, description="channels of the first convolution; the last have 8 times"
+            default=128,
+            gt=0,
+            le=4096,
+            multiple_of=16,
+            description="channels of the first convolution; the last have 8 times",
         )
 
     config: Config
