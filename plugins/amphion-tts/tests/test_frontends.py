@@ -3,6 +3,7 @@
 import csv
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -141,6 +142,17 @@ def test_the_article_and_words_in_capitals_stay_words():
 def test_words_of_another_script_are_an_error_that_names_them():
     with pytest.raises(DataError, match="not 'привет'"):
         FrontendPart.named("cmudict").build().tokens("hello привет")
+
+
+@pytest.mark.parametrize("name", ["cmudict", pytest.param("espeak", marks=needs_espeak)])
+def test_every_case_of_the_table_of_english_values_has_symbols(name):
+    """No form of the table needs a symbol that the frontend's table lacks, or is left out with a warning."""
+    frontend = FrontendPart.named(name).build()
+    table = Path(__file__).parents[3] / "amphion_core/tests/english_cases.tsv"
+    with table.open(encoding="utf-8", newline="") as file, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            assert frontend.ids(frontend.tokens(row["spoken"])), row["text"]
 
 
 @pytest.mark.parametrize("name", ["cmudict", pytest.param("espeak", marks=needs_espeak)])
