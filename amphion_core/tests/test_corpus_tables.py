@@ -190,6 +190,16 @@ def test_a_column_that_may_be_the_speaker_is_pointed_out(prepare, corpus, table)
     assert [where for where, why in report["problems"] if "columns=[id,speaker,text]" in why] == ["metadata.csv"]
 
 
+def test_a_path_outside_of_the_corpus_and_a_relative_root_are_read(prepare, corpus, tmp_path, monkeypatch):
+    clip(tmp_path / "far/b1.wav")
+    root = corpus("a1.wav", f"a1.wav|x\n{tmp_path}/far/b1.wav|y\n../far/b1.flac|again\n")
+    monkeypatch.chdir(root)
+    found, report = prepare("folder", ".", "speaker=me")
+    assert found == {"a1": ("me", "x"), "b1": ("me", "y")}
+    assert report["files"] == {"found": 2, "read": 2, "skipped": 0}
+    assert report["utterances"] == {"found": 3, "kept": 2, "skipped": 1}
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

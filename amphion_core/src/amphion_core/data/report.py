@@ -85,7 +85,7 @@ def _skipped_files(
     root: Path, read: set[str], skipped: Sequence[Skipped], problems: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Every audio file that no record uses, with the reason, sorted by path."""
-    prefix = len(os.fspath(root)) + 1 if root != Path(root.anchor) else len(root.anchor)
+    prefix = len(os.fspath(root / "x")) - 1  # characters of a path before the part below the root
     left_out: dict[str, str] = {}
     found = dict.fromkeys(
         (printable(os.fspath(path)[prefix:]) for path in audio_files(root, _collector(left_out, prefix))), ""

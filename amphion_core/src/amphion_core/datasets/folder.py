@@ -113,10 +113,10 @@ class Folder(FolderReader):
 
     def _table(self, table: Table) -> Iterator[Utterance]:
         for fields, path in listed(table, self.recordings, self.problems, self.config.columns):
-            inside = path.is_relative_to(self.root)
+            relative = path.relative_to(self.root) if path.is_relative_to(self.root) else Path(path.name)
             yield Utterance(
                 fields["id"], str(path), seconds(path), text=fields["text"] or fields["normalized"],
-                speaker=fields["speaker"] or (self._speaker(path.relative_to(self.root)) if inside else ""),
+                speaker=fields["speaker"] or self._speaker(relative),
                 language=fields["language"] or self.config.language, caption=fields["caption"],
                 split=SPLITS.get(fields["split"], fields["split"]),
                 extra={name: value for name, value in fields.items() if value and name not in NAMES},

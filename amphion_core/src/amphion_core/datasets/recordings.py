@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from amphion_core.audio_files import SUFFIXES, audio_files, find_audio, is_audio, is_file
+from amphion_core.data.paths import absolute
 
 FOLDERS = ("wavs", "wav", "audio", "clips")
 """Usual names of the folder of the recordings; tables leave it out."""
@@ -17,7 +18,7 @@ class Recordings:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.left_out: dict[Path, str] = {}
-        self._prefix = len(str(root)) + 1 if str(root) != "." else 0
+        self._prefix = len(str(root / "x")) - 1  # characters of a path before the part below the root
 
     @cached_property
     def files(self) -> list[Path]:
@@ -48,7 +49,7 @@ class Recordings:
         if not parts or is_absolute:
             return None
         outside = find_audio(self.root.joinpath(*parts))  # through "..", or in a hidden folder
-        return outside if is_file(outside) else None
+        return absolute(outside) if is_file(outside) else None
 
     def tried(self, name: str, folders: Sequence[str] = FOLDERS) -> str:
         """The paths that `find` looks at, for messages."""
