@@ -3,9 +3,11 @@
 import copy
 import json
 import math
+from argparse import Namespace
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PosixPath
 
+import numpy as np
 import pytest
 import torch
 
@@ -242,7 +244,16 @@ def test_a_speaker_is_chosen_by_the_name_in_the_json(nets, tmp_path, n_speakers,
         "num_speakers": n_speakers, "speaker_id_map": names, "phoneme_type": "text", "inference": None,
     }  # fmt: skip
     torch.save(
-        {"state_dict": {f"model_g.{n}": v for n, v in nets[n_speakers].state_dict().items()}}, tmp_path / "v.ckpt"
+        {
+            "pytorch-lightning_version": "1.9.5",
+            "state_dict": {f"model_g.{n}": v for n, v in nets[n_speakers].state_dict().items()},
+            "hyper_parameters": {
+                "dataset": [PosixPath("/data/dataset.jsonl")],
+                "learning_rate": np.float64(2e-4),
+                "args": Namespace(default_root_dir=PosixPath("/data")),
+            },
+        },
+        tmp_path / "v.ckpt",
     )
     (tmp_path / "v.ckpt.json").write_text(json.dumps(voice), encoding="utf-8")
     converted = weights.save(convert("tts/vits", tmp_path / "v.ckpt", layout="piper"), tmp_path / "voice")
