@@ -288,3 +288,8 @@ def test_a_text_without_words_is_an_error():
     for text in ("", "...", "—"):
         with pytest.raises(DataError, match="no text"):
             metric("wer").compare(text, "something")
+
+
+@pytest.mark.parametrize("text", ["5.05%", "1m\u0130", "4.56 km", "5.30 pm", "3 \u212a", "Apr\u0130l 5", "\u0130.e."])
+def test_unusual_letters_and_units_after_decimals_equal_themselves(text):
+    assert metric("wer").edits(text, text).edits == 0

@@ -141,7 +141,8 @@ def _two(text: str) -> str:
     return f"[zero] {ONES[int(text)]}" if text[0] == "0" and int(text) else cardinal(int(text))
 
 
-def _time(found: re.Match[str], scan: Scan) -> list[Span] | None:
+def read_time(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A time of day. Written with a stop, as 5.30, it may also be a number."""
     hour, minute, second = int(found["hour"]), int(found["minute"]), found["second"]
     if hour > 24 or minute > 59 or (second and int(second) > 59):
         return None
@@ -205,5 +206,5 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (_SLASHED, _slashed),
     (_DECADE, _decade),
 )
-TIME_RULES: tuple[Rule, ...] = ((_TIME, _time),)
+TIME_RULES: tuple[Rule, ...] = ((_TIME, read_time),)
 WORD_RULES: tuple[Rule, ...] = ((_MONTH_DAY, _month_day),)

@@ -39,7 +39,7 @@ _VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
 _CLEANED = str.maketrans(
     {"\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None, "\ufeff": None, "\u2060": None, "™": None,
      "®": None, "©": None, "−": "-", "‐": "-", "‑": "-", "‒": "-", "\u02bc": "'", "´": "'", "`": "'", "º": "°",
-     "№": "No. "}
+     "№": "No. ", "İ": "I", "ı": "i"}
 )  # fmt: skip
 
 
@@ -91,7 +91,8 @@ def _read(scan: Scan, position: int) -> int:
         if spans is None:
             continue
         scan.spans += [span for span in spans if any(span)]
-        scan.number = found[0] if make in amounts.NUMBERS else ""
+        is_number = make in amounts.NUMBERS or (make is dates.read_time and "." in found[0])  # 5.05 % is no time
+        scan.number = found[0] if is_number else ""
         if found[0].strip(" .,;:!?\"'()[]“”‘’…"):
             scan.before = found[0].strip()
         return found.end()
