@@ -19,7 +19,7 @@ from amphion_core.audio_files import (
     find_audio,
     is_audio,
 )
-from amphion_core.audio_reading import audio_length
+from amphion_core.audio_files.reading import audio_length
 
 RATE = 16000
 TONE = (np.sin(np.arange(RATE) / 7) / 2).astype(np.float32)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from amphion_core import mpeg_frames
 from amphion_core.api import Audio
-from amphion_core.audio_files import AudioFileError
-from amphion_core.audio_headers import ending
-from amphion_core.audio_reading import AudioFile, audio_length
+from amphion_core.audio_files import AudioFileError, mpeg_frames
+from amphion_core.audio_files.headers import ending
+from amphion_core.audio_files.reading import AudioFile, audio_length
 
 RATE, LENGTH = 24000, 50_000
 SOUND = (np.random.default_rng(0).standard_normal(LENGTH) / 10).astype(np.float32)
@@ -163,8 +162,8 @@ def test_a_flac_file_that_states_more_than_it_has_is_refused(files, write, sampl
 
 def test_a_small_file_cannot_take_all_memory(tmp_path, monkeypatch):
     """Half an hour of digital silence in a small FLAC file, with a bound that is as much smaller as the file is."""
-    monkeypatch.setattr("amphion_core.audio_reading.MOST", 1 << 20)
-    monkeypatch.setattr("amphion_core.audio_reading.FEW", 1 << 10)
+    monkeypatch.setattr("amphion_core.audio_files.reading.MOST", 1 << 20)
+    monkeypatch.setattr("amphion_core.audio_files.reading.FEW", 1 << 10)
     soundfile.write(tmp_path / "a.flac", np.zeros(1 << 21), RATE)
     with pytest.raises(AudioFileError, match="far more audio than a recording of"):
         Audio.load(tmp_path / "a.flac")

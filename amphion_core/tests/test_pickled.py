@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 import torch
 
-from amphion_core import tensor_checks, weights
+from amphion_core import weights
+from amphion_core.checkpoints import tensor_checks
 from amphion_core.errors import WeightsError
 
 

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 import amphion_core as amphion
 from amphion_core import weights
+from amphion_core.checkpoints.publisher_files import flatten, read_config
 from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.loading import convert, find_layout
-from amphion_core.publisher_files import flatten, read_config
 
 NAME = "vocoder/hifigan"
 

@@ -8,9 +8,9 @@ import torch
 import yaml
 
 import amphion_core as amphion
+from amphion_core.checkpoints.publisher_files import find_config, read_config, read_file
 from amphion_core.cli.main import main
 from amphion_core.errors import WeightsError
-from amphion_core.publisher_files import find_config, read_config, read_file
 
 
 @pytest.mark.parametrize("name", ["g_1.pt.json", "g_1.json", "config.json", "g_1.pt.yaml", "g_1.yaml", "config.yml"])

@@ -93,7 +93,7 @@ def test_a_network_that_does_not_fit_into_the_memory_is_refused(fields):
 
 
 def test_the_limit_ends_with_the_network_that_it_was_for(tmp_path):
-    from amphion_core.network_size import bounded
+    from amphion_core.checkpoints.network_size import bounded
 
     with pytest.raises(RecipeError, match=r"more than 0\.0 GB"), bounded("a", 1000):
         torch.nn.Linear(100, 100)

@@ -5,8 +5,15 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from amphion_core.checkpoints.weight_names import (
+    check_keys,
+    expected_shapes,
+    strip_prefix,
+    to_folded,
+    to_parametrized,
+    unwrap,
+)
 from amphion_core.errors import WeightsError
-from amphion_core.weight_names import check_keys, expected_shapes, strip_prefix, to_folded, to_parametrized, unwrap
 
 
 def network():

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 import amphion_core as amphion
 from amphion_core import fetching, weights
 from amphion_core.api import Card
+from amphion_core.checkpoints.weight_names import to_folded, to_parametrized
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.files import atomic_write
 from amphion_core.training import checkpoint
-from amphion_core.weight_names import to_folded, to_parametrized
 
 
 @pytest.fixture

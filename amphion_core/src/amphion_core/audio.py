@@ -42,7 +42,7 @@ class Audio:
         Raises AudioError for a path that is missing or not a file, and for a file that is not audio, is empty, was cut
         short, or has samples that are not finite or are integers stored as floats.
         """
-        from amphion_core.audio_reading import AudioFile
+        from amphion_core.audio_files.reading import AudioFile
 
         with AudioFile(path := as_path(path)) as file:
             samples, rate, doubt = file.whole(), int(file.samplerate), file.doubt

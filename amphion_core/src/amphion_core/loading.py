@@ -76,7 +76,7 @@ class Weights:
 
     def _empty(self) -> Any:
         """The network without these weights. Its size is limited by theirs, unless frozen parts come from elsewhere."""
-        from amphion_core.network_size import bounded
+        from amphion_core.checkpoints.network_size import bounded
 
         architecture = registry.get("models", self.name)
         where = self.origin or self.name
@@ -93,7 +93,7 @@ def build(name: str, **fields: Any) -> Any:
     With a tag, the card's configuration is used; ``fields`` change it. Raises RegistryError, or RecipeError that lists
     every problem with the nearest valid field.
     """
-    from amphion_core.network_size import bounded
+    from amphion_core.checkpoints.network_size import bounded
 
     ref = registry.find("models", name)
     architecture = ref.load()
@@ -212,7 +212,7 @@ def convert(
 
     An error has a hint at the layouts that fit, if any does.
     """
-    from amphion_core.published import open_published
+    from amphion_core.checkpoints.published import open_published
 
     found = open_published(name, checkpoint, config=config, files=files)
     try:
@@ -234,7 +234,7 @@ def find_layout(
 
     Raises RegistryError, and WeightsError when none fits, or several that give different networks.
     """
-    from amphion_core.published import open_published
+    from amphion_core.checkpoints.published import open_published
 
     return open_published(name, checkpoint, config=config, files=files).layout()
 
@@ -254,7 +254,7 @@ def read_published(
     reads them. Layout and config are checked here, before the model's ``import_state_dict`` is called.
     Raises RegistryError, RecipeError, and WeightsError: a missing, damaged or foreign checkpoint, with the key's name.
     """
-    from amphion_core.published import open_published
+    from amphion_core.checkpoints.published import open_published
 
     found = open_published(name, checkpoint, config=config, files=files)
     ours, tensors = found.read(layout)
@@ -263,7 +263,8 @@ def read_published(
 
 def _from_card(card: cards.Card, *, download: bool) -> Weights:
     """The card's files, verified; converted where the card states a publisher's layout."""
-    from amphion_core import fetching, publisher_files
+    from amphion_core import fetching
+    from amphion_core.checkpoints import publisher_files
 
     files = fetching.fetch(card, download=download)
     path, config = files.pop("weights"), files.pop("config", None)
@@ -363,7 +364,7 @@ def _model_of_run(path: Path) -> "ModelPart":
 
 def _only_network(tensors: "Mapping[str, Tensor]", model: Weights) -> dict[str, str]:
     """The stored network that is the model itself, for checkpoints that do not say where their networks belong."""
-    from amphion_core.weight_names import expected_shapes
+    from amphion_core.checkpoints.weight_names import expected_shapes
 
     names = set(expected_shapes(model._empty))
     for network in dict.fromkeys(name.partition(".")[0] for name in tensors):

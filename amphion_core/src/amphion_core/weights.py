@@ -14,14 +14,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from amphion_core import pickled, registry, yaml
-from amphion_core.checkpoint_folders import checkpoint_file, shards
+from amphion_core import registry, yaml
+from amphion_core.checkpoints import pickled
+from amphion_core.checkpoints.file_kinds import AGAIN, kind_of
+from amphion_core.checkpoints.folders import checkpoint_file, shards
+from amphion_core.checkpoints.tensor_checks import check_values
+from amphion_core.checkpoints.weight_names import check_keys, to_parametrized
 from amphion_core.errors import MissingPackage, WeightsError
 from amphion_core.families import ModelArchitecture
-from amphion_core.file_kinds import AGAIN, kind_of
 from amphion_core.files import write_safetensors
-from amphion_core.tensor_checks import check_values
-from amphion_core.weight_names import check_keys, to_parametrized
 
 
 def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:

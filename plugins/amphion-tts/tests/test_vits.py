@@ -159,7 +159,7 @@ def test_parameter_counts_of_the_published_configurations():
 
 def test_the_official_layout_is_complete(published_layout):
     """The names and shapes of the published 109-speaker checkpoint, one by one."""
-    from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
+    from amphion_core.checkpoints.weight_names import check_keys, expected_shapes, to_parametrized
 
     state = {name: torch.empty(shape, device="meta") for name, shape in published_layout("vits_vctk").items()}
     check_keys(to_parametrized(state, ()), expected_shapes(lambda: amphion.build("tts/vits@vctk")), "VITS")
@@ -167,7 +167,7 @@ def test_the_official_layout_is_complete(published_layout):
 
 def test_the_official_and_coqui_names_come_back():
     """Our own weights written in the publishers' names load to the same network."""
-    from amphion_core.weight_names import to_folded
+    from amphion_core.checkpoints.weight_names import to_folded
 
     tiny = VITS(VITS.example_config())
     state = tiny.state_dict()

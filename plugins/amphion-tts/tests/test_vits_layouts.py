@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import amphion_core as amphion
+from amphion_core.checkpoints.weight_names import G, V, to_folded, to_parametrized
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.loading import convert
-from amphion_core.weight_names import G, V, to_folded, to_parametrized
 from amphion_tts.models.vits import VITS
 from amphion_vocoders import HiFiGANGenerator
 

@@ -13,9 +13,9 @@ import torch
 
 import amphion_core as amphion
 from amphion_core import weights
+from amphion_core.checkpoints.weight_names import to_folded
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.loading import convert
-from amphion_core.weight_names import to_folded
 from amphion_tts.models.vits import VITS
 
 ROWS = 16

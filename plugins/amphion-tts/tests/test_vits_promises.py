@@ -114,7 +114,7 @@ def test_after_the_fast_layout_other_weights_can_still_be_loaded(tiny):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         other = VITS(VITS.example_config()).for_inference()
-    from amphion_core.weight_names import to_folded
+    from amphion_core.checkpoints.weight_names import to_folded
 
     other.load_state_dict(to_folded(tiny.state_dict()))
     torch.testing.assert_close(other.synthesize(ids, lengths, speaker, seed=0).wave, expected, atol=1e-5, rtol=0)

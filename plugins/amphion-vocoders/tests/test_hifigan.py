@@ -88,7 +88,7 @@ def test_a_standardising_network_survives_saving(tmp_path):
     ("tag", "layout", "count"), [("v1", "hifigan_v1", 13_936_130), ("v3", "hifigan_v3", 1_464_322)]
 )
 def test_the_published_layouts_are_complete(published_layout, tag, layout, count):
-    from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
+    from amphion_core.checkpoints.weight_names import check_keys, expected_shapes, to_parametrized
 
     names = published_layout(layout)
     state = {f"generator.{name}": torch.empty(shape, device="meta") for name, shape in names.items()}

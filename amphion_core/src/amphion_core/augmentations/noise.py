@@ -67,7 +67,7 @@ class Noise(Augmentation):
 
     def _recorded(self, size: int, rate: int, random: Generator) -> Samples:
         """A random piece of a random file, (size,); a file that is too short is repeated."""
-        from amphion_core.audio_reading import open_audio
+        from amphion_core.audio_files.reading import open_audio
 
         path = self._files[int(random.integers(len(self._files)))]
         with open_audio(path) as file:

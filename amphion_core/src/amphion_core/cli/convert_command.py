@@ -35,8 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the checkpoint, check every key, and write the folder whole or not at all."""
-    from amphion_core import fetching, loading, publisher_files, weights
-    from amphion_core.checkpoint_folders import checkpoint_file
+    from amphion_core import fetching, loading, weights
+    from amphion_core.checkpoints import publisher_files
+    from amphion_core.checkpoints.folders import checkpoint_file
 
     config = publisher_files.read_config(args.config) if args.config else None
     files = dict(map(_key_and_path, args.file))

@@ -34,7 +34,7 @@ from amphion_core.errors import DataError
 from amphion_core.files import atomic_write
 
 if TYPE_CHECKING:
-    from amphion_core.audio_reading import AudioFile, Samples
+    from amphion_core.audio_files.reading import AudioFile, Samples
 
 PORTION = 256  # utterances whose results share one file
 SPLITS = ("train", "dev", "test")
@@ -217,7 +217,7 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
 
 def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, float]:
     """Rate, digest of the file, whether it is clipped, and seconds. Raises DataError with the reason to skip it."""
-    from amphion_core.audio_reading import open_audio
+    from amphion_core.audio_files.reading import open_audio
 
     if not (0 <= utterance.start < math.inf and 0 <= utterance.duration < math.inf):
         raise DataError(f"no times: start {utterance.start}, duration {utterance.duration}")

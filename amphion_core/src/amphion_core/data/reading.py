@@ -55,7 +55,7 @@ class Reader:
         return samples
 
     def _open(self, path: str) -> Any:
-        from amphion_core.audio_reading import open_audio
+        from amphion_core.audio_files.reading import open_audio
 
         if (file := self._files.pop(path, None)) is None:
             file = open_audio(path)

@@ -139,7 +139,7 @@ def lines(path: Path) -> list[str]:
 
 def seconds(path: Path) -> float:
     """The duration of an audio file in seconds; 0 if it is missing or not audio."""
-    from amphion_core.audio_reading import audio_length
+    from amphion_core.audio_files.reading import audio_length
 
     try:
         return audio_length(path).seconds

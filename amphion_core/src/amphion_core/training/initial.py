@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from amphion_core import registry, weights
+from amphion_core.checkpoints.weight_names import to_parametrized
 from amphion_core.config import validate
 from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.loading import Weights, open_weights
 from amphion_core.mel import MelConfig
 from amphion_core.training import checkpoint
 from amphion_core.training.config import InitialWeights
-from amphion_core.weight_names import to_parametrized
 
 
 def flat(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from amphion_core.errors import MissingPackage
-from amphion_eval.analysis.english_readings import english_spans
+from amphion_eval.analysis.english.readings import english_spans
 from amphion_eval.analysis.readings import Span, distinct
 
 UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})

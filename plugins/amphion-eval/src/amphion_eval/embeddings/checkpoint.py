@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
+from amphion_core.checkpoints.weight_names import unwrap
 from amphion_core.errors import WeightsError
-from amphion_core.weight_names import unwrap
 from amphion_core.weights import read_checkpoint
 
 

@@ -7,7 +7,7 @@ text.
 The field ``normalization`` says what counts as the same word:
 
 * ``readings`` (the default): a form that can be said in several ways has all of them, and the alignment takes the
-  nearest: 2010 equals "two thousand and ten" and "twenty ten". See `amphion_eval.analysis.english_readings`. A wrong
+  nearest: 2010 equals "two thousand and ten" and "twenty ten". See `amphion_eval.analysis.english.readings`. A wrong
   reading counts: neither text passes through the frontends that prepare texts for voices.
 * ``whisper``: the package whisper-normalizer (``amphion-eval[whisper-normalizer]``), which many publications use.
 * ``none``: words are what stands between spaces; case and punctuation count.

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from amphion_core.publisher_values import Values, shown
-from amphion_core.weight_names import unwrap
+from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.weight_names import unwrap
 from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, scales, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 

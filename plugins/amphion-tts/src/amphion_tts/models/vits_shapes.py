@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
-from amphion_core.publisher_values import Values
 
 SHORTEST = 1e-3  # scale of durations: a voice a thousand times as fast is a mistake
 LARGEST_SCALE = 100.0  # of noise as in the fields of VITS.Config; a published scale above it is a mistake

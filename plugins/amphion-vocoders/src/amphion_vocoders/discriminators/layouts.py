@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amphion_core.publisher_files import flatten
-from amphion_core.publisher_values import Values
-from amphion_core.weight_names import strip_prefix, unwrap
+from amphion_core.checkpoints.publisher_files import flatten
+from amphion_core.checkpoints.publisher_values import Values
+from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 
 
 def example_wave() -> Tensor:

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from amphion_core.checkpoints.publisher_files import flatten
+from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
-from amphion_core.publisher_files import flatten
-from amphion_core.publisher_values import Values, shown
-from amphion_core.weight_names import strip_prefix, unwrap
 
 STAGES = {"transformers": "upsampler.", "jik876": "ups.", "amphion": "ups."}
 """How the names of the upsampling layers begin in each layout. The names of the other layers are the same in all."""

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from amphion_core.checkpoints.file_kinds import AGAIN
 from amphion_core.errors import WeightsError
-from amphion_core.file_kinds import AGAIN
 
 NAMES = (  # in this order; the first is the first network that accelerate was given
     "model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json",

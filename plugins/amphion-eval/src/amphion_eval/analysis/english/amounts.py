@@ -2,7 +2,7 @@
 
 import re
 
-from amphion_eval.analysis.english_numbers import (
+from amphion_eval.analysis.english.numbers import (
     cardinal,
     decimals,
     digits,
@@ -13,7 +13,7 @@ from amphion_eval.analysis.english_numbers import (
     plural,
     year,
 )
-from amphion_eval.analysis.english_scan import Rule, Scan
+from amphion_eval.analysis.english.scan import Rule, Scan
 from amphion_eval.analysis.readings import Span, distinct
 
 _SPACE = "[\u00a0\u202f\u2009 ]"

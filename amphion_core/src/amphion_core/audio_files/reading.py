@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from amphion_core.audio_files import AudioFileError, check_file
-from amphion_core.audio_headers import ending
+from amphion_core.audio_files.headers import ending
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 PIECE = 1 << 16  # samples of each channel that are decoded at a time

@@ -13,9 +13,9 @@ frontend must count as an error of the voice.
 import re
 import unicodedata
 
-from amphion_eval.analysis import english_amounts as amounts, english_dates as dates
-from amphion_eval.analysis.english_scan import Rule, Scan
-from amphion_eval.analysis.english_words import DAYS, MONTHS, abbreviation, word_readings
+from amphion_eval.analysis.english import amounts as amounts, dates as dates
+from amphion_eval.analysis.english.scan import Rule, Scan
+from amphion_eval.analysis.english.words import DAYS, MONTHS, abbreviation, word_readings
 from amphion_eval.analysis.readings import Span
 
 _WORD = re.compile(r"[^\W\d_²³]+(?:['’][^\W\d_²³]+)*")

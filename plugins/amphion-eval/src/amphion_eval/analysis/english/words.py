@@ -8,8 +8,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from amphion_eval.analysis.english_numbers import cardinal, ends_in_number, ordinal
-from amphion_eval.analysis.english_spelling import one_spelling
+from amphion_eval.analysis.english.numbers import cardinal, ends_in_number, ordinal
+from amphion_eval.analysis.english.spelling import one_spelling
 from amphion_eval.analysis.readings import Span, distinct
 
 MONTHS = (

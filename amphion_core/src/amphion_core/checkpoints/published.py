@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from amphion_core import publisher_files, registry, tensor_checks, weights, yaml
+from amphion_core import registry, weights, yaml
+from amphion_core.checkpoints import publisher_files, tensor_checks
+from amphion_core.checkpoints.network_size import bounded
+from amphion_core.checkpoints.weight_names import check_keys, expected_shapes, to_parametrized
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.families import ModelArchitecture
-from amphion_core.network_size import bounded
-from amphion_core.weight_names import check_keys, expected_shapes, to_parametrized
 
 Config = Mapping[str, Any]
 _CONFIG = "put its config.json or config.yaml beside the checkpoint, or give it: amphion convert --config FILE"

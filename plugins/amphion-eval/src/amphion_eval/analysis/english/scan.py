@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from amphion_eval.analysis.english_words import Beside
+from amphion_eval.analysis.english.words import Beside
 from amphion_eval.analysis.readings import Span
 
 _NEXT = re.compile(r"[\s.,;:!?'\"()\-]{0,4}(\w{1,40})")

@@ -2,9 +2,9 @@
 
 import re
 
-from amphion_eval.analysis.english_numbers import ONES, cardinal, decimals, digits, integer, ordinal, pair, plural, year
-from amphion_eval.analysis.english_scan import Rule, Scan
-from amphion_eval.analysis.english_words import MONTH_NUMBERS, MONTHS
+from amphion_eval.analysis.english.numbers import ONES, cardinal, decimals, digits, integer, ordinal, pair, plural, year
+from amphion_eval.analysis.english.scan import Rule, Scan
+from amphion_eval.analysis.english.words import MONTH_NUMBERS, MONTHS
 from amphion_eval.analysis.readings import Span, distinct
 
 _NAMES = "|".join(sorted(MONTH_NUMBERS, key=len, reverse=True))

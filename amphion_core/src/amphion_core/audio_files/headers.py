@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amphion_core import mpeg_frames
+from amphion_core.audio_files import mpeg_frames
 
 HEAD = 4096  # bytes that are read first; most headers fit
 OGG_PAGE = 65307  # the largest page, in bytes
