@@ -3,6 +3,7 @@
 import re
 
 from amphion_core.text.english.characters import RANGE_DASH
+from amphion_core.text.english.letters import SENTENCE_ENDS
 from amphion_core.text.english.numbers import cardinal, ordinal, plural, two_digits, year
 from amphion_core.text.english.rules import Rule, after, before
 
@@ -16,7 +17,7 @@ _DAYS = {
     "thurs": "Thursday", "fri": "Friday", "sat": "Saturday", "sun": "Sunday",
 }  # fmt: skip
 _PLAIN = r"(?i:january|february|april|june|july|august|september|october|november|december)|March|MARCH|May|MAY"
-_SHORTER = r"(?i:jan|feb|apr|jun|jul|aug|sept?|oct|nov)\b\.?|(?:Dec|DEC|dec|Mar|MAR)\b\.?"
+_SHORTER = rf"(?:(?i:jan|feb|apr|jun|jul|aug|sept?|oct|nov)|Dec|DEC|dec|Mar|MAR)\b(?:\.(?!{SENTENCE_ENDS}))?"
 _MONTH = rf"(?P<month>\b(?:{_PLAIN})\b|\b(?:{_SHORTER}))"
 _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?P<year>[1-9]\d{3})(?![\d:/]|[.,]\d)"
@@ -185,9 +186,11 @@ def _name(match: re.Match[str]) -> str:
 
 NAME_RULES: tuple[Rule, ...] = (
     (
-        rf"\b({_SHORT_DAY}|{_LONG_DAY})(?:\.?([-{RANGE_DASH}])(?=(?:{_SHORT_DAY}|{_LONG_DAY})\b)|\.(?=,| [A-Z\d]))",
+        rf"\b({_SHORT_DAY}|{_LONG_DAY})\.?([-{RANGE_DASH}])(?=(?:{_SHORT_DAY}|{_LONG_DAY})\b)",
         _name,
     ),
+    (rf"\b(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|(?<=[a-z] )Sat|(?<=on )Sun)()(?=\.{SENTENCE_ENDS})", _name),
+    (rf"\b({_SHORT_DAY})()\.(?=,| \w)(?!{SENTENCE_ENDS})", _name),
     (rf"\b({_SHORT_DAY})()(?= to |,? (?:{_SHORT_MONTH})\b|,? (?:{_LONG_MONTH})\b|,? \d)", _name),
     (rf"(?<=day to )({_SHORT_DAY})()\b\.?", _name),
     (rf"\b({_SHORT_MONTH}|{_LONG_MONTH})\.?([-{RANGE_DASH}])(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", _name),
@@ -227,8 +230,11 @@ DATE_RULES: tuple[Rule, ...] = (
 )
 """Dates with digits and with names of months."""
 
-SHORT_MONTH_RULES: tuple[Rule, ...] = ((rf"\b({_SHORT_MONTH})()\.(?!\w)", _name),)
-"""Short names of months with a full stop."""
+SHORT_MONTH_RULES: tuple[Rule, ...] = (
+    (rf"\b({_SHORT_MONTH})()(?=\.{SENTENCE_ENDS})", _name),
+    (rf"\b({_SHORT_MONTH})()\.(?!\w)", _name),
+)
+"""Short names of months with a full stop, which stays where it ends the sentence."""
 
 DECADE_RULES: tuple[Rule, ...] = (
     (rf"(?<![\w.,])(\d{{2,4}}'?s)(?:-|\s?{RANGE_DASH}\s?)(?='?\d{{2,4}}'?s\b)", r"\1 to "),
