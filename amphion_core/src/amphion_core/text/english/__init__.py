@@ -37,7 +37,7 @@ from amphion_core.text.english.characters import plain_characters
 from amphion_core.text.english.rules import Rule
 
 _DIGIT, _STOP, _MARK = re.compile(r"\d"), re.compile(r"\."), re.compile(r"[^\w\s.,;:!?'\"()-]|_")
-_CAPITALS = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,}|A)\b|&|/|WW")
+_CAPITALS = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,}|A)\b|&|/|WW|[A-F]-")
 
 _ORDER: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
     (re.compile(r"[.:@]|\d{16}|\d,\d{3},"), addresses.ADDRESS_RULES),
@@ -56,6 +56,7 @@ _ORDER: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
     (_DIGIT, addresses.NUMBER_RULES),
     (_DIGIT, marks.SIGN_RULES),
     (_DIGIT, quantities.RULES),
+    (re.compile("/|\u2191"), quantities.BARE_RULES),
     (_MARK, marks.MARK_RULES),
     (_DIGIT, number_forms.RULES),
     (_MARK, marks.LAST_RULES),

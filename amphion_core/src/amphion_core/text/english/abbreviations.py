@@ -11,8 +11,8 @@ _TITLES = {
     "hon": "honorable", "sen": "senator", "gov": "governor", "rep": "representative", "pres": "president",
     "maj": "major", "cmdr": "commander", "adm": "admiral", "cpl": "corporal", "pvt": "private", "mt": "mount",
     "ft": "fort", "messrs": "messieurs", "supt": "superintendent", "det": "detective", "insp": "inspector",
-    "sec": "secretary", "amb": "ambassador", "atty": "attorney", "fr": "father", "msgr": "monsignor", "asst": "assistant",
-    "brig": "brigadier", "cdr": "commander", "ofc": "officer", "pt": "point", "sens": "senators",
+    "sec": "secretary", "amb": "ambassador", "atty": "attorney", "fr": "father", "msgr": "monsignor",
+    "asst": "assistant", "brig": "brigadier", "cdr": "commander", "ofc": "officer", "pt": "point", "sens": "senators",
     "reps": "representatives", "govs": "governors", "profs": "professors", "revs": "reverends", "mme": "madame",
 }  # fmt: skip
 _STREETS = {
@@ -90,7 +90,7 @@ STOP_RULES: tuple[Rule, ...] = (
     (r"(?<=\()([bd])\.\s?(?=\d{4})", lambda m: "born " if m[1] == "b" else "died "),
     (r"(?<=\d )v\.(?= )|(?<=[a-z] )v\.(?= [A-Z])", "versus"),
     (r"\b(Mr|Mrs|Ms|Dr)\.(?=[A-Z])", lambda m: f"{_TITLES[m[1].lower()]} "),
-    (rf"\b({any_of(_CAPITAL_TITLES)})()\.(?=\s[A-Z])", _title),
+    (rf"\b(?<!&)({any_of(_CAPITAL_TITLES)})()\.(?=\s[A-Z])", _title),
     (
         r"(?i)\b(Dr|Prof|Mrs|Mr)\.(?=[\s,;:]|$)|\b((?-i:Gen|Rev|Sgt|Capt|Gov|Sen|Rep|Pres))\.(?=[\s,;:]|$)",
         _title,
@@ -107,15 +107,17 @@ STOP_RULES: tuple[Rule, ...] = (
 
 WORD_RULES: tuple[Rule, ...] = (
     (
-        r"(?<=[a-z] )(St|Ave|Blvd|Rd|Ln|Hwy|Pkwy)(?=[,;:!?]|\.?$| (?:and|in|at|to|is|near|was|on|between|from|by|[NS][EW]?|[EW])\b)",
+        r"(?<=[a-z] )(St|Ave|Blvd|Rd|Ln|Hwy|Pkwy)"
+        r"(?=[,;:!?]|\.?$| (?:and|in|at|to|is|near|was|on|between|from|by|[NS][EW]?|[EW])\b)",
         _street,
     ),
     (
         r"\b(Mr|Mrs|Ms|Dr|Prof|St|Sgt|Capt|Mt)(?=\s[A-Z][a-z])|\b(mr|mrs|dr|prof)(?= [a-z])",
         lambda m: _TITLES[(m[1] or m[2]).lower()],
     ),
+    (r"\b([A-Z])&([A-Z])s\b", r"\1 and \2's"),
     (r"(?<= )vs(?= )", "versus"),
-    (r"\btel(?=:)", "telephone"),
+    (r"(?i)\btel\.?(?=:)", "telephone"),
     (r"\bext(?= \d)", "extension"),
 )
 """Abbreviations without a full stop."""

@@ -39,6 +39,9 @@ _DECIMAL_COMMA = re.compile(
     r"(?<![\w.,])(?:(\d{1,3}(?:[.\s]\d{3}){1,4}|(?<=€)\d{1,9}|(?<=€ )\d{1,9}),(\d\d?)(?![\d,])"
     r"|(\d{1,9}),(\d\d)(?=\s?€)|(\d{1,3}),(\d)(?= (?:m|b|tr)illion\b))"
 )
+_ROUND_EUROS = re.compile(
+    r"(?<![\w.,])(?:(?:€\s?)[1-9]\d{0,2}(?:\.000){1,3}(?![.,]?\w)|[1-9]\d{0,2}(?:\.000){1,3}(?=\s?€))"
+)
 _RANGE = re.compile(r"(?<=\d)(\s?(?:%|°[CF]?|€|£|[ap]\.m\.|[a-zA-Z]{1,3})?)\s?–\s?(?=-?[$£€¥]?\.?\d)")
 _GREEK = re.compile(r"(?<![^\W\d_])(?<!\d)(?<!\d )[α-ωΑ-Ω](?![^\W\d_])")
 
@@ -51,6 +54,7 @@ def plain_characters(text: str) -> str:
     text = re.sub(r"(?<=[\w)])[⁻⁺]?[⁰¹²³⁴-⁹]+", lambda match: RAISED + match[0].translate(_RAISED), text)
     text = re.sub(r"(?<=[\w)])\^(?=-?\d)", RAISED, text)
     text = _THOUSANDS.sub(lambda match: f"{int(re.sub(r'[^0-9]', '', match[0])):,}", text)
+    text = _ROUND_EUROS.sub(lambda match: match[0].replace(".", ","), text)
     text = _DECIMAL_COMMA.sub(_with_point, text)
     text = re.sub(r"(?<=[\w)])\^(?=[a-z]\b)", " to the ", text)
     text = text.translate(_ONE_FOR_ONE)

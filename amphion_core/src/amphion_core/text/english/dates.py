@@ -4,7 +4,7 @@ import re
 
 from amphion_core.text.english.characters import RANGE_DASH
 from amphion_core.text.english.letters import SENTENCE_ENDS
-from amphion_core.text.english.numbers import cardinal, ordinal, plural, two_digits, year
+from amphion_core.text.english.numbers import cardinal, code, ordinal, plural, two_digits, year
 from amphion_core.text.english.rules import Rule, after, before
 
 _MONTHS = (
@@ -240,6 +240,7 @@ DECADE_RULES: tuple[Rule, ...] = (
     (rf"(?<![\w.,])(\d{{2,4}}'?s)(?:-|\s?{RANGE_DASH}\s?)(?='?\d{{2,4}}'?s\b)", r"\1 to "),
     (r"(?<![\w.,])(10{1,6})s(?= of\b)", lambda m: plural(cardinal(int(m[1])).removeprefix("one "))),
     (r"(?<![\w.,])'?(?P<number>[1-9]\d\d0)'?s\b", _decade),
+    (r"\b([Tt]he|[Tt]hese|[Tt]hose|of) ([1-9]\d[1-9])s\b", lambda m: f"{m[1]} {plural(code(m[2]))}"),
     (r"(?<![\w.,])'(?P<number>\d0)'?s\b", _decade),
     (
         r"(?i)\b((?:the|her|his|our|my|their|your|its|early|late|mid|low|high|upper|lower)[ -])'?(?P<number>\d0)'?s\b",

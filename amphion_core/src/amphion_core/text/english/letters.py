@@ -27,7 +27,7 @@ _NUMBERED = (  # the noun before a numeral of two or more letters
 _CLEARLY_NUMBERED = (
     "chapter|part|volume|act|scene|world war|episode|super bowl|apollo|book|canto|psalm|article|amendment"
 )
-_AFTER_ONE = "and|of|was|is|in|to|began|ended|the|were|had"
+_AFTER_ONE = "and|of|was|is|in|to|began|begins|ended|ends|the|were|had|has|done|over|covers|deals|starts|started"
 _SEQUELS = ("II", "III", "VII", "VIII", "IX", "XII", "XIII", "XIV", "XVI", "XVII", "XVIII")
 _LETTER_NOUNS = (
     "vitamin|type|plan|grade|class|group|section|appendix|exhibit|team|hepatitis|influenza|point|option|part|series|"
@@ -167,6 +167,7 @@ LETTER_RULES: tuple[Rule, ...] = (
     (rf"\b((?i:{_LETTER_NOUNS})) A(?= (?!Tale|Man|Story)\w)", r"\1 A-"),
     (r"\bA(?= [B-Z] [A-Z]\b| (?:is|was) for\b)", "A-"),
     (r"\bA(?= (?:and|or|to|vs|versus|through|plus|minus) [B-Z]\b)", "A-"),
+    (r"\b(?<![\w&-])([A-DF])-(?=[.,;:!?)]|$)|(?<=\b[Aa] )([B-DF])-(?= )", lambda m: f"{m[1] or m[2]} minus"),
     (r"(?i)\bn/a\b", "N A"),
     (r"\b([A-Z])(/)([A-Z])\b(?![/\w])|\b([A-Z]{1,3})(&)([A-Z]{1,3})\b", _slash_or_ampersand),
 )

@@ -31,13 +31,18 @@ def _unknown(match: re.Match[str]) -> str:
     return match[0] if unicodedata.category(match[0]).startswith("M") else " "
 
 
+_AFTER_WORD = r"(?:^|(?<=[\s(]))(?<!\b\w )(?<!\d )"  # not after the x of "x < 5"
 SIGN_RULES: tuple[Rule, ...] = (
     (r"(?<![\w+])\+-(?=[$£€¥]?\d)|\+/-\s?", "plus or minus "),
     (r"\b(UTC|GMT)-(?=\d)", r"\1 minus "),
     (r"(?<!\d)(?<!\d )(?P<money>(?:\b(?:US|CA|AU|NZ|HK|[ACS]))?[$£€¥])\s?-\s?(?=\.?\d)", r"minus \g<money>"),
     (r"(?<![\w.)%°€£¥\]'\u2191-])(?:minus )?-(?=(?:[A-Z]{1,2}\$|[$£€¥₹])?\.?\d)", "minus "),
     (r"(?<=\d) / (?=\d)", " divided by "),
-    (rf"(?<=\d)(?: - |\s?{RANGE_DASH}\s?)(?=\d[\d.,]{{0,20}} ?=)", " minus "),
+    (rf"(?<=\d)(?: - |-|\s?{RANGE_DASH}\s?)(?=\d[\d.,]{{0,20}} ?=)", " minus "),
+    (r"(?<=\bI )<3(?= \w)", "love"),
+    (r"\s<3+(?=[\s.!]*$)", ""),
+    (rf"{_AFTER_WORD}<\s?(?=[$£€¥]?\.?\d)", "less than "),
+    (rf"{_AFTER_WORD}>\s?(?=[$£€¥]?\.?\d)", "more than "),
     (r"(?<![\w+])\+(?=[$£€¥]?\.?\d)", "plus "),
     (r"~\s?(?=[$£€¥]?\.?\d)", "about "),
     (rf"{START}({VALUE})[eE]([+-]?)(\d{{1,3}})(?!\w)", _power_of_ten),
@@ -55,6 +60,7 @@ MARK_RULES: tuple[Rule, ...] = (
     (r"\b([CFGA])#(?!\w)", r"\1 sharp"),
     (r"(?<!\w)#(?=[A-Za-z])", "hashtag "),
     (r"§§?\s?", " section "),
+    (r"¶\s?", " paragraph "),
     (r"\b([A-Za-z])\+\+", r"\1 plus plus"),
     (r"(?<=\w)\s?<\s?(?=\w)", " is less than "),
     (r"(?<=\w)\s?>\s(?=\w)", " is greater than "),

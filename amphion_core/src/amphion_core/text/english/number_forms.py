@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
         lambda m: f"{code(m[1])} {code(m[2])}",
     ),
     (rf"{START}\d{{1,15}}(?:/\d{{1,15}}){{1,20}}+", lambda m: apart(_slashes(m), m)),
-    (rf"{START}(\d{{1,4}}):(\d{{1,4}})(?!\w)(?![:.]\d)", lambda m: f"{whole(m[1])} to {whole(m[2])}"),
+    (rf"{START}\d{{1,4}}(?::\d{{1,4}}){{1,5}}+(?!\w)(?![:.]\d)", lambda m: " to ".join(map(whole, m[0].split(":")))),
     (
         rf"({WHOLE}|[a-zA-Z]|\)){RAISED}([23])(?!\w)",
         lambda m: f"{value(m[1]) if m[1][0].isdecimal() else m[1]} {'squared' if m[2] == '2' else 'cubed'}",
@@ -149,7 +149,7 @@ RULES: tuple[Rule, ...] = (
         r"(?i)\b(in|year|AD|anno|circa|since|of|by|until|before|after) (10[1-9]\d)(?!\w)(?![.,]\d)",
         lambda m: f"{m[1]} {year(int(m[2]))}",
     ),
-    (r"(?<![^\W_])(?=[^\W\d_]{1,20}+\d|\d{1,15}+[^\W\d_])[^\W_]{2,60}", _code),
+    (r"(?<![^\W_])(?<!\d\.)(?=[^\W\d_]{1,20}+\d|\d{1,15}+[^\W\d_])[^\W_]{2,60}", _code),
     (rf"(?<![\d.])(?<!\d,)({WHOLE}\.\d{{1,15}}|\.\d{{1,15}})(?!\d)", lambda m: apart(value(m[0]), m)),
     (WHOLE, lambda m: apart(whole(m[0]), m)),
 )

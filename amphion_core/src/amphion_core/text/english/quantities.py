@@ -181,10 +181,24 @@ def _is_smaller(first: str, second: str) -> bool:
 
 def _inches(match: re.Match[str]) -> str:
     """12" is twelve inches, unless the mark closes a quotation that began before."""
-    if len(re.findall(r'(?<!\d)"', before(match, 300))) % 2:
+    if match[0].endswith('"') and len(re.findall(r'(?<!\d)"', before(match, 300))) % 2:
         return match[0]
     one = _is_single(match[1]) or _is_singular(match)
     return f"{value(match[1])} {_plural('inch', one)}"
+
+
+def _bare_area(match: re.Match[str]) -> str:
+    return _noun(match[1], one=before(match, 3) == "er ")
+
+
+def _angle(match: re.Match[str]) -> str:
+    """40°26'46" N: degrees, minutes and seconds of a position on the earth."""
+    seconds = f" {match[3]} seconds" if match[3] else ""
+    direction = f" {_DIRECTIONS[match[4]]}" if match[4] else ""
+    return f"{match[1]} degrees {match[2]} minutes{seconds}{direction}"
+
+
+_DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 
 
 def _spaced(match: re.Match[str], words: str) -> str:
@@ -192,12 +206,21 @@ def _spaced(match: re.Match[str], words: str) -> str:
     return f"{words} " if after(match, 1).isalnum() else words
 
 
+_DIMENSION = (
+    r"(?:long|wide|tall|high|deep|thick|across|apart)(?=[.,;:!?)]|$| (?:and|or|by|x|but|with|at|in|on|for)\b)"
+    r"|(?:in (?:diameter|length|height)|of (?:rain|snow|ice))\b"
+)
 _NO_CODE = START + r"(?<![A-Za-z]-)"  # not the 52 of B-52
 RULES: tuple[Rule, ...] = (
     (r"(?<![\w.,])(\d{1,2})\s?ft\.?\s?(\d{1,2})(?!\d|\s?inch|\")(?:\s?in\b(?:\.(?=[ ,;)]))?)?", r"\1 ft \2 inches"),
+    (r"(\d)°\s?(\d{1,2})'(?:\s?(\d{1,2}(?:\.\d{1,6})?)\")?(?:\s?([NSEW])\b)?", _angle),
     (rf"{START}(\d{{1,3}})'\s?(\d{{1,2}})\"(?!\w)", r"\1 ft \2 inches"),
     (rf"{START}(\d)'(\d{{1,2}})(?![\w'\"])", r"\1 ft \2 inches"),
-    (rf"{START}({VALUE}) in\.(?= [a-z]|[,;)])", r"\1 inches"),
+    (rf"{START}({VALUE})[ -]in\b\.?(?= (?:{_DIMENSION}|(?:x|by|times) \d))", _inches),
+    (rf"(?:(?<= x )|(?<= by ))({VALUE})[ -]in(?=\.?(?:$|[,;:)]))", _inches),
+    (rf"(?<=inches by )({VALUE})[ -]in\b\.?(?= [a-z])", _inches),
+    (r"(?<![\w.,])([2-9])Rs\b", lambda m: f"{cardinal(int(m[1]))} Rs"),
+    (rf"{START}({VALUE})[ -]in\.(?= [a-z]|[,;)])", _inches),
     (rf"{START}({VALUE}) in\.$", r"\1 inches."),
     (rf"{START}({VALUE})\"", _inches),
     (rf"{START}({VALUE})'(?= (?:tall|long|wide|high|deep|by|x)\b)", r"\1 ft"),
@@ -207,3 +230,14 @@ RULES: tuple[Rule, ...] = (
     (rf"{_NO_CODE}{_amount('_1')}(?P<dash>-| - |\s?{RANGE_DASH}\s?){_amount('_2')}", _range),
     (rf"{_NO_CODE}{_amount('')}", _one_amount),
 )
+"""Money, percentages and numbers with units, one amount or a range."""
+
+_BARE = "km|cm|mm|m|mi|ft|kg|mg|g|L|l|mL|ml|kWh|kB|MB|GB"
+BARE_RULES: tuple[Rule, ...] = (
+    (
+        rf"(?<![\w/.])({_BARE})(/(?:h|hr|s|sec|min|day|week|year|L|l|mL|ml|dL|kg|m|cm|capita){RAISED}?[23]?)(?![\w/])",
+        lambda m: _noun(m[1], one=False) + _per(m[2]),
+    ),
+    (rf"(?<![\w/.])((?:km|cm|mm|mi|ft|(?<=[Pp]er )m){RAISED}[23])(?!\w)", lambda m: _bare_area(m)),
+)
+"""Units without a number, such as "in km/h"."""
