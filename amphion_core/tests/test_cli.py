@@ -123,7 +123,7 @@ def test_an_unknown_card_is_an_error_that_lists_the_cards(capsys):
 def test_a_path_that_the_system_refuses_is_one_clear_sentence(capsys):
     assert main(["train", "x" * 5000]) == 2
     shown = capsys.readouterr().err
-    assert "File name too long" in shown and "unexpected" not in shown and len(shown) < 500
+    assert "there is no recipe" in shown and "unexpected" not in shown and len(shown) < 500
 
 
 def test_overrides_may_stand_before_the_recipe(capsys):

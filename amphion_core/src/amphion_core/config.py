@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from amphion_core.errors import RecipeError, nearest
+from amphion_core.errors import RecipeError, listed, nearest, shown
 
 Schema = TypeVar("Schema", bound=BaseModel)
-LONGEST = 200  # characters of a given value that a message shows
 
 
 class BaseConfig(BaseModel):
@@ -32,7 +31,7 @@ class BaseConfig(BaseModel):
         """Refuse true and false where a number belongs; pydantic would read them as 1 and 0."""
         annotation: Any = cls.model_fields[info.field_name or ""].annotation
         if _holds_truth(value) and _is_number(annotation):
-            raise ValueError(f"a number is needed, got {_shown(value)}")
+            raise ValueError(f"a number is needed, got {shown(value)}")
         return value
 
     def replace(self, **changes: Any) -> Self:
@@ -90,8 +89,7 @@ def validate(
     if not found:
         return checked
     title = where or schema.__qualname__.removesuffix(".Config")
-    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise RecipeError("\n  ".join([f"{title}: {count}", *found]), hint=hint) from cause
+    raise RecipeError(listed(title, found), hint=hint) from cause
 
 
 def problems(error: ValidationError, schema: type[BaseModel] | None = None, values: Any = None) -> list[str]:
@@ -142,16 +140,7 @@ def _problem(detail: ErrorDetails, schema: type[BaseModel] | None, values: Any) 
     if detail["type"] == "value_error":
         return f"{path}: {text}" if path else text
     text = _PLAIN.get(detail["type"], f"{text[0].lower()}{text[1:]}")
-    return f"{path or 'value'}: {text}, got {_shown(detail['input'])}"
-
-
-def _shown(value: Any) -> str:
-    """A given value in a message; the middle of a long one is left out."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python prints
-        return f"a {type(value).__name__}"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+    return f"{path or 'value'}: {text}, got {shown(detail['input'])}"
 
 
 @cache

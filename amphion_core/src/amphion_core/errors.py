@@ -18,7 +18,7 @@
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AmphionError(Exception):
@@ -94,3 +94,28 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate spelled most like ``name``, or None when nothing is close."""
     found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def shortened(text: object, longest: int = 200) -> str:
+    """``text`` for a message: the middle of a long one is left out, and so are characters that cannot be encoded."""
+    shown = str(text).encode("utf-8", "replace").decode()
+    return shown if len(shown) <= longest else f"{shown[: longest // 2]}...{shown[-longest // 2 :]}"
+
+
+def shown(value: object, longest: int = 200) -> str:
+    """A value as Python writes it, shortened for a message. Works for values of any size, depth and class."""
+    try:
+        text = repr(value)
+    except Exception:  # nested without end, more digits than Python writes, or any fault of a foreign class
+        text = f"a value of type {type(value).__name__} that cannot be shown"
+    return shortened(text, longest)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 problem``, ``2 problems``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(title: str, problems: Sequence[str]) -> str:
+    """The message about several problems: their number, then a line for each."""
+    return "\n  ".join([f"{title}: {counted(len(problems), 'problem')}", *problems])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry, yaml
 from amphion_core.config import BaseConfig, validate
-from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError
+from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError, shown
 from amphion_core.system_errors import clear_errors
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     """
     if not isinstance(place, str | Path):
         raise InvalidComponent(
-            f"weights are named by text or a path, got {registry.shown(place)}",
+            f"weights are named by text or a path, got {shown(place)}",
             hint='load("tts/vits@piper-en-us-joe"), or load(Path("my_weights"))',
         )
     if not str(place):

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from amphion_core import registry, source_text, yaml
 from amphion_core.config import BaseConfig, validate
 from amphion_core.data.config import DataConfig
-from amphion_core.errors import RecipeError, nearest
+from amphion_core.errors import RecipeError, nearest, shown
 from amphion_core.mel import Mel, MelConfig
 from amphion_core.parts import ModelPart, TrainerPart, require_family
 from amphion_core.training.config import EngineConfig, OptimConfig
@@ -145,7 +145,9 @@ def find(name: str) -> Path:
         both = " and ".join(dist for _, dist in found)
         raise RecipeError(f"two recipes are called {name!r}, from {both}", hint=f"name one by its path: {found[0][0]}")
     close = nearest(name, [path.stem for path, _, _ in recipes()])
-    raise RecipeError(f"there is no recipe {name!r}", hint=f"did you mean {close}?" if close else "amphion recipes")
+    raise RecipeError(
+        f"there is no recipe {shown(name)}", hint=f"did you mean {close}?" if close else "amphion recipes"
+    )
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:

@@ -30,6 +30,7 @@ from amphion_core.errors import (
     RegistryError,
     UnknownComponent,
     nearest,
+    shown,
 )
 
 v1 = "amphion_core.api:v1"
@@ -174,15 +175,6 @@ def require_text(what: str, value: Any) -> None:
         raise InvalidComponent(
             f"{what} is named by text, got {shown(value)}", hint="amphion list shows names, such as vocoder/hifigan"
         )
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it, shortened."""
-    try:
-        text = repr(value)
-    except Exception:  # an object of any class
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def get(kind: str, name: str) -> Any:

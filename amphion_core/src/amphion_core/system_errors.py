@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from amphion_core.errors import AmphionError, RecipeError
+from amphion_core.errors import AmphionError, RecipeError, shortened
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TORCH_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")
-_LONGEST = 200  # characters of a path that a message shows
 
 
 def clear_errors(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -43,7 +42,7 @@ def explained(error: BaseException) -> AmphionError | None:
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # by pathlib, before Python 3.13
         path = str(error).partition("'")[2].rstrip("'")
         return AmphionError(
-            f"{_shown(path)} is a link that leads back to itself", hint=f"remove the link: rm {_shown(path)}"
+            f"{shortened(path)} is a link that leads back to itself", hint=f"remove the link: rm {shortened(path)}"
         )
     if isinstance(error, RecursionError):
         return AmphionError("the input is nested too deeply", hint="write it with fewer levels of brackets or keys")
@@ -59,19 +58,14 @@ def explained(error: BaseException) -> AmphionError | None:
 
 def _of_system(error: OSError) -> AmphionError | None:
     if error.errno in _NO_ROOM:
-        where = f"{_shown(error.filename)} cannot be written: " if error.filename else ""
+        where = f"{shortened(error.filename)} cannot be written: " if error.filename else ""
         return AmphionError(f"{where}the disk is full", hint="make room; df -h shows what is free")
     if error.errno is None:
         return None
     reason = error.strerror or str(error)
     if error.filename is None:
         return AmphionError(f"the system reports: {reason}", hint="run it again with --debug to see where")
-    return AmphionError(f"{_shown(error.filename)}: {reason}", hint="check the path and its permissions")
-
-
-def _shown(path: object) -> str:
-    text = str(path)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return AmphionError(f"{shortened(error.filename)}: {reason}", hint="check the path and its permissions")
 
 
 def _is_torch_memory(error: BaseException) -> bool:

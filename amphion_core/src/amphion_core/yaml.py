@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from amphion_core.errors import RecipeError
+from amphion_core.errors import RecipeError, shortened
 
 _TABLE = (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -174,13 +174,8 @@ def read(path: Path) -> Any:
         raise RecipeError(f"{path} cannot be read: {error}", hint="save it as plain text in UTF-8") from error
     except OSError as error:
         raise RecipeError(
-            f"{_short(path)} cannot be read: {error.strerror or error}", hint="check the path and its permissions"
+            f"{shortened(path)} cannot be read: {error.strerror or error}", hint="check the path and its permissions"
         ) from error
-
-
-def _short(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def dump(value: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from amphion_core.errors import AudioError
+from amphion_core.errors import AudioError, shortened
 
 SUFFIXES = (
     ".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64",
@@ -147,12 +147,6 @@ def find_audio(name: str | Path) -> Path:
             exact = [each for each in names if each.startswith(stem)]
             return parent / (exact or names)[0]
     return name if audio else name.with_name(name.name + ".wav")
-
-
-def shortened(path: str | Path) -> str:
-    """A path for a message; the middle of a very long one is left out, and characters that cannot be shown."""
-    text = str(path).encode("utf-8", "replace").decode()
-    return text if len(text) <= 300 else f"{text[:150]}...{text[-100:]}"
 
 
 def _refuse(path: Path, reason: str) -> None:

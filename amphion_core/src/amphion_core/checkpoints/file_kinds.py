@@ -134,8 +134,8 @@ def _text(path: Path, head: bytes) -> Kind | None:
     if low.startswith(("{", "[")):
         if '"weight_map"' in text or path.name.endswith(".index.json"):
             return Kind("index")
-        return Kind("", f"a JSON text, not a checkpoint file; it begins with {_shown(start)}", _JSON_HINT)
-    return Kind("", f"a text, not a checkpoint file; it begins with {_shown(start)}")
+        return Kind("", f"a JSON text, not a checkpoint file; it begins with {_beginning(start)}", _JSON_HINT)
+    return Kind("", f"a text, not a checkpoint file; it begins with {_beginning(start)}")
 
 
 _JSON_HINT = "give the file of weights; a configuration is given with amphion convert --config FILE"
@@ -144,9 +144,8 @@ _JSON_HINT = "give the file of weights; a configuration is given with amphion co
 def _reply(text: str) -> str:
     """What a storage server says in XML: its code and message."""
     words = [found[1] for tag in ("Code", "Message") if (found := re.search(rf"<{tag}>([^<]{{1,80}})</{tag}>", text))]
-    return f": the server answered {': '.join(words)}" if words else f"; it begins with {_shown(text)}"
+    return f": the server answered {': '.join(words)}" if words else f"; it begins with {_beginning(text)}"
 
 
-def _shown(text: str) -> str:
-    line = " ".join(text[:200].split())
-    return repr(line[:60] + ("..." if len(line) > 60 else ""))
+def _beginning(text: str) -> str:
+    return repr(" ".join(text[:60].split()))

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from amphion_core.errors import WeightsError
+from amphion_core.errors import WeightsError, shown
 
 LARGEST = 2**31 - 1  # whole numbers above it are mistakes: sizes, rates in Hz, ids
 LARGEST_EXACT = 2**53  # whole numbers that a float holds exactly
-SHOWN = 40  # characters of a wrong value in a message
 
 
 class Values:
@@ -124,15 +123,6 @@ class Values:
         if not isinstance(value, list | tuple) or not value:
             raise self.wrong(name, "a list of numbers")
         return list(value)
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it: shortened, and safe for values of any size and depth."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # more digits than Python writes, or lists inside lists without end
-        return "a value too large to show"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _number(value: Any) -> float | int | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from amphion_core import cards, registry
+from amphion_core.errors import counted
 
 OPTIONAL = {
     "onnx": 'pip install "amphion-core[onnx]"',
@@ -42,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {line}")
     for problem in problems:
         print(f"problem: {problem}")
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    print(count if problems else "all well")
+    print(counted(len(problems), "problem") if problems else "all well")
     return 1 if problems else 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry
 from amphion_core.cli.completion import complete
-from amphion_core.errors import UnknownComponent
+from amphion_core.errors import UnknownComponent, shortened
 
 if TYPE_CHECKING:
     from amphion_core.config import BaseConfig
@@ -135,16 +135,15 @@ def _show_fields(title: str, schema: "type[BaseConfig]") -> None:
     if schema.model_fields:
         print(f"\n{title}:")
     for name, field in schema.model_fields.items():
-        default = "required" if field.is_required() else f"= {_short(field.get_default(call_default_factory=True))}"
+        default = "required" if field.is_required() else f"= {_shown(field.get_default(call_default_factory=True))}"
         print(f"  {name} {default}\n      {'; '.join(filter(None, (field.description, limits(field))))}")
 
 
 def _show_values(title: str, values: Mapping[str, Any]) -> None:
     print(f"\n{title}:")
     for name, value in values.items():
-        print(f"  {name} = {_short(value)}")
+        print(f"  {name} = {_shown(value)}")
 
 
-def _short(value: object) -> str:
-    text = str(value) if not isinstance(value, str) else repr(value)
-    return text if len(text) <= 90 else text[:87] + "..."
+def _shown(value: object) -> str:
+    return shortened(repr(value) if isinstance(value, str) else value, 90)

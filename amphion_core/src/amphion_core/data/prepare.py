@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from amphion_core import yaml
 from amphion_core.audio import LOUDEST
-from amphion_core.audio_files import AudioFileError, shortened
+from amphion_core.audio_files import AudioFileError
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.data.manifest import ABOUT, Record
@@ -30,7 +30,7 @@ from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
 from amphion_core.files import atomic_write
 
 if TYPE_CHECKING:

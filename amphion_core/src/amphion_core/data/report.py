@@ -8,6 +8,7 @@ from typing import Any
 
 from amphion_core.audio_files import audio_files
 from amphion_core.data.manifest import Record
+from amphion_core.errors import counted
 
 NOT_NAMED = "no table or folder of the corpus names it"
 
@@ -52,9 +53,9 @@ def summary(report: dict[str, Any]) -> list[str]:
     """The lines of a report that a person reads first: numbers, the sums, and an example of each fault."""
     lines = []
     for name, split in report["splits"].items():
-        speakers = f", {_count(split['speakers'], 'speaker')}" if split["speakers"] else ""
+        speakers = f", {counted(split['speakers'], 'speaker')}" if split["speakers"] else ""
         texts = f", {split['with_text']} with a text"
-        lines.append(f"{name}: {_count(split['utterances'], 'utterance')}, {_time(split['hours'])}{speakers}{texts}")
+        lines.append(f"{name}: {counted(split['utterances'], 'utterance')}, {_time(split['hours'])}{speakers}{texts}")
     lines.append("rates: " + ", ".join(f"{rate} Hz ({count})" for rate, count in report["rates"].items()))
     files, utterances = report["files"], report["utterances"]
     lines.append(f"files: {files['found']} found = {files['read']} read + {files['skipped']} skipped")
@@ -122,10 +123,6 @@ def _splits(records: Sequence[Record]) -> dict[str, Any]:
             "with_text": sum(bool(u.text) for u in part),
         }  # fmt: skip
     return splits
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _time(hours: float) -> str:

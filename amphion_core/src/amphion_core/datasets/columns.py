@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from amphion_core.audio_files import is_audio, shortened
+from amphion_core.audio_files import is_audio
 from amphion_core.datasets.recordings import FOLDERS, Recordings
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
 from amphion_core.tables import Row, Table
 
 NAMES = {

@@ -8,13 +8,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from amphion_core.audio_files import SUFFIXES, shortened
+from amphion_core.audio_files import SUFFIXES
 from amphion_core.component import Utterance
 from amphion_core.datasets.columns import KNOWN, NAMES, checked_columns, listed
 from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, seconds
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
 from amphion_core.tables import Table, read_table, read_text
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")

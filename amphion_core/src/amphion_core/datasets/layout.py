@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from amphion_core.audio_files import AudioFileError, is_audio, shortened
+from amphion_core.audio_files import AudioFileError, is_audio
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.datasets.recordings import Recordings
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
 from amphion_core.tables import read_lines
 
 LISTS = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
@@ -130,11 +130,6 @@ def _listed_name(name: str) -> str:
     """An id or a path as it is compared: without audio suffix, and without the folder wavs."""
     name = name.replace("\\", "/").removeprefix("./")
     return (name.rpartition(".")[0] if is_audio(name) else name).removeprefix("wavs/")
-
-
-def lines(path: Path) -> list[str]:
-    """The lines of a text file without empty ones. Raises DataError if it is not UTF-8 text."""
-    return [line for _, line in read_lines(path)]
 
 
 def seconds(path: Path) -> float:

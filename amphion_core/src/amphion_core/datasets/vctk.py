@@ -8,7 +8,8 @@ from pydantic import Field
 
 from amphion_core.audio_files import audio_files
 from amphion_core.component import Utterance
-from amphion_core.datasets.layout import FolderReader, RootConfig, lines, seconds
+from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
+from amphion_core.tables import read_lines
 
 
 class VCTK(FolderReader):
@@ -43,7 +44,7 @@ def _speakers(path: Path) -> dict[str, dict[str, str]]:
     """Gender and accent by speaker, from columns ID AGE GENDER ACCENTS REGION."""
     if not path.is_file():
         return {}
-    rows = (line.split() for line in lines(path)[1:])
+    rows = (line.split() for _, line in read_lines(path)[1:])
     return {
         row[0] if row[0].startswith(("p", "s")) else f"p{row[0]}": {"gender": row[2], "accent": row[3]}
         for row in rows

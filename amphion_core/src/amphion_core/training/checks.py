@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from amphion_core.errors import AmphionError, RecipeError
+from amphion_core.errors import AmphionError, RecipeError, listed
 from amphion_core.recipe import Recipe
 from amphion_core.training.trainer import ModelTrainer
 
@@ -27,8 +27,7 @@ def check_start(recipe: Recipe, trainer: ModelTrainer, paths: Mapping[str, str |
             problems.append(f"{field}: {name!r} is no network of this trainer; networks: {', '.join(names)}")
     problems += _of_monitor(recipe, trainer)
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise RecipeError("\n  ".join([f"recipe {recipe.name}: {count}", *problems]))
+        raise RecipeError(listed(f"recipe {recipe.name}", problems))
 
 
 def _of_monitor(recipe: Recipe, trainer: ModelTrainer) -> list[str]:

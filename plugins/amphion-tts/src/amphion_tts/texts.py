@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, counted
 from amphion_core.tables import decode, read_lines, read_table, read_text
 
 EXAMPLE = 'amphion tts "Any sentence you like."'
@@ -123,6 +123,6 @@ def refuse(problems: list[str], message: str) -> None:
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         listed = "".join(f"\n  {problem}" for problem in problems[:10])
         raise DataError(
-            f"{message}: {len(problems)} problem{'s' if len(problems) > 1 else ''}{listed}{more}",
+            f"{message}: {counted(len(problems), 'problem')}{listed}{more}",
             hint="correct these lines; nothing was spoken",
         )

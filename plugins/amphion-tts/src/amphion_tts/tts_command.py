@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
-from amphion_core.errors import AmphionError, DataError
+from amphion_core.errors import AmphionError, DataError, counted
 from amphion_tts.playing import Player, find_player, pcm, play as play_pieces
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
@@ -218,6 +218,6 @@ def _many(results: list[dict[str, Any]], folder: Path) -> str:
     wer = f", mean word error rate {sum(rates) / len(rates):.2f} %" if rates else ""
     named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
     return (
-        f"wrote {len(names)} file{'s' * (len(names) > 1)} to {folder} ({named}): {seconds:.3f} s at "
+        f"wrote {counted(len(names), 'file')} to {folder} ({named}): {seconds:.3f} s at "
         f"{results[0]['sample_rate']} Hz by {results[0]['model']}, real-time factor {factor:.4f}{wer}"
     )

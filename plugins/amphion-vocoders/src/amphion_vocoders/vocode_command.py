@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amphion_core.audio import Audio
-from amphion_core.audio_files import SUFFIXES, audio_files, check_file, shortened
+from amphion_core.audio_files import SUFFIXES, audio_files, check_file
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
-from amphion_core.errors import AmphionError, AudioError
+from amphion_core.errors import AmphionError, AudioError, counted, shortened
 from amphion_core.files import check_folder, ignores_case
 from amphion_vocoders.request import VocoderRequest
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         what, were = ("the file", "was") if len(pairs) == 1 else (f"{clipped} of {len(pairs)} files", "were")
         print(f"warning: {what} went beyond full scale (up to {max(peaks):.2f}) and {were} clipped", file=sys.stderr)
     if not args.json:
-        done = f"{total - failed} of {total} files" if total > 1 else f"{total - failed} file{'s' * (not peaks)}"
+        done = f"{total - failed} of {total} files" if total > 1 else counted(total - failed, "file")
         print(f"vocoded {done} with {task.model_name}: {args.out}")
     return 1 if failed else 0
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
-from amphion_core.errors import WeightsError
+from amphion_core.errors import WeightsError, shown
 from amphion_tts.models.vits_shapes import check_sizes, fields_of_tensors, mel_fields, scales, shape, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amphion_core.checkpoints.publisher_files import flatten
-from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import strip_prefix, to_folded, unwrap
+from amphion_core.errors import shown
 from amphion_tts.models import vits_coqui, vits_piper
 from amphion_tts.models.vits_shapes import check_sizes, fields_of_tensors, mel_fields, scales, vocabulary
 from amphion_tts.models.vits_speakers import KEYS as SPEAKER_KEYS, speaker_names

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import unwrap
+from amphion_core.errors import shown
 from amphion_tts.models.vits_shapes import fields_of_tensors, mel_fields, scales, vocabulary
 from amphion_tts.models.vits_speakers import speaker_names
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.publisher_values import Values
+from amphion_core.errors import shown
 
 KEYS = ("speaker_id_map", "spk2id", "speaker_ids", "speakers")
 """Piper, Amphion, Coqui, and Coqui or users of the authors' code. Each is a list, or a mapping from name to index."""

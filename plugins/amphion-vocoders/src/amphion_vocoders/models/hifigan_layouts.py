@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from amphion_core.checkpoints.publisher_files import flatten
-from amphion_core.checkpoints.publisher_values import Values, shown
+from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
-from amphion_core.errors import WeightsError
+from amphion_core.errors import WeightsError, shown
 from amphion_core.mel import MelConfig
 
 STAGES = {"transformers": "upsampler.", "jik876": "ups.", "amphion": "ups."}
