@@ -10,7 +10,7 @@ written as they are joined. Such a joined word can only be matched; it is never 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,11 +154,8 @@ class _Columns:
         self._plain = _Edges([edge for edge in edges if edge[3] == 1])
         self._inside = _Edges([edge for edge in edges if edge[3] <= 1 and is_inner[edge[0]]])
         self._inside_cost = np.array([self._inside_weight(edge) for edge in self._inside.edges], np.int64)
-        by_word: dict[str, list[tuple[int, int]]] = {}
-        for source, target, word, number in edges:
-            if number:
-                by_word.setdefault(word, []).append((source, target))
-        self._matches = {word: np.array(found).T for word, found in by_word.items()}
+        self._matches = _by_word(edge for edge in edges if edge[3])
+        self._whole = _by_word(edge for edge in edges if edge[3] == 1)  # a joined word matches no joined word
         self._inner = np.flatnonzero(is_inner)
         before = np.searchsorted(self.cuts, self._inner) - 1  # the cut where the span of each inner node begins
         self._before = before
@@ -177,7 +174,7 @@ class _Columns:
         if number == 1:
             np.minimum(row, before + (_EDIT + _DELETION + longer), out=row)
             self._plain.lower(before, row, _EDIT + longer)
-        if (found := self._matches.get(word)) is not None:
+        if (found := (self._matches if number == 1 else self._whole).get(word)) is not None:
             np.minimum.at(row, found[1], before[found[0]] + longer)
 
     def insert(self, row: Ints) -> None:
@@ -192,6 +189,14 @@ class _Columns:
     @staticmethod
     def _inside_weight(edge: tuple[int, int, str, int]) -> int:
         return (_EDIT + _INSERTION) * edge[3]
+
+
+def _by_word(edges: Iterable[tuple[int, int, str, int]]) -> dict[str, Ints]:
+    """The sources and targets of the edges of each word, (2, E)."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for source, target, word, _ in edges:
+        found.setdefault(word, []).append((source, target))
+    return {word: np.array(pairs).T for word, pairs in found.items()}
 
 
 class _Edges:

@@ -45,9 +45,11 @@ _ORDINAL = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)\b
 _FRACTION = re.compile(r"(?:(?P<whole>\d{1,9})(?:[ -]|\s?and\s))?(?P<top>\d{1,3})[/⁄](?P<bottom>\d{1,4})(?![\d/])")
 _FEET = re.compile(r"(?P<feet>\d{1,2})['’′]\s?(?P<inches>\d{1,2})?(?:[\"”″]|(?!\w))")
 _STOPS = re.compile(r"\d{1,4}(?:\.\d{1,4}){2,8}(?![\d.]\d)")
-_PHONE = re.compile(r"\+?\(?\d{1,4}\)?(?:(?:[.-]|\)?\s?)\(?\d{1,5}\)?){1,5}(?![\d-])")
+_PHONE = re.compile(r"\+?\(?\d{1,5}\)?(?:(?:[.-]|\)?\s?)\(?\d{1,6}\)?){1,5}(?![\d-])")
 _NUMBER = re.compile(AMOUNT)
 _PLURAL = re.compile(r"(?P<number>\d{1,4})['’]?s\b")
+_CODE_BEFORE = re.compile(r"\b(?:code|pin|number|extension|zip|password|id) (?:is|was) $", re.IGNORECASE)
+_SCALE_FOLLOWS = re.compile(r"[ -](?:hundred|thousand|[mbt]r?illion|dozen|quarter|half|third)\b", re.IGNORECASE)
 _NAMED = frozenset((  # words before a number that may be read digit by digit
     "room", "flight", "number", "no", "route", "line", "gate", "bus", "channel", "extension", "code", "pin",
     "model", "version", "suite", "apartment", "box", "highway", "call", "dial", "ext", "#", "part", "unit", "area",
@@ -142,6 +144,7 @@ def _money(found: re.Match[str], scan: Scan) -> list[Span] | None:
         return [*spans, distinct(f"{each} {end or low} {unit}" for each in high)]
     if scale:
         word = _SCALES[scale.casefold()]
+        numbers = ["(one|a)"] if text == "1" else numbers
         readings = [f"{each} {word} {code} {_unit_of(sign, '2')}" for each in numbers]
         if _RANGE_FOLLOWS.match(scan.text, found.end()):  # five to ten million dollars
             readings += [f"{each} [{word}]" for each in numbers]
@@ -184,6 +187,8 @@ def _with_cents(sign: str, whole: str, part: str, code: str, numbers: list[str],
         return [f"{each} {unit}" for each in full]
     if not number:
         readings.append(small)
+    if number == 1:
+        full = ["(one|a)"]
     for each in full:
         readings += [f"{each} {unit} [and] {small}", f"{each} {unit} {cardinal(cents)}"]
         if number:
@@ -211,7 +216,9 @@ def _fraction(found: re.Match[str], scan: Scan) -> list[Span] | None:
             if "over" not in reading
         ]
         return [distinct([*readings, *(f"{each} {cardinal(top)} over {cardinal(bottom)}" for each in before)])]
-    readings += [f"{cardinal(top)} {word} {cardinal(bottom)}" for word in ("slash", "out of")]
+    readings.append(f"{cardinal(top)} out of {cardinal(bottom)}")
+    if top >= bottom or bottom > 10 or scan.heard:
+        readings.append(f"{cardinal(top)} slash {cardinal(bottom)}")
     if top >= bottom or scan.heard:
         readings.append(f"{cardinal(top)} {cardinal(bottom)}")
     return [distinct(readings)]
@@ -243,7 +250,7 @@ def _phone(found: re.Match[str], scan: Scan) -> list[Span] | None:
     text = found[0]
     groups = re.findall(r"\d+", text)
     sizes = [len(group) for group in groups]
-    local = sizes == [3, 3, 4] or (groups[0][0] == "0" and len(groups) > 2)  # 555 123 4567, 0800 123 456
+    local = sizes == [3, 3, 4] or (groups[0][0] == "0" and (len(groups) > 2 or sum(sizes) > 9))  # 0800 123 456
     if not 7 <= sum(sizes) <= 15 or not (local or re.search(r"[-(+]", text)):
         return None
     if len(groups) < 2 or sizes == [4, 4]:  # years: 1914-1918
@@ -266,7 +273,10 @@ def _plural(found: re.Match[str], scan: Scan) -> list[Span]:
 
 
 def _number(found: re.Match[str], scan: Scan) -> list[Span]:
-    spelled = scan.before.casefold() in _NAMED or scan.before[-1:].isdigit()
+    if found[0] == "1" and _SCALE_FOLLOWS.match(scan.text, found.end()):
+        return [("(one|a)",)]
+    code = _CODE_BEFORE.search(scan.text, max(0, found.start() - 24), found.start())
+    spelled = code is not None or scan.before.casefold() in _NAMED or scan.before[-1:].isdigit()
     return [distinct(amount(found[0], heard=scan.heard, spelled=spelled))]
 
 

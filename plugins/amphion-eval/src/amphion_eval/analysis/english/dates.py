@@ -44,7 +44,8 @@ def _month_day(found: re.Match[str], scan: Scan) -> list[Span] | None:
         return None
     month = MONTHS[MONTH_NUMBERS[small] - 1]
     number = "" if found["suffix"] else f"|{cardinal(day)}"
-    spans: list[Span] = [(f"{month} (the {ordinal(day)}|{ordinal(day)}{number})",)]
+    rank = ordinal(day)
+    spans: list[Span] = [(f"{month} (the {rank}|{rank}{number})", f"[the] {rank} of {month}")]
     if found["last"] and day < int(found["last"]) <= 31:
         last = int(found["last"])
         spans += [("(to|through|until|till|and)",), (f"(the {ordinal(last)}|{ordinal(last)}|{cardinal(last)})",)]

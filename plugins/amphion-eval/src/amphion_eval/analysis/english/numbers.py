@@ -140,6 +140,7 @@ def decimals(whole: str, part: str, *, heard: bool) -> list[str]:
     halves = {"5": "(a|one) half", "25": "(a|one) quarter", "75": "three quarters"}
     if part in halves:
         found += [f"{each} and {halves[part]}" for each in before] if whole.strip("0") else [halves[part]]
+        found += ["half (a|an)"] if part == "5" and not whole.strip("0") else []
     return found
 
 

@@ -14,13 +14,16 @@ import re
 import unicodedata
 
 from amphion_eval.analysis.english import amounts as amounts, dates as dates
+from amphion_eval.analysis.english.numbers import cardinal, ordinal
 from amphion_eval.analysis.english.scan import Rule, Scan
 from amphion_eval.analysis.english.words import DAYS, MONTHS, abbreviation, word_readings
-from amphion_eval.analysis.readings import Span
+from amphion_eval.analysis.readings import Span, distinct
 
 _WORD = re.compile(r"[^\W\d_²³]+(?:['’][^\W\d_²³]+)*")
 _APOSTROPHE_FIRST = re.compile(r"['’](?:em|cause|tis|twas|til)\b", re.IGNORECASE)
 _STOPPED = re.compile(r"(?:e\.g|i\.e|ph\.d|u\.s)\b\.?(?!\.?[a-z]\.)", re.IGNORECASE)
+_SLASHED = re.compile(r"(?:w/o|c/o|b/c)\b|w/(?=\s?\w\w)", re.IGNORECASE)
+_FILLER = re.compile(r"(?:u+m+|u+h+|uhm+|e+rm+|h+m+|mm+|mhm)\b", re.IGNORECASE)
 _RANGE = re.compile(r"\s?[-–—]\s?(?=[$£€¥]?\.?\d)")
 _LOW = re.compile(r"(\d[\d,]*)(?:\.\d+)?\s?(?P<unit>[%$£€¥¢]|°\s?[CF]?|[ap]\.?\s?m\.?|[a-z]{1,8})?\s?$", re.IGNORECASE)
 _DASH = re.compile(r"\s?[-–—]\s?(?=[A-Za-z])")
@@ -28,7 +31,8 @@ _NAMES = "|".join([*MONTHS, *DAYS, *DAYS.values(), *(month[:3] for month in MONT
 _NAME_BEFORE = re.compile(rf"\b(?:{_NAMES})\.?$|\d\s?[ap]\.?m\.?$|\d$", re.IGNORECASE)
 _NAME_AFTER = re.compile(rf"(?:{_NAMES})\b", re.IGNORECASE)
 _MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
-_DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z]{2})", re.IGNORECASE)
+_DOT = re.compile(r"(?:(?<=[a-z]{2})|(?<!\S))\.(?=[a-z]{2})", re.IGNORECASE)
+_SOUND = re.compile(r"\[[A-Za-z _]{2,20}\]")  # [Music], as recognisers write it
 _SIGNS = {
     "&": "and", "@": "at", "+": "plus", "=": "(equals|equal|is equal to|is)", "×": "(times|by|x)", "÷": "divided by",
     "<": "(is|) less than", ">": "(is|) greater than", "≈": "[is] approximately [equal to]", "±": "plus or minus",
@@ -45,7 +49,7 @@ _CLEANED = str.maketrans(
 
 def english_spans(text: str, *, heard: bool) -> list[Span]:
     """The spans of an English text. ``heard``: it is a transcript of a recogniser, not the text to be spoken."""
-    text = _clean(text)
+    text = _clean(_SOUND.sub(" ", text) if heard else text)
     scan = Scan(text, heard)
     position, end = 0, len(text)
     while position < end:
@@ -113,6 +117,16 @@ def _stopped(found: re.Match[str], scan: Scan) -> list[Span]:
     return [readings[small]]
 
 
+def _slashed(found: re.Match[str], scan: Scan) -> list[Span]:
+    """Abbreviations with a slash."""
+    return [({"w/o": "without", "w/": "with", "c/o": "care of", "b/c": "because"}[found[0].casefold()],)]
+
+
+def _filler(found: re.Match[str], scan: Scan) -> list[Span]:
+    """Recognisers write these sounds in several ways, or leave them out."""
+    return [("(um|uh|hm|mm|erm|)",)]
+
+
 def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A dash between two numbers: "to" or "minus"; nothing where the numbers do not rise, as in 3-2 and 50-50."""
     low = _LOW.search(scan.text, max(0, found.start() - 20), found.start())
@@ -121,7 +135,9 @@ def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
         return None
     rising = int(low[1].replace(",", "")) < int(high[1].replace(",", ""))
     silent = scan.heard or not (rising or low["unit"]) or (low[1], high[1]) in (("9", "11"), ("7", "11"))
-    return [(f"(to|through|until|till|minus|dash|hyphen{'|' if silent else ''})",)]
+    sum_follows = "=" in scan.text[found.end() : found.end() + 20]
+    minus = scan.heard or sum_follows or (not rising and found[0] != found[0].strip())
+    return [(f"(to|through|until|till|dash|hyphen{'|minus' if minus else ''}{'|' if silent else ''})",)]
 
 
 def _span_of_names(found: re.Match[str], scan: Scan) -> list[Span] | None:
@@ -132,8 +148,27 @@ def _span_of_names(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [("(to|through|until|till|)",)]
 
 
+def _power(found: re.Match[str], scan: Scan) -> list[Span]:
+    """10^6: to the power of six, to the sixth."""
+    number, minus = int(found["number"]), "(minus|negative)" if found["minus"] else ""
+    readings = [f"to the [power of] {minus} {cardinal(number)}"]
+    if not minus:
+        readings += [f"to the {ordinal(number)} [power]", *{2: ["squared"], 3: ["cubed"]}.get(number, [])]
+    return [distinct(readings)]
+
+
+def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
+    """A mark of inches after a number, unless it closes a quotation."""
+    opened = len(re.findall(r'(?<!\d)"', scan.text[max(0, found.start() - 300) : found.start()])) % 2
+    return None if opened or not scan.number else [("(inches|inch)",)]
+
+
 def _minus(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [("(minus|negative)",)] if scan.spaced(found) or scan.text[found.start() - 1] in "$£€" else None
+
+
+def _and(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("(and|n)",)]
 
 
 def _hash(found: re.Match[str], scan: Scan) -> list[Span]:
@@ -171,12 +206,16 @@ _WORDS: tuple[Rule, ...] = (
     (_TIMES, _times),
     *amounts.WORD_RULES,
     (_STOPPED, _stopped),
+    (_SLASHED, _slashed),
+    (_FILLER, _filler),
     *dates.WORD_RULES,
     (_WORD, _word),
 )
 _MARKS: tuple[Rule, ...] = (
     (_RANGE, _range),
     (_DASH, _span_of_names),
+    (re.compile(r"\^(?P<minus>-)?(?P<number>\d{1,6})(?!\d)"), _power),
+    (re.compile('["”″](?!\\w)'), _inches),
     (_MINUS, _minus),
     (re.compile(r"#(?=(\d)|\w)"), _hash),
     (re.compile(r"(?<=\b[A-G])#(?!\w)"), _sharp),
@@ -185,6 +224,7 @@ _MARKS: tuple[Rule, ...] = (
     (_DOT, _dot),
     (_TIMES, _times),
     (re.compile(f"[{re.escape(''.join(_SIGNS))}]"), _sign),
+    (re.compile(r"['’]n['’]?(?!\w)", re.IGNORECASE), _and),
     (_APOSTROPHE_FIRST, _word),
 )
 _ALL_RULES: tuple[Rule, ...] = (

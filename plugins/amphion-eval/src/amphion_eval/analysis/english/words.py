@@ -125,6 +125,8 @@ def word_readings(word: str, beside: Beside) -> Span:
     small = word.casefold().replace("’", "'")
     if (roman := _roman(word, beside)) is not None:
         return roman
+    if len(word) == 1 and "α" <= small <= "ω":
+        return (unicodedata.name(small).rsplit(" ", 1)[-1].casefold().replace("lamda", "lambda"),)
     if "'" in small or small in _INFORMAL:
         return distinct([plain(word), *_full_forms(small)])
     if word == "and" and beside.before.casefold() in ("hundred", "thousand", "million", "billion"):
@@ -141,7 +143,7 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
     digit_follows = beside.after[:1].isdigit()
     number_follows = (
         digit_follows
-        or (_is_roman(beside.after) and small not in ("p", "pp"))
+        or (_is_roman(beside.after) and small not in ("p", "pp") and (small, beside.after) != ("no", "I"))
         or ends_in_number(beside.after.casefold())
     )
     found = _ALWAYS.get(small) or _LATIN.get(small)
