@@ -32,7 +32,6 @@ _NAME_BEFORE = re.compile(rf"\b(?:{_NAMES})\.?$|\d\s?[ap]\.?m\.?$|\d$", re.IGNOR
 _NAME_AFTER = re.compile(rf"(?:{_NAMES})\b", re.IGNORECASE)
 _MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
 _DOT = re.compile(r"(?:(?<=[a-z]{2})|(?<!\S))\.(?=[a-z]{2})", re.IGNORECASE)
-_SOUND = re.compile(r"\[[A-Za-z _]{2,20}\]")  # [Music], as recognisers write it
 _SIGNS = {
     "&": "and", "@": "at", "+": "plus", "=": "(equals|equal|is equal to|is)", "×": "(times|by|x)", "÷": "divided by",
     "<": "(is|) less than", ">": "(is|) greater than", "≈": "[is] approximately [equal to]", "±": "plus or minus",
@@ -49,7 +48,7 @@ _CLEANED = str.maketrans(
 
 def english_spans(text: str, *, heard: bool) -> list[Span]:
     """The spans of an English text. ``heard``: it is a transcript of a recogniser, not the text to be spoken."""
-    text = _clean(_SOUND.sub(" ", text) if heard else text)
+    text = _clean(text)
     scan = Scan(text, heard)
     position, end = 0, len(text)
     while position < end:
