@@ -295,13 +295,15 @@ def test_a_text_belongs_to_its_recording_beside_it_or_in_a_folder_of_texts(
 
 
 def test_texts_that_cannot_be_used_are_listed_and_the_recordings_are_kept(prepare, corpus):
-    root = corpus("a.wav b.wav c.wav", b"sch\xf6n", "a.txt")
+    root = corpus("a.wav b.wav c.wav d.wav", b"sch\xf6n", "a.txt")
+    (root / "d.lab").write_bytes(b"sch\xf6n")
     (root / "b.lab").write_text("0 1200 sil\n1200 2400 a\n", encoding="utf-8")
     (root / "c.txt").write_text("fine", encoding="utf-8")
     found, report = prepare("folder", root)
-    assert found == {"a": ("", ""), "b": ("", ""), "c": ("", "fine")}
+    assert found == {"a": ("", ""), "b": ("", ""), "c": ("", "fine"), "d": ("", "")}
     assert report["problems"] == [
         ["a.txt", "its text is not used: is not UTF-8 text: byte 4 (0xf6) in line 1"],
         ["b.lab", "its text is not used: it states the times of sounds, not a transcript"],
+        ["d.lab", "its text is not used: is not UTF-8 text: byte 4 (0xf6) in line 1"],
     ]
-    assert report["without_text"] == ["a", "b"]
+    assert report["without_text"] == ["a", "b", "d"]

@@ -1,5 +1,6 @@
 """Cached features: each at its own frame rate, in batches, once per process, named by all that made them."""
 
+import os
 import pickle
 import sys
 import types
@@ -333,3 +334,12 @@ def test_features_are_not_computed_from_another_file_than_was_prepared(folder):
     cache = FeatureCache(Manifest(folder), part())
     with pytest.raises(DataError, match=r"c0\.wav of item c0 has changed since amphion prepare"):
         list(complete_features([cache], processes=1))
+
+
+def test_the_digest_of_a_file_follows_its_content(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"one")
+    before = audio_digest(str(path))
+    path.write_bytes(b"two")
+    os.utime(path, ns=(1, 1))
+    assert audio_digest(str(path)) != before

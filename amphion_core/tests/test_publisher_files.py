@@ -1,6 +1,7 @@
 """Files of publishers: configs in JSON and YAML, beside a checkpoint or given; no code in them runs."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_a_config_with_code_damage_or_another_content_is_refused(tmp_path):
         ("c.json", '{"a": ', "not readable JSON"),
         ("d.json", "[1, 2]", "holds a list, not named values"),
         ("e.txt", "rate 22050", "not a configuration file by its name"),
-        ("f.json", None, "not readable JSON"),
+        ("f.json", None, "there is no file"),
     ):
         if text is not None:
             (tmp_path / name).write_text(text)
@@ -84,6 +85,21 @@ def test_arrays_tensors_and_text_are_read_and_pickled_arrays_are_not(tmp_path):
         read_file(tmp_path / "c.npy")
     with pytest.raises(WeightsError, match="there is no"):
         read_file(tmp_path / "missing.pt")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04 and no more"])
+def test_a_damaged_array_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name} is not readable arrays"):
+        read_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.yaml", "c.txt", "c.npy"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(WeightsError, match="it is a pipe"):
+        read_file(tmp_path / name)
 
 
 def test_convert_refuses_a_file_without_a_key(tmp_path, capsys):

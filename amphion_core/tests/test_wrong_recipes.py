@@ -74,8 +74,8 @@ def test_depth_up_to_the_limit_is_read():
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("pipe", "it is a pipe or a device"), ("folder", "it is a folder, not a file"), ("huge", "is too large"),
-        ("missing", "No such file"), ("long", "File name too long"), ("binary", "cannot be read"),
+        ("pipe", "it is a pipe"), ("folder", "it is a folder, not a file"), ("huge", "is too large"),
+        ("missing", "there is no file"), ("long", "File name too long"), ("binary", "cannot be read"),
         ("empty", "is empty"), ("list", "holds a list"), ("number", "holds the value '5'"),
         ("deep", "nested more than 100 levels"), ("keys", "required, and not given"),
     ],

@@ -12,13 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from amphion_core.audio_files import AudioFileError
+from amphion_core.audio_files import HIGHEST_RATE, AudioFileError
 from amphion_core.errors import AudioError
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 LOUDEST = 32.0  # peak above which samples must be integers stored as floats; overdriven audio stays below 30 dB
-_HIGHEST_RATE = 768_000  # Hz
 _PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
 
 
@@ -206,8 +205,8 @@ def _as_rate(rate: Any) -> int:
         whole = int(rate) if isinstance(rate, float | np.floating) and rate.is_integer() else operator.index(rate)
     except TypeError:
         whole = 0
-    if isinstance(rate, bool | np.bool_) or not 1 <= whole <= _HIGHEST_RATE:
-        raise AudioError(f"a sample rate of {rate!r:.50} Hz", hint=f"give a whole number from 1 to {_HIGHEST_RATE}")
+    if isinstance(rate, bool | np.bool_) or not 1 <= whole <= HIGHEST_RATE:
+        raise AudioError(f"a sample rate of {rate!r:.50} Hz", hint=f"give a whole number from 1 to {HIGHEST_RATE}")
     return whole
 
 

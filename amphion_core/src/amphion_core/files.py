@@ -1,15 +1,16 @@
-"""Writes files completely or not at all: a crash, a full disk or Ctrl-C leaves the old file unchanged."""
+"""Reads regular files only, and writes files completely or not at all: a full disk or Ctrl-C leaves the old file."""
 
 import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amphion_core.errors import AmphionError
+from amphion_core.errors import AmphionError, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,47 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXT = re.compile(  # of libraries written in Rust, and of numpy.save
     rf"\(os error ({'|'.join(str(number) for number in sorted(_FULL))})\)|^\d+ requested and \d+ written$"
 )
+
+
+_IRREGULAR = (
+    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe (FIFO)"), (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
+
+
+def irregular(mode: int) -> str:
+    """What is at a path with this ``st_mode``, such as ``a folder``; empty for a regular file."""
+    return "" if stat.S_ISREG(mode) else next((what for check, what in _IRREGULAR if check(mode)), "no regular file")
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a regular file is at ``path``; False also for names that are too long or not permitted."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - faster than Path, and there are many
+    except (OSError, ValueError):
+        return False
+
+
+def read_file(path: str | Path, error: type[AmphionError], *, wanted: str, largest: int | None = None) -> bytes:
+    """The content of a regular file; ``wanted`` is what should be there, such as ``a YAML file``.
+
+    Nothing else is opened: reading a pipe or a device would wait for ever. Raises ``error`` for a path that is missing,
+    not permitted or no regular file, and for a file of more than ``largest`` bytes.
+    """
+    path, name = Path(path), shortened(path)
+    try:
+        found = path.stat()
+        if what := irregular(found.st_mode):
+            raise error(f"{name} cannot be read: it is {what}, not a file", hint=f"name {wanted}")
+        if largest is not None and found.st_size > largest:
+            size = f"{found.st_size / 1e6:.0f} MB"
+            raise error(f"{name} cannot be read: {size} is too large for {wanted}", hint=f"name {wanted}")
+        return path.read_bytes()
+    except FileNotFoundError as missing:
+        raise error(f"there is no file {name}", hint="check the path") from missing
+    except (OSError, ValueError) as refused:  # ValueError: a NUL character in the path
+        reason = getattr(refused, "strerror", None) or refused
+        raise error(f"{name} cannot be read: {reason}", hint="check the path and its permissions") from refused
 
 
 @contextmanager

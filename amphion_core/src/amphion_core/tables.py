@@ -18,13 +18,13 @@ Every table of a corpus or of an evaluation is read here, so that all commands a
 import csv
 import re
 import shlex
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from amphion_core.errors import DataError
+from amphion_core.files import read_file
 
 DELIMITERS = "|\t,;"  # the first wins where two have equally many votes
 _LONGEST_CELL = 131_072  # characters; the default limit of the csv library
@@ -122,17 +122,7 @@ def read_text(path: str | Path) -> str:
     Raises DataError for a file that is missing, unreadable, not a regular file, binary, or not UTF-8. Its message
     states the wrong byte, and its hint is the command that converts the file.
     """
-    path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            what = "folder" if path.is_dir() else "pipe or a device"
-            raise DataError(f"{path} is a {what}, not a text file", hint="give the path of a text file")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}", hint="check the path") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{str(path)[:200]} cannot be read: {reason}", hint="check the path and its rights") from error
+    content = read_file(path, DataError, wanted="a text file")
     return decode(content, str(path))
 
 

@@ -6,13 +6,13 @@ refused: more than `DEEPEST` levels, or more than `MOST` values once every alias
 """
 
 import re
-import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from amphion_core.errors import RecipeError, shortened
+from amphion_core.errors import RecipeError
+from amphion_core.files import read_file
 
 _TABLE = (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -161,21 +161,12 @@ def _hint(problem: str) -> str:
 
 def read(path: Path) -> Any:
     """The value of a YAML file, as ``parse`` reads it. Raises RecipeError, also when it is no file of readable text."""
+    content = read_file(path, RecipeError, wanted="a YAML file", largest=LARGEST)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
-            raise RecipeError(f"{path} cannot be read: it is {what}, not a file", hint="name a YAML file")
-        if found.st_size > LARGEST:
-            size = f"{found.st_size / 1e6:.0f} MB"
-            raise RecipeError(f"{path} cannot be read: {size} is too large for a YAML file", hint="name a YAML file")
-        return parse(path.read_text(encoding="utf-8"), where=str(path))
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} cannot be read: {error}", hint="save it as plain text in UTF-8") from error
-    except OSError as error:
-        raise RecipeError(
-            f"{shortened(path)} cannot be read: {error.strerror or error}", hint="check the path and its permissions"
-        ) from error
+    return parse(text, where=str(path))
 
 
 def dump(value: Any) -> str:

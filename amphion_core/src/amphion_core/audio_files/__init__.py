@@ -6,19 +6,22 @@ neither torch nor numpy, and opens nothing that is not a regular file.
 
 import errno
 import os
-import stat
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from amphion_core.errors import AudioError, shortened
+from amphion_core.files import irregular, is_file
 
 SUFFIXES = (
     ".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64",
     ".wave", ".mp2", ".sph", ".nist",
 )  # fmt: skip
 """Suffixes of the audio files that can be read, the more usual first. Compare them without regard to case."""
+
+HIGHEST_RATE = 768_000
+"""Hz. Audio with a higher rate is refused everywhere."""
 
 UNREADABLE = {
     ".m4a": "AAC", ".aac": "AAC", ".m4b": "AAC", ".mp4": "MPEG-4", ".3gp": "3GPP", ".wma": "Windows Media Audio",
@@ -30,13 +33,6 @@ UNREADABLE = {
 MISSING = "there is no such file"
 """The reason of an AudioFileError for a path where nothing is."""
 
-_KINDS = (
-    (stat.S_ISDIR, "it is a folder"),
-    (stat.S_ISFIFO, "it is a pipe (FIFO), not a file"),
-    (stat.S_ISSOCK, "it is a socket, not a file"),
-    (stat.S_ISCHR, "it is a device, not a file"),
-    (stat.S_ISBLK, "it is a device, not a file"),
-)
 _ERRORS = {
     errno.ENOENT: MISSING, errno.ENOTDIR: MISSING,
     errno.ENAMETOOLONG: "the name is too long", errno.ELOOP: "it is a link that leads to itself",
@@ -82,20 +78,11 @@ def check_file(path: str | Path) -> os.stat_result:
         raise AudioFileError(path, reason, hint="check the path and its permissions") from error
     except ValueError as error:  # a character that no path can have
         raise AudioFileError(path, "no file can have such a name", hint="check the path") from error
-    if not stat.S_ISREG(found.st_mode):
-        reason = next((text for check, text in _KINDS if check(found.st_mode)), "it is not a file")
-        raise AudioFileError(path, reason, hint="name an audio file")
+    if what := irregular(found.st_mode):
+        raise AudioFileError(path, f"it is {what}, not a file", hint="name an audio file")
     if not found.st_size:
         raise AudioFileError(path, "it is empty (0 bytes)", hint="copy or record it again")
     return found
-
-
-def is_file(path: str | Path) -> bool:
-    """Whether a regular file is at ``path``; False also for names that are too long or not permitted."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - faster than Path, and there are many
-    except (OSError, ValueError):
-        return False
 
 
 def audio_files(folder: str | Path, on_skip: Callable[[Path, str], None] | None = None) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import soundfile
 
-from amphion_core.audio_files import AudioFileError, check_file
+from amphion_core.audio_files import HIGHEST_RATE, AudioFileError, check_file
 from amphion_core.audio_files.headers import ending
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -22,7 +22,7 @@ UNKNOWN = 1 << 62  # libsndfile reports more samples than this where a header do
 DENSEST = 64  # samples a byte that a header may state before it is checked; FLAC of speech has less than 2
 FEW = 1 << 20  # samples that a header may state in a file of any size
 MOST = 1 << 27  # samples that are decoded of a file of any size: 512 MiB
-RATES = range(1000, 768_001)  # Hz
+RATES = range(1000, HIGHEST_RATE + 1)  # Hz
 
 
 class AudioLength(NamedTuple):
@@ -79,11 +79,6 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         """The samples of each channel that the header states; None if it does not, or if they are too many to trust."""
         possible = max(FEW, DENSEST * self.size)
         return int(self.frames) if 0 <= self.frames < UNKNOWN and self.frames * self.channels <= possible else None
-
-    @property
-    def states_length(self) -> bool:
-        """Whether the header states a length that is possible in a file of this size."""
-        return self.stated is not None
 
     def length(self) -> int:
         """The samples of each channel; counted if the header does not state them. The file is at its start after it.
@@ -199,11 +194,6 @@ def audio_length(path: str | Path) -> AudioLength:
     """
     with AudioFile(path) as file:
         return AudioLength(file.length(), file.samplerate)
-
-
-def open_audio(path: str | Path) -> AudioFile:
-    """An audio file, checked and opened for reading. Raises AudioFileError with the reason if it is not one."""
-    return AudioFile(path)
 
 
 @lru_cache(maxsize=16)  # one file may hold many utterances

@@ -67,10 +67,10 @@ class Noise(Augmentation):
 
     def _recorded(self, size: int, rate: int, random: Generator) -> Samples:
         """A random piece of a random file, (size,); a file that is too short is repeated."""
-        from amphion_core.audio_files.reading import open_audio
+        from amphion_core.audio_files.reading import AudioFile
 
         path = self._files[int(random.integers(len(self._files)))]
-        with open_audio(path) as file:
+        with AudioFile(path) as file:
             count = int(np.ceil(size * file.samplerate / rate)) + 1
             file.go_to(int(random.integers(max(1, file.length() - count + 1))))
             piece = Audio(file.part(count).T, file.samplerate)

@@ -1,5 +1,6 @@
 """Files that publishers put beside their checkpoints: configurations in JSON or YAML, tables, statistics."""
 
+import io
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from amphion_core import files
 from amphion_core.errors import WeightsError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -70,24 +72,24 @@ def read_file(path: Path) -> Any:
     A ``.npy`` file is one tensor. Raises WeightsError for a file that is missing, damaged or holds code.
     """
     suffix = path.suffix.lower()
+    if suffix not in (*CONFIG_SUFFIXES, ".txt", ".npy", ".npz"):
+        from amphion_core.weights import read_checkpoint
+
+        return read_checkpoint(path)
+    content = files.read_file(path, WeightsError, wanted="the publisher's file")
     try:
-        if suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
-        if suffix in CONFIG_SUFFIXES:
-            return yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)
-        if suffix == ".txt":
-            return path.read_text(encoding="utf-8")
         if suffix in (".npy", ".npz"):
-            return _arrays(path)
+            return _arrays(content)
+        text = content.decode("utf-8-sig")
+        if suffix == ".json":
+            return json.loads(text, object_pairs_hook=_unique)
+        return text if suffix == ".txt" else yaml.load(text, Loader=_Reader)
     except RecursionError as error:
         raise WeightsError(f"{path} is nested too deeply", hint="give the publisher's own file") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         kind = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(suffix, "text" if suffix == ".txt" else "arrays")
         text = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} is not readable {kind}: {text}", hint="download or copy it again") from error
-    from amphion_core.weights import read_checkpoint
-
-    return read_checkpoint(path)
 
 
 def flatten(config: Mapping[str, Any] | None, *, keep: Collection[str] = ()) -> dict[str, Any]:
@@ -125,12 +127,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _arrays(path: Path) -> Any:
+def _arrays(content: bytes) -> Any:
+    """The arrays of a ``.npy`` or ``.npz`` file as tensors. Raises ValueError."""
     import numpy as np
     import torch
 
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return torch.from_numpy(found)
-    with found:
+    try:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return torch.from_numpy(found)
         return {name: torch.from_numpy(found[name]) for name in found.files}
+    except Exception as error:  # for damaged files numpy raises almost anything; torch has no arrays of text
+        raise ValueError(str(error)) from error

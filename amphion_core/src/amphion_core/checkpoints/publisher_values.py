@@ -26,6 +26,10 @@ class Values:
     def __iter__(self) -> Iterator[str]:
         return (str(name) for name in self._values)
 
+    def has(self, name: str) -> bool:
+        """Whether the file has ``name``, also with the value null."""
+        return name in self._values
+
     def get(self, name: str) -> Any:
         """The value as it is in the file; None if it is left out."""
         return self._values.get(name)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from amphion_core.audio_files import is_file
 from amphion_core.component import FeatureExtractor, Utterance
 from amphion_core.data.feature_cache import Array, FeatureCache, FeatureInfo, extractor_for, release_extractors
 from amphion_core.data.manifest import Manifest, Record, audio_digest
@@ -22,7 +21,7 @@ from amphion_core.data.reading import Reader, Samples
 from amphion_core.data.spread import default_processes, spread
 from amphion_core.devices import resolve_device
 from amphion_core.errors import AudioError, DataError
-from amphion_core.files import atomic_write
+from amphion_core.files import atomic_write, is_file
 from amphion_core.parts import FeaturePart
 
 CPU_SECONDS, GPU_SECONDS = 30.0, 240.0  # audio in one batch, padding counted

@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,10 +22,10 @@ from pydantic import Field, model_validator
 
 from amphion_core import yaml
 from amphion_core.audio import LOUDEST
-from amphion_core.audio_files import AudioFileError
+from amphion_core.audio_files import HIGHEST_RATE, AudioFileError
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
-from amphion_core.data.manifest import ABOUT, Record
+from amphion_core.data.manifest import ABOUT, Record, audio_digest
 from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
@@ -54,7 +54,7 @@ class PrepareConfig(BaseConfig):
         description="longer ones are skipped, or cut into pieces if they have no text, seconds",
     )  # fmt: skip
     rate: int | None = Field(
-        default=None, ge=1000, le=768_000, description="audio of another rate is skipped, Hz; null: any rate"
+        default=None, ge=1000, le=HIGHEST_RATE, description="audio of another rate is skipped, Hz; null: any rate"
     )
     need_text: bool = Field(default=False, description="skip utterances without a text")
     dev: float = Field(default=0.05, ge=0, lt=1, description="share of the dev split")
@@ -217,13 +217,13 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
 
 def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, float]:
     """Rate, digest of the file, whether it is clipped, and seconds. Raises DataError with the reason to skip it."""
-    from amphion_core.audio_files.reading import open_audio
+    from amphion_core.audio_files.reading import AudioFile
 
     if not (0 <= utterance.start < math.inf and 0 <= utterance.duration < math.inf):
         raise DataError(f"no times: start {utterance.start}, duration {utterance.duration}")
     try:
-        with open_audio(utterance.path) as file:
-            digest = _digest(utterance.path, os.stat(utterance.path).st_mtime_ns)  # noqa: PTH116
+        with AudioFile(utterance.path) as file:
+            digest = audio_digest(utterance.path)
             rate, subtype = int(file.samplerate), str(file.subtype)
             samples = _span(file, round(utterance.start * rate), round(utterance.duration * rate), config)
     except AudioFileError as error:
@@ -265,13 +265,6 @@ def _span(file: "AudioFile", start: int, count: int, config: PrepareConfig) -> "
     if file.stated is not None:
         wanted = min(wanted, max(0, file.stated - start))
     return file.span(start, wanted)
-
-
-@lru_cache(maxsize=4)
-def _digest(path: str, changed: int) -> str:
-    """The digest of a file that was changed at this time; recordings that were cut into pieces need it often."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
 
 
 def _write(dataset: Dataset, root: Path, out: Path, config: PrepareConfig, results: list[dict[str, Any]]) -> None:

@@ -55,10 +55,10 @@ class Reader:
         return samples
 
     def _open(self, path: str) -> Any:
-        from amphion_core.audio_files.reading import open_audio
+        from amphion_core.audio_files.reading import AudioFile
 
         if (file := self._files.pop(path, None)) is None:
-            file = open_audio(path)
+            file = AudioFile(path)
             if len(self._files) >= _OPEN_FILES:
                 self._files.popitem(last=False)[1].close()
         self._files[path] = file

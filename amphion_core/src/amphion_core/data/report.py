@@ -87,10 +87,9 @@ def _skipped_files(
 ) -> list[tuple[str, str]]:
     """Every audio file that no record uses, with the reason, sorted by path."""
     prefix = len(os.fspath(root / "x")) - 1  # characters of a path before the part below the root
-    left_out: dict[str, str] = {}
-    found = dict.fromkeys(
-        (printable(os.fspath(path)[prefix:]) for path in audio_files(root, _collector(left_out, prefix))), ""
-    )
+    unusable: dict[Path, str] = {}
+    found = {printable(os.fspath(path)[prefix:]) for path in audio_files(root, unusable.__setitem__)}
+    left_out = {printable(os.fspath(path)[prefix:]): reason for path, reason in unusable.items()}
     stated = {where: why for where, why in problems if where in found or where in left_out}
     examined: dict[str, str] = {}
     for item in skipped:  # also files that the reader knows although they are outside of the folder
@@ -98,13 +97,6 @@ def _skipped_files(
             examined.setdefault(item["path"], item["reason"])
     reasons = dict.fromkeys(found, NOT_NAMED) | left_out | stated | examined
     return sorted((path, reason) for path, reason in reasons.items() if path not in read)
-
-
-def _collector(left_out: dict[str, str], prefix: int) -> Any:
-    def collect(path: Path, reason: str) -> None:
-        left_out[printable(os.fspath(path)[prefix:])] = reason
-
-    return collect
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,7 @@ from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, secon
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError, shortened
-from amphion_core.tables import Table, read_table, read_text
+from amphion_core.tables import Table, read_table
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
 _NO_SPEAKERS = {*FOLDERS, "data"}  # folders with these names do not name a speaker
@@ -106,10 +106,11 @@ class Folder(FolderReader):
         path = self._texts.of(recording)
         if path is None:
             return ""
-        if path.suffix.lower() == ".lab" and has_times(read_text(path)):
+        lines = self.lines_of(path)
+        if path.suffix.lower() == ".lab" and has_times(lines):
             self.skip(path, "its text is not used: it states the times of sounds, not a transcript")
             return ""
-        return self.text_of(path)
+        return " ".join(lines)
 
     def _table(self, table: Table) -> Iterator[Utterance]:
         for fields, path in listed(table, self.recordings, self.problems, self.config.columns):

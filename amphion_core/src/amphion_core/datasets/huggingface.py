@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from amphion_core.audio_files import is_file
 from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.datasets.layout import SPLITS, seconds
 from amphion_core.errors import DataError, MissingPackage
+from amphion_core.files import is_file
 
 
 class HuggingFace(Dataset):

@@ -97,13 +97,17 @@ class FolderReader(Dataset):
 
     def text_of(self, path: Path) -> str:
         """The text of a small file in one line; empty if the file is missing, and if it is reported as unreadable."""
+        return " ".join(self.lines_of(path))
+
+    def lines_of(self, path: Path) -> list[str]:
+        """The lines of a small text file; none if the file is missing, and if it is reported as unreadable."""
         if not path.is_file():
-            return ""
+            return []
         try:
-            return " ".join(line for _, line in read_lines(path))
+            return [line for _, line in read_lines(path)]
         except DataError as error:
             self.skip(path, f"its text is not used: {error.message.removeprefix(f'{path} ')}")
-            return ""
+            return []
 
 
 def split_of(subset: str) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from amphion_core.audio_files import SUFFIXES, audio_files, find_audio, is_audio, is_file
+from amphion_core.audio_files import SUFFIXES, audio_files, find_audio, is_audio
 from amphion_core.data.paths import absolute
+from amphion_core.files import is_file
 
 FOLDERS = ("wavs", "wav", "audio", "clips")
 """Usual names of the folder of the recordings; tables leave it out."""
@@ -70,7 +71,7 @@ class Recordings:
         """Files by relative path, with and without suffix; case and composition of accents are removed."""
         found: dict[str, list[Path]] = {}
         for path in self.files:
-            key = _key(str(path)[self._prefix :].replace("\\", "/"))
+            key = spelling_key(str(path)[self._prefix :].replace("\\", "/"))
             found.setdefault(key, []).append(path)
             found.setdefault(key.rpartition(".")[0], []).append(path)
         return found
@@ -80,7 +81,7 @@ class Recordings:
         """Files by name without folder, with and without suffix."""
         found: dict[str, list[Path]] = {}
         for path in self.files:
-            key = _key(path.name)
+            key = spelling_key(path.name)
             found.setdefault(key, []).append(path)
             found.setdefault(key.rpartition(".")[0], []).append(path)
         return found
@@ -88,7 +89,7 @@ class Recordings:
     def _lookup(self, relative: str) -> Path | None:
         """The file at a relative path: that spelling if it exists, else the most usual suffix."""
         for key in (relative, relative.rpartition(".")[0]) if is_audio(relative) else (relative,):
-            if found := self._by_path.get(_key(key)):
+            if found := self._by_path.get(spelling_key(key)):
                 return self._nearest(found, relative)
         return None
 
@@ -106,10 +107,11 @@ class Recordings:
 
     def _anywhere(self, name: str) -> Path | None:
         for key in (name, name.rpartition(".")[0]) if is_audio(name) else (name,):
-            if len(found := self._by_name.get(_key(key), [])) == 1:
+            if len(found := self._by_name.get(spelling_key(key), [])) == 1:
                 return found[0]
         return None
 
 
-def _key(path: str) -> str:
+def spelling_key(path: str) -> str:
+    """A text that is the same for all spellings of a path that differ in case or in the composition of accents."""
     return path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()

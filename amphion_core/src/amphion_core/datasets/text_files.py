@@ -2,10 +2,10 @@
 
 import os
 import re
-import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
-from amphion_core.datasets.recordings import FOLDERS
+from amphion_core.datasets.recordings import FOLDERS, spelling_key
 
 SUFFIXES = (".txt", ".lab")  # the first is preferred
 TEXT_FOLDERS = frozenset(
@@ -33,7 +33,7 @@ class TextFiles:
             listings = (self._listing(path) for path in (folder, *self._text_folders(folder)))
             self._near[folder] = [listing for listing in listings if listing]
         for listing in self._near[folder]:
-            if found := listing.get(_key(recording.stem)):
+            if found := listing.get(spelling_key(recording.stem)):
                 return next((path for path in found if path.stem == recording.stem), found[0])
         return None
 
@@ -58,16 +58,15 @@ class TextFiles:
             for name in _entries(folder):
                 stem, suffix = os.path.splitext(name)  # noqa: PTH122 - called for every file of a corpus
                 if suffix.lower() in SUFFIXES:
-                    listing.setdefault(_key(stem), []).append(folder / name)
+                    listing.setdefault(spelling_key(stem), []).append(folder / name)
             for paths in listing.values():
                 paths.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()))
             self._listings[folder] = listing
         return self._listings[folder]
 
 
-def has_times(text: str) -> bool:
+def has_times(lines: Sequence[str]) -> bool:
     """Whether a .lab file states the time of every sound (start, end, label) and so is not a transcript."""
-    lines = text.splitlines()
     return bool(lines) and all(_TIMES.fullmatch(line) for line in lines)
 
 
@@ -76,7 +75,3 @@ def _entries(folder: Path) -> list[str]:
         return sorted(os.listdir(folder))  # noqa: PTH208 - faster, and only names are needed
     except OSError:
         return []
-
-
-def _key(stem: str) -> str:
-    return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem).casefold()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amphion_core import audio_files as files_on_disk
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
+from amphion_core.files import is_file
 from amphion_core.tables import read_table
 from amphion_eval.evaluation.texts import match_texts
 
@@ -103,7 +104,7 @@ def read_pairs(path: Path) -> dict[str, Paired]:
         seen.add((system, id))
         items, missing = systems.setdefault(system, ([], []))
         named = {role: files_on_disk.find_audio(path.parent / row[role]) for role in ROLES if row.get(role)}
-        found = {role: file for role, file in named.items() if files_on_disk.is_file(file)}
+        found = {role: file for role, file in named.items() if is_file(file)}
         missing += [f"{id}: there is no {role} {file}" for role, file in named.items() if role not in found]
         generated = files_on_disk.find_audio(path.parent / row["generated"])
         items.append(Item(id, generated, text=row.get("text") or None, **found))
@@ -122,13 +123,13 @@ def audio_files(folder: Path) -> dict[str, Path]:
 
     Raises DataError for a missing folder, a folder without audio, and two files with one name.
     """
-    if files_on_disk.is_file(folder):
+    if is_file(folder):
         return {unicodedata.normalize("NFC", folder.stem): folder}
     if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path, it takes names that no file can have
         try:
             files_on_disk.check_file(folder)
         except files_on_disk.AudioFileError as error:
-            missing = f"there is no file or folder {files_on_disk.shortened(folder)}"
+            missing = f"there is no file or folder {shortened(folder)}"
             message = missing if error.reason == files_on_disk.MISSING else error.message
             raise DataError(message, hint="give an audio file, or a folder of them") from error
     found: dict[str, Path] = {}

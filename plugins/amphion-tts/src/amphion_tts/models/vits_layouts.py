@@ -55,7 +55,7 @@ def _stages(given: Values, state: Mapping[str, Any], mel_names: Mapping[str, str
 
 def _given_parts(given: Values, n_speakers: int) -> dict[str, Any]:
     """The speakers' names, and the frontend that a user adds to the config: the symbols are in other files."""
-    frontend = {"frontend": given.get("frontend")} if "frontend" in set(given) else {}
+    frontend = {"frontend": given.get("frontend")} if given.has("frontend") else {}
     return {"speakers": speaker_names([given], n_speakers), **frontend}
 
 

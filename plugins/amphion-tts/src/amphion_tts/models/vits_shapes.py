@@ -84,7 +84,7 @@ def mel_fields(given: Values, names: Mapping[str, str], state: Mapping[str, Any]
     if bins := shape(state, "enc_q.pre.weight", 3):
         fields |= dict.fromkeys(("n_fft", "win_length"), max(2, 2 * (bins[1] - 1)))
     for theirs, ours in names.items():
-        if ours == "fmax" and theirs in set(given):  # null is a value here: up to half the rate
+        if ours == "fmax" and given.has(theirs):  # null is a value here: up to half the rate
             fields[ours] = given.number(theirs) if theirs in given else None
         elif theirs in given:
             fields[ours] = given.number(theirs) if ours == "fmin" else given.whole(theirs)

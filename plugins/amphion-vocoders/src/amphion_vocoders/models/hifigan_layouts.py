@@ -63,7 +63,7 @@ def _fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
             mel[ours] = given.whole(stated[0])
     if "fmin" in given:
         mel["fmin"] = given.number("fmin")
-    if "fmax" in set(given):  # null is half the sample rate
+    if given.has("fmax"):  # null is half the sample rate
         mel["fmax"] = given.number("fmax") if "fmax" in given else None
     rates = given.wholes("upsample_rates")
     if (hop := math.prod(rates)) > LONGEST_HOP:
