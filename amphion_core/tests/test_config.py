@@ -160,10 +160,10 @@ def test_a_model_that_does_not_fit_the_audio_is_told_before_anything_runs(path):
         recipe.read(str(path), ["audio.hop_length=128"])
 
 
-def test_unknown_recipes_and_files_are_told(tmp_path):
+def test_unknown_recipes_and_files_are_reported(tmp_path):
     with pytest.raises(RecipeError, match="there is no recipe 'hifigan_ljspech'"):
         recipe.read("hifigan_ljspech")
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="there is no file"):
         recipe.read(str(tmp_path / "none.yaml"))
 
 
