@@ -213,7 +213,7 @@ def _times(seconds: "Mapping[str, float]") -> "Iterator[str]":
     """A line that says which metrics took the time, if it was long enough to ask."""
     total = sum(seconds.values())
     if total >= SLOW and len(seconds) > 1:
-        shares = [f"{label} {taken / total:.0%}" for label, taken in seconds.items() if taken >= 0.05 * total]
+        shares = [f"{label} {100 * taken / total:.0f} %" for label, taken in seconds.items() if taken >= 0.05 * total]
         yield f"time: {', '.join(shares)} of {total:.0f} seconds, summed over the processes"
 
 
