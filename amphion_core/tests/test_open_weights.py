@@ -10,7 +10,8 @@ import amphion_core as amphion
 from amphion_core import cards, weights, yaml
 from amphion_core.api import Card
 from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
-from amphion_core.loading import Weights, open_weights
+from amphion_core.loading import open_weights
+from amphion_core.stored_weights import Weights
 from amphion_core.training import checkpoint
 
 NAME = "vocoder/hifigan"

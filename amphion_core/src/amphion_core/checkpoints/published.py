@@ -13,6 +13,7 @@ from amphion_core.checkpoints.network_size import bounded
 from amphion_core.checkpoints.weight_names import check_keys, expected_shapes, to_parametrized
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.families import ModelArchitecture
+from amphion_core.stored_weights import Weights
 
 Config = Mapping[str, Any]
 _CONFIG = "put its config.json or config.yaml beside the checkpoint, or give it: amphion convert --config FILE"
@@ -58,6 +59,11 @@ class Published:
                 hint=f"check the layout and the config: amphion info {self.name}",
             ) from error
         return config, dict(tensors)
+
+    def weights(self, layout: str) -> Weights:
+        """The checkpoint in our format. Raises what `read` raises."""
+        config, tensors = self.read(layout)
+        return Weights(self.name, config.model_dump(mode="json"), tensors, self.origin)
 
     def fitting(self, *, without: str = "") -> list[tuple[str, Any, dict[str, Tensor]]]:
         """Each layout that reads the checkpoint, and whose tensors are exactly those of the network."""

@@ -10,8 +10,9 @@ from amphion_core import registry, weights
 from amphion_core.checkpoints.weight_names import to_parametrized
 from amphion_core.config import validate
 from amphion_core.errors import RecipeError, WeightsError
-from amphion_core.loading import Weights, open_weights
+from amphion_core.loading import open_weights
 from amphion_core.mel import MelConfig
+from amphion_core.stored_weights import Weights
 from amphion_core.training import checkpoint
 from amphion_core.training.config import InitialWeights
 
