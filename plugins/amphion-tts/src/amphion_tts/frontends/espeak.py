@@ -18,9 +18,10 @@ from amphion_core.errors import DataError, MissingPackage, nearest
 from amphion_core.text import clean, normalize_english, plain_marks, sentence_ends
 from amphion_core.text.abbreviations import stops
 from amphion_core.text.symbols import described, in_table_forms
+from amphion_tts.frontends.numbers import HARD_SPACES, plain_numbers
 from amphion_tts.frontends.scripts import ReadableScripts
 
-_READ_BY_ESPEAK = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞²³№\u200c\u200d"  # NFKC would make 2½ the number 21⁄2, and № the word No
+_READ_BY_ESPEAK = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞²³№ºª\u200c\u200d"  # NFKC would make 2½ the number 21⁄2, and № the word No
 PUNCTUATION = ';:,.!?¡¿—…"«»“”'
 IPA = (
     "_", *';:,.!?¡¿—…"«»“” ', *"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -71,7 +72,8 @@ class Espeak(TextFrontend):
     def __init__(self, config: Config) -> None:
         """Raises MissingPackage without the extra, and DataError for a language that eSpeak does not know."""
         super().__init__(config)
-        self._backend = _backend(config.language)
+        self._voice = _OTHER_CODES.get(config.language, config.language)
+        self._backend = _backend(self._voice)
         self._scripts = ReadableScripts(lambda word: str(self._spoken([word])[0]))
         self._silent: dict[str, bool] = {}
 
@@ -100,10 +102,11 @@ class Espeak(TextFrontend):
             return normalize_english(text)  # eSpeak would pause after "Dr." and at the colon of "10:30"
         if self.config.language.startswith("el"):
             text = text.replace("\u037e", "?").replace(";", "?")  # the Greek question mark
-        text = plain_marks(clean(text, keep=_READ_BY_ESPEAK)).replace("\n", " ")
-        minus = _MINUS_WORDS.get(self.config.language.partition("-")[0], "−")
-        text = _MINUS.sub(minus, _MIXED.sub(" ", text))
-        return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+        code = self._voice.partition("-")[0]
+        text = plain_marks(clean(text, keep=_READ_BY_ESPEAK + HARD_SPACES)).replace("\n", " ")
+        text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+        text = plain_numbers(_MIXED.sub(" ", text), code)
+        return _MINUS.sub(_MINUS_WORDS.get(code, "−"), text)
 
     def _check(self, text: str) -> None:
         """Raise DataError for words that eSpeak would spell, and warn of symbols for which it says nothing."""
@@ -176,6 +179,13 @@ def _shorter_words(match: re.Match[str]) -> str:
     dense = sum(not char.isalnum() for char in match[0]) > len(match[0]) // 4
     size = LONGEST_WORD // 3 if dense else LONGEST_WORD  # a symbol has many sounds
     return " ".join(match[0][start : start + size] for start in range(0, len(match[0]), size))
+
+
+_OTHER_CODES = {
+    "fr": "fr-fr", "en": "en-gb", "no": "nb", "zh": "cmn", "zh-cmn": "cmn", "zh-yue": "yue", "pt-pt": "pt",
+    "es-mx": "es-419",
+}  # fmt: skip
+"""Codes by which eSpeak itself finds a voice, and the code that phonemizer knows. Piper's French voices state fr."""
 
 
 def _backend(language: str) -> Any:
