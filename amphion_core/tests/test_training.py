@@ -374,7 +374,7 @@ def test_a_damaged_checkpoint_is_skipped_and_the_run_ends_with_the_same_weights(
 def test_when_all_checkpoints_are_damaged_nothing_is_overwritten(data, tmp_path):
     train(make(data, steps=2), tmp_path / "run")
     damage(tmp_path / "run/checkpoints/step-2/networks.safetensors", "flipped")
-    with pytest.raises(WeightsError, match=r"all 1 checkpoints .* are damaged"):
+    with pytest.raises(WeightsError, match="has 1 checkpoint, all damaged"):
         train(make(data), tmp_path / "run", resume=True)
     assert (tmp_path / "run/checkpoints/step-2").exists()
 

@@ -111,6 +111,11 @@ def shown(value: object, longest: int = 200) -> str:
     return shortened(text, longest)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: ``1 problem``, ``2 problems``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

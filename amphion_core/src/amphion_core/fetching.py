@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from amphion_core.cards import Card, hub_address, locate
-from amphion_core.errors import WeightsError
+from amphion_core.errors import WeightsError, first_line
 
 LOADED = ("config.yaml", "model.safetensors")  # the files of a weights folder that loading reads, in sorted order
 
@@ -69,5 +69,4 @@ def _download(card: Card, source: str) -> Path:
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
     except Exception as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{card.name} cannot be downloaded: {text}", hint=hint) from error
+        raise WeightsError(f"{card.name} cannot be downloaded: {first_line(error)}", hint=hint) from error

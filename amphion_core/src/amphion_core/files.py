@@ -155,6 +155,16 @@ def check_folder(path: str | Path) -> None:
         raise AmphionError(f"{path!s:.300} cannot be written: {error}", hint="choose another name") from error
 
 
+def make_folder(path: str | Path) -> Path:
+    """The folder ``path``, which is made with those above it where it does not exist. Raises AmphionError."""
+    check_folder(path)
+    try:
+        (folder := Path(path).expanduser()).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, Path(path)) from error
+    return folder
+
+
 def ignores_case(folder: str | Path) -> bool:
     """Whether the file system of ``folder``, which need not exist, takes names that differ in case for the same."""
     for path in (full := Path(folder).absolute(), *full.parents):

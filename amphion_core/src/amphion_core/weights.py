@@ -20,7 +20,7 @@ from amphion_core.checkpoints.file_kinds import AGAIN, kind_of
 from amphion_core.checkpoints.folders import checkpoint_file, shards
 from amphion_core.checkpoints.tensor_checks import check_values
 from amphion_core.checkpoints.weight_names import check_keys, to_parametrized
-from amphion_core.errors import MissingPackage, WeightsError
+from amphion_core.errors import MissingPackage, WeightsError, first_line
 from amphion_core.families import ModelArchitecture
 from amphion_core.files import write_safetensors
 
@@ -92,10 +92,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         found = _READERS[kind.reader](path)
     except (WeightsError, MissingPackage):
         raise
-    except Exception as error:
+    except Exception as error:  # for damaged files, the libraries raise almost anything
         size = path.stat().st_size
         raise WeightsError(
-            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {_first_line(error)}", hint=AGAIN
+            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {first_line(error)}", hint=AGAIN
         ) from error
     if not isinstance(found, dict):
         what = "nothing" if found is None else f"a {type(found).__name__}"
@@ -131,10 +131,6 @@ def state_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 _QUANTISED = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "DequantizeLinear"}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _onnx_tensors(path: Path) -> dict[str, Any]:

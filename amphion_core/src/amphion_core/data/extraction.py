@@ -21,7 +21,7 @@ from amphion_core.data.reading import Reader, Samples
 from amphion_core.data.spread import default_processes, spread
 from amphion_core.devices import resolve_device
 from amphion_core.errors import AudioError, DataError
-from amphion_core.files import atomic_write, is_file
+from amphion_core.files import atomic_write, is_file, make_folder
 from amphion_core.parts import FeaturePart
 
 CPU_SECONDS, GPU_SECONDS = 30.0, 240.0  # audio in one batch, padding counted
@@ -87,7 +87,7 @@ def _grouped(tasks: Sequence[tuple[FeatureCache, int]]) -> list[list[tuple[Featu
 
 
 def _task(cache: FeatureCache, shard: int, device: str) -> _Shard:
-    cache.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(cache.folder)
     path = cache.shards[shard].absolute()
     return _Shard(cache.manifest, cache.part, cache.info, path, cache.span(shard), device)
 

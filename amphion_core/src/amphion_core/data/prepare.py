@@ -30,8 +30,8 @@ from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
-from amphion_core.errors import DataError, shortened
-from amphion_core.files import atomic_write
+from amphion_core.errors import DataError
+from amphion_core.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
     from amphion_core.audio_files.reading import AudioFile, Samples
@@ -81,8 +81,8 @@ def prepare(
     The manifests' paths are relative to ``root``. With ``ray`` the files are read by a Ray cluster, whose computers
     must see the same folders; else by ``processes`` processes. After a failure ``out`` holds what it held before. After
     an interruption it also holds the finished portions, and the next call continues with them.
-    Raises DataError for a folder that is not such a corpus, and when no utterance can be used; also what `spread` and
-    `spread_on_ray` raise.
+    Raises DataError for a folder that is not such a corpus, and when no utterance can be used; AmphionError where
+    ``out`` cannot be written; also what `spread` and `spread_on_ray` raise.
     """
     config, root, out = config or PrepareConfig(), absolute(root), absolute(out)
     given = dataset.utterances()
@@ -93,7 +93,7 @@ def prepare(
             f"{root} holds no utterances", [*dataset.problems, *((i["id"], i["reason"]) for i in unusable)]
         )
     is_new = not out.exists()
-    work = _work_folder(out)
+    work = make_folder(make_folder(out) / ".prepare")
     portions = [utterances[first : first + PORTION] for first in range(0, len(utterances), PORTION)]
     names = [work / f"{_portion_name(portion, config)}.json" for portion in portions]
     todo = [(portion, name) for portion, name in zip(portions, names, strict=True) if not name.is_file()]
@@ -112,20 +112,6 @@ def prepare(
             out.rmdir()
         raise
     shutil.rmtree(work)
-
-
-def _work_folder(out: Path) -> Path:
-    """The folder of finished portions in ``out``; both are made. Raises DataError where that is not possible."""
-    work = out / ".prepare"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a NUL character
-        is_file = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "a part of its path is a file" if is_file else getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{shortened(out)} cannot be a folder of manifests: {reason}", hint="name another one"
-        ) from error
-    return work
 
 
 def _nothing_usable(message: str, reasons: Sequence[tuple[str, str]]) -> DataError:

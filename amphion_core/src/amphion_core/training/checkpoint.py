@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from amphion_core.config import problems
-from amphion_core.errors import AmphionError, WeightsError
+from amphion_core.errors import AmphionError, WeightsError, counted
 from amphion_core.files import atomic_write, write_safetensors
 
 SUMS = "SHA256SUMS"
@@ -169,7 +169,7 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Path | None:
             warn(f"{error.message}: the checkpoint of step {step} is skipped")
     if numbers:
         raise WeightsError(
-            f"all {len(numbers)} checkpoints of {folder} are damaged", hint="start a new run: --out FOLDER"
+            f"{folder} has {counted(len(numbers), 'checkpoint')}, all damaged", hint="start a new run: --out FOLDER"
         )
     return None
 

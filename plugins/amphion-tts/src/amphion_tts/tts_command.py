@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, DataError, counted
+from amphion_core.files import check_folder, make_folder
 from amphion_tts.playing import Player, find_player, pcm, play as play_pieces
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
@@ -66,8 +67,6 @@ def run(args: argparse.Namespace) -> int:
     if args.stream:
         _say_ignored(args)
     elif folder:
-        from amphion_core.files import check_folder
-
         check_folder(folder)
     elif out is not None:
         amphion.Audio.check_target(out)
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     plans = _plans(task, lines, requests)
     targets: list[Path | None] = [Path(out) if out is not None else None]
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         targets = [folder / f"{line.name}.wav" for line in lines]
     results = _speak(task, plans, targets, scorer=scorer(scorer.Config()) if scorer else None, player=player)
     if args.json:
@@ -140,8 +139,8 @@ def _speak(
                 pieces = play_pieces(pieces, task.sample_rate, player)
             audio = amphion.Audio.concatenate([advance(piece) for piece in pieces])
             seconds = time.perf_counter() - start
-            if target:
-                _save(audio, target)
+            if target:  # clipped here, because `save` would warn for each file
+                amphion.Audio(audio.samples.clip(-1, 1), audio.sample_rate).save(target)
             result = {
                 "file": str(target) if target else None, "duration": round(audio.duration, 3),
                 "sample_rate": audio.sample_rate, "real_time_factor": round(seconds / audio.duration, 4),
@@ -155,13 +154,6 @@ def _speak(
         what = "the audio" if len(peaks) == 1 else f"{clipped} of {len(peaks)} files"
         warnings.warn(f"{what} went beyond full scale (up to {max(peaks):.2f}) and was clipped", stacklevel=2)
     return results
-
-
-def _save(audio: "Audio", target: Path) -> None:
-    """Write a file. Clipping is reported once, after all files."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*beyond full scale")
-        audio.save(target)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from amphion_core.audio_files import SUFFIXES, audio_files, check_file
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError, counted, shortened
-from amphion_core.files import check_folder, ignores_case
+from amphion_core.files import check_folder, ignores_case, make_folder
 from amphion_vocoders.request import VocoderRequest
 
 
@@ -52,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         start = time.perf_counter()
         try:
             audio = task.generate(read_request(args, task, audio=source))
-            _save(audio, target)
+            make_folder(target.parent)
+            Audio(audio.samples.clip(-1, 1), audio.sample_rate).save(target)  # `save` would warn for each file
         except AmphionError as error:
             if not several:
                 raise
@@ -71,18 +71,6 @@ def run(args: argparse.Namespace) -> int:
         done = f"{total - failed} of {total} files" if total > 1 else counted(total - failed, "file")
         print(f"vocoded {done} with {task.model_name}: {args.out}")
     return 1 if failed else 0
-
-
-def _save(audio: Audio, target: Path) -> None:
-    """Write a file and its folder. Clipping is reported once for all files, so not here. Raises AmphionError."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise AmphionError(f"the folder {target.parent} cannot be made: {reason}", hint="choose another -o") from error
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*beyond full scale")
-        audio.save(target)
 
 
 def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
