@@ -18,6 +18,9 @@ en | At 5 a.m. Mr. Smith went to the bank. / He left it at 6 p.m. / Mr. Smith th
 en | The show is at 8 p.m.
 en | Sen. Smith and Gov. Brown met Rep. Jones on Mt. Everest. / They talked.
 en | Jane Doe, Ph.D., is here. / She has a Ph.D. / She works.
+de | Die Hauptstr. 5 ist lang. / Komm zur Bahnhofstr. 12.
+de | Wir treffen uns in der Goethestr. / Dann gehen wir.
+de | Prof. Dr. med. Meier operiert. / Er ist gut.
 en | See No. 5 and Fig. 3 in Vol. 2, Ch. 4, pp. 5-6. / Read on.
 en | No. / I will not.
 en | J. R. R. Tolkien wrote it. / I read it.

@@ -49,7 +49,7 @@ _NEVER = {
     "cpl pvt brig supt insp mt mts fr eg ie viz approx ca incl excl esp a.k.a",
     "de": "hr hrn fr frl bzw bzgl vgl u o ca ggf inkl exkl evtl sog zzgl abzgl bspw lt gem geb gest z.b d.h u.a u.u "
     "i.d.r z.t z.zt z.hd s.o s.u i.a o.g u.g u.v.m mag dipl ing dipl.-ing hrsg st mind einschl entspr ehem "
-    "insb insbes allg bes p.a s.g i.e i.s m.e v.a d.i a.d a.m o.b verh rd zw",
+    "med phil jur habil h.c insb insbes allg bes p.a s.g i.e i.s m.e v.a d.i a.d a.m o.b verh rd zw",
     "fr": "m mm mme mmes mlle mlles me mgr pr st ste cf p.ex c.-à-d c.à.d env ex av apr boul bd gal cap cdt lt col",
     "es": "sr sra srta sres sras dra d dña ud uds vd vds prof profa lic ing arq gral cnel cap tte sto sta fray p.ej "
     "p.e ee aprox excmo ilmo mons ntra hnos av avda c/ dpto admón vs",

@@ -153,6 +153,8 @@ def _belongs_to_word(text: str, start: int, position: int, following: re.Match[s
     token = found[0].replace(" ", "").lower()  # "z.b" of "z. B."
     last = re.split(r"[^\w.]", found[0])[-1] or found[0]  # without what precedes a space, a hyphen or a slash
     keys = {token, found[0].rpartition(" ")[2].lower(), last.lower()}
+    if last.endswith("str"):  # Hauptstr. 5
+        keys.add("str")
     word = following["word"]
     starts = word.lower() in table.starters and not (len(word) == 1 and following["stop"])
     if keys & table.never or (len(word) == 1 and following["stop"] and len(last) == 1 and last.isalpha()):

@@ -247,6 +247,10 @@ DECADE_RULES: tuple[Rule, ...] = (
         lambda m: m[1] + _decade(m),
     ),
     (r"(?<![\w.,$£€'])(?P<number>[1-9]0)'?s\b(?!/)", _bare_decade),
+    (
+        rf"(?<!\w)'(\d\d)\s?[-{RANGE_DASH}]\s?'?(\d\d)\b(?!')",
+        lambda m: f"{two_digits(int(m[1]))} to {two_digits(int(m[2]))}",
+    ),
     (r"(?<!\w)'(\d\d)\b(?!')", lambda m: two_digits(int(m[1]))),
 )
 """Decades, and years of two digits after an apostrophe."""
