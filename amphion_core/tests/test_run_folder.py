@@ -216,12 +216,21 @@ def forge(folder, change):
      {"networks": {"model": 3}}, {"identity": 5}, {"identity": {"frozen": [1]}}, {"environment": "x"}],
     ids=lambda change: str(change)[:30],
 )  # fmt: skip
-def test_a_forged_state_is_a_damaged_checkpoint(make, tmp_path, change, capfd):
-    train(make(), tmp_path / "run")
-    forge(tmp_path / "run/checkpoints/step-2", change)
+def test_a_forged_state_is_a_damaged_checkpoint(tmp_path, change):
+    for step in (1, 2):
+        checkpoint.write(tmp_path, step, {"networks": {"model.w": torch.zeros(1)}}, {"step": step})
+    forge(tmp_path / "step-2", change)
     if change != {"step": 7}:
         with pytest.raises(WeightsError, match=r"state\.json is damaged"):
-            checkpoint.read(tmp_path / "run/checkpoints/step-2")
+            checkpoint.read(tmp_path / "step-2")
+    warnings = []
+    assert checkpoint.newest(tmp_path, warnings.append) == tmp_path / "step-1"
+    assert "the checkpoint of step 2 is skipped" in warnings[0]
+
+
+def test_a_run_with_a_forged_state_goes_on_from_the_checkpoint_before(make, tmp_path, capfd):
+    train(make(), tmp_path / "run")
+    forge(tmp_path / "run/checkpoints/step-2", {"best": []})
     assert train(make(), tmp_path / "run", resume=True) is not None
     assert "the checkpoint of step 2 is skipped" in " ".join(capfd.readouterr().err.split())
 

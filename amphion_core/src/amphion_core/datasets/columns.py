@@ -19,8 +19,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from amphion_core.audio_files import is_audio
+from amphion_core.datasets.layout import RootConfig
 from amphion_core.datasets.recordings import FOLDERS, Recordings
 from amphion_core.errors import DataError, shortened
 from amphion_core.tables import Row, Table
@@ -51,17 +55,28 @@ _MOST_WORDS = 300  # words of two texts that are compared
 Fields = dict[str, str]
 
 
-def checked_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """The option ``columns``. Raises ValueError for a name that is not a field, twice the same, or no id and path."""
-    allowed = [*NAMES, "-"]
-    for name in columns:
-        if name not in allowed:
-            raise ValueError(f"columns: {name!r} is not one of {', '.join(allowed)} (- ignores a column)")
-        if name != "-" and columns.count(name) > 1:
-            raise ValueError(f"columns: {name} occurs twice")
-    if columns and not {"id", "path"} & set(columns):
-        raise ValueError("columns: one of them must be id or path")
-    return tuple(columns)
+class TableConfig(RootConfig):
+    """The folder of the corpus, and its table."""
+
+    table: str = Field(default="", description="file of the table; empty: one with a usual name, such as metadata.csv")
+    columns: tuple[str, ...] = Field(
+        default=(),
+        description="meaning of the columns, such as [path,speaker,text]; - ignores one; empty: found by the header or "
+        "by the values",
+    )
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Self:
+        """Each column is a field and occurs once, and one of them is the id or the path."""
+        allowed = [*NAMES, "-"]
+        for name in self.columns:
+            if name not in allowed:
+                raise ValueError(f"columns: {name!r} is not one of {', '.join(allowed)} (- ignores a column)")
+            if name != "-" and self.columns.count(name) > 1:
+                raise ValueError(f"columns: {name} occurs twice")
+        if self.columns and not {"id", "path"} & set(self.columns):
+            raise ValueError("columns: one of them must be id or path")
+        return self
 
 
 def listed(

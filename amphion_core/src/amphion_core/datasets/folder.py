@@ -4,14 +4,13 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from amphion_core.audio_files import SUFFIXES
 from amphion_core.component import Utterance
-from amphion_core.datasets.columns import KNOWN, NAMES, checked_columns, listed
-from amphion_core.datasets.layout import SPLITS, FolderReader, RootConfig, seconds
+from amphion_core.datasets.columns import KNOWN, NAMES, TableConfig, listed
+from amphion_core.datasets.layout import SPLITS, FolderReader, seconds
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError, shortened
@@ -32,23 +31,12 @@ class Folder(FolderReader):
     folder for texts such as txt/.
     """
 
-    class Config(RootConfig):
+    class Config(TableConfig):
         """The folder, and how its files are interpreted."""
 
         speaker_from_folder: bool = Field(default=True, description="whether the first sub-folder is the speaker")
         speaker: str = Field(default="", description="the speaker of files without another one")
         language: str = Field(default="", description="the language of files without another one")
-        table: str = Field(default="", description="file of the table; empty: metadata or manifest, .csv or .tsv")
-        columns: tuple[str, ...] = Field(
-            default=(),
-            description="meaning of the columns, such as [path,speaker,text]; - ignores one; empty: found by the "
-            "header or by the values",
-        )
-
-        @model_validator(mode="after")
-        def _columns_are_known(self) -> Self:
-            checked_columns(self.columns)
-            return self
 
     config: Config
 

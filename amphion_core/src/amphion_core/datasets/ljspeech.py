@@ -1,41 +1,30 @@
 """LJSpeech, and corpora with a similar layout: metadata.csv (id|text|normalised text) and wavs/."""
 
 from collections.abc import Iterator
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from amphion_core.component import Utterance
-from amphion_core.datasets.columns import KNOWN, checked_columns, listed, without_folder
-from amphion_core.datasets.layout import FolderReader, RootConfig, seconds
+from amphion_core.datasets.columns import KNOWN, TableConfig, listed, without_folder
+from amphion_core.datasets.layout import FolderReader, seconds
 from amphion_core.tables import read_table
 
 _TABLES = ("metadata.csv", "metadata.tsv", "metadata.txt")
 
 
 class LJSpeech(FolderReader):
-    """A table and a folder of recordings, of one speaker or of several.
+    """A table (metadata.csv, .tsv or .txt) and a folder of recordings, of one speaker or of several.
 
     Any delimiter, ids with suffix or folder, a header, and columns in another order are understood; see
     ``datasets/columns.py``. A recording of LJSpeech is a chapter, which contains the ids LJ001-0001, LJ001-0002, ...
     """
 
-    class Config(RootConfig):
+    class Config(TableConfig):
         """The folder, the speaker and the texts."""
 
         speaker: str = Field(default="", description="name of the speaker, if no column has it; empty: the folder's")
         language: str = Field(default="", description="language of the texts, such as en")
         normalized: bool = Field(default=True, description="use the third column, which has numbers as words")
-        table: str = Field(default="", description="file of the table; empty: metadata.csv, .tsv or .txt")
-        columns: tuple[str, ...] = Field(
-            default=(),
-            description="meaning of the columns, such as [id,speaker,text]; - ignores one; empty: found by the values",
-        )
-
-        @model_validator(mode="after")
-        def _columns_are_known(self) -> Self:
-            checked_columns(self.columns)
-            return self
 
     config: Config
 

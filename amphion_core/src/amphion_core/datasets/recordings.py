@@ -1,7 +1,7 @@
 """The recordings of a corpus, found by the names that tables use for them."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -69,22 +69,12 @@ class Recordings:
     @cached_property
     def _by_path(self) -> dict[str, list[Path]]:
         """Files by relative path, with and without suffix; case and composition of accents are removed."""
-        found: dict[str, list[Path]] = {}
-        for path in self.files:
-            key = spelling_key(str(path)[self._prefix :].replace("\\", "/"))
-            found.setdefault(key, []).append(path)
-            found.setdefault(key.rpartition(".")[0], []).append(path)
-        return found
+        return _indexed((str(path)[self._prefix :].replace("\\", "/"), path) for path in self.files)
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         """Files by name without folder, with and without suffix."""
-        found: dict[str, list[Path]] = {}
-        for path in self.files:
-            key = spelling_key(path.name)
-            found.setdefault(key, []).append(path)
-            found.setdefault(key.rpartition(".")[0], []).append(path)
-        return found
+        return _indexed((path.name, path) for path in self.files)
 
     def _lookup(self, relative: str) -> Path | None:
         """The file at a relative path: that spelling if it exists, else the most usual suffix."""
@@ -110,6 +100,16 @@ class Recordings:
             if len(found := self._by_name.get(spelling_key(key), [])) == 1:
                 return found[0]
         return None
+
+
+def _indexed(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    """The files by the `spelling_key` of their names, with and without suffix."""
+    found: dict[str, list[Path]] = {}
+    for name, path in named:
+        key = spelling_key(name)
+        found.setdefault(key, []).append(path)
+        found.setdefault(key.rpartition(".")[0], []).append(path)
+    return found
 
 
 def spelling_key(path: str) -> str:
