@@ -9,7 +9,7 @@ such a file is complete. The layouts are those of the public descriptions of eac
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from amphion_core.audio_files import mpeg_frames
@@ -62,64 +62,67 @@ def _cut(stated: int, present: int) -> Ending:
     return Ending(f"it was cut short: its header states {stated} bytes of samples, {max(0, present)} are there")
 
 
+def _chunks(
+    read: Read, at: int, head: struct.Struct, *, align: int = 1, counts_head: bool = False
+) -> Iterator[tuple[bytes, int, int]]:
+    """The name, the first byte of the content and its stated length, for each chunk from byte ``at`` on.
+
+    ``head`` reads a name and a length, which ``counts_head`` says to include the head. Contents are padded to a
+    multiple of ``align`` bytes. The chunk after a negative length cannot be found.
+    """
+    for _ in range(_CHUNKS):
+        if len(found := read(at, head.size)) < head.size:
+            return
+        name, length = head.unpack(found)
+        length -= head.size * counts_head
+        at += head.size
+        yield name, at, length
+        if length < 0:
+            return
+        at += length + -length % align
+
+
 def _riff(read: Read, size: int) -> Ending:
     """RIFF, RIFX and RF64: chunks of a name, a length of 32 bits, and content padded to an even length."""
-    number = struct.Struct(">I" if read(0, 4) == b"RIFX" else "<I")
-    at, long_length = 12, None
-    for _ in range(_CHUNKS):
-        chunk = read(at, 8)
-        if len(chunk) < 8:
-            break  # libsndfile reports that there are no samples
-        (length,) = number.unpack(chunk[4:])
-        if chunk[:4] == b"ds64":
-            long_length = int.from_bytes(read(at + 16, 8), "little")
-        if chunk[:4] == b"data":
-            return _data(read, size, at, length, number, long_length)
-        at += 8 + length + length % 2
-    return Ending()
+    head = struct.Struct(">4sI" if read(0, 4) == b"RIFX" else "<4sI")
+    long_length = None
+    for name, start, length in _chunks(read, 12, head, align=2):
+        if name == b"ds64":
+            long_length = int.from_bytes(read(start + 8, 8), "little")
+        if name == b"data":
+            return _data(read, size, start, length, head, long_length)
+    return Ending()  # libsndfile reports that there are no samples
 
 
-def _data(read: Read, size: int, at: int, length: int, number: struct.Struct, long_length: int | None) -> Ending:
-    """The chunk of samples that begins at byte ``at``; ``long_length`` is its length in an RF64 file."""
-    present = size - at - 8
+def _data(read: Read, size: int, start: int, length: int, head: struct.Struct, long_length: int | None) -> Ending:
+    """The chunk of samples, whose content begins at byte ``start``; ``long_length`` is its length in an RF64 file."""
+    present = size - start
     if long_length and length == 0xFFFFFFFF:
         return _cut(long_length, present) if present + _SLACK < long_length < 1 << 62 else Ending()
-    if length == 0 and present > 0 and not _is_chunk(read(at + 8, 8), present, number):
+    if length == 0 and present > 0 and not _is_chunk(read(start, 8), present, head):
         whole = read(0, size)
-        return Ending(content=b"".join([whole[: at + 4], b"\xff" * 4, whole[at + 8 :]]))
+        return Ending(content=b"".join([whole[: start - 4], b"\xff" * 4, whole[start:]]))
     return _cut(length, present) if present + _SLACK < length < _PIPE else Ending()
 
 
-def _is_chunk(chunk: bytes, present: int, number: struct.Struct) -> bool:
+def _is_chunk(chunk: bytes, present: int, head: struct.Struct) -> bool:
     """Whether a RIFF chunk begins here, so that the samples before it are really none."""
-    return len(chunk) == 8 and chunk[:4].isalnum() and number.unpack(chunk[4:])[0] <= present - 8
+    return len(chunk) == 8 and chunk[:4].isalnum() and head.unpack(chunk)[1] <= present - 8
 
 
 def _w64(read: Read, size: int) -> Ending:
     """Sony Wave64: chunks of a name of 16 bytes and a length of 64 bits, which counts these 24 bytes too."""
-    at = 40
-    for _ in range(_CHUNKS):
-        chunk = read(at, 24)
-        length = int.from_bytes(chunk[16:], "little")
-        if len(chunk) < 24 or length < 24:
-            break
-        if chunk[:4] == b"data":
-            return _cut(length - 24, size - at - 24) if size - at + _SLACK < length < 1 << 62 else Ending()
-        at += length + -length % 8
+    for name, start, length in _chunks(read, 40, struct.Struct("<4s12xQ"), align=8, counts_head=True):
+        if name == b"data":
+            return _cut(length, size - start) if size - start + _SLACK < length < 1 << 62 else Ending()
     return Ending()
 
 
 def _aiff(read: Read, size: int) -> Ending:
     """AIFF and AIFF-C: chunks as in RIFF, with the most significant byte first."""
-    at = 12
-    for _ in range(_CHUNKS):
-        chunk = read(at, 8)
-        if len(chunk) < 8:
-            break
-        length = int.from_bytes(chunk[4:], "big")
-        if chunk[:4] == b"SSND":
-            return _cut(length, size - at - 8) if size - at - 8 + _SLACK < length < _PIPE else Ending()
-        at += 8 + length + length % 2
+    for name, start, length in _chunks(read, 12, struct.Struct(">4sI"), align=2):
+        if name == b"SSND":
+            return _cut(length, size - start) if size - start + _SLACK < length < _PIPE else Ending()
     return Ending()
 
 
@@ -131,20 +134,12 @@ def _au(read: Read, size: int) -> Ending:
 
 def _caf(read: Read, size: int) -> Ending:
     """Apple's Core Audio: chunks of a name and a signed length of 64 bits; -1 means to the end of the file."""
-    at = 8
-    for _ in range(_CHUNKS):
-        chunk = read(at, 12)
-        if len(chunk) < 12:
-            break
-        length = int.from_bytes(chunk[4:], "big", signed=True)
-        if chunk[:4] == b"data":
-            if length == -1:  # libsndfile does not know this value
-                whole, present = read(0, size), size - at - 12
-                return Ending(content=b"".join([whole[: at + 4], present.to_bytes(8, "big"), whole[at + 12 :]]))
-            return _cut(length, size - at - 12) if size - at - 12 + _SLACK < length else Ending()
-        if length < 0:
-            break
-        at += 12 + length
+    for name, start, length in _chunks(read, 8, struct.Struct(">4sq")):
+        if name == b"data" and length == -1:  # libsndfile does not know this value
+            whole, present = read(0, size), size - start
+            return Ending(content=b"".join([whole[: start - 8], present.to_bytes(8, "big"), whole[start:]]))
+        if name == b"data":
+            return _cut(length, size - start) if size - start + _SLACK < length else Ending()
     return Ending()
 
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: which reader a checkpoint needs, or what was downloaded in its stead."""
+"""What a file is, by its first bytes: which reader a checkpoint needs, or what was downloaded instead of it."""
 
 import re
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 
 class Stoppable(Protocol):
-    """What can be asked to stop."""
+    """An engine that stops after the present step once ``stop_requested`` is True."""
 
     stop_requested: bool
 

@@ -136,7 +136,7 @@ def _check_fixed(sections: list[Values], tensors: Mapping[str, Any]) -> None:
 
 
 def _speakers(given: Values, network: Values, count: int) -> tuple[str, ...]:
-    """The names of the speakers, which Coqui keeps in a file of their own."""
+    """The names of the speakers, which Coqui keeps in a separate file."""
     names = speaker_names([given, network], count)
     section = next((each for each in (network, given) if each.get("speakers_file")), None)
     numbers = tuple(map(str, range(count)))
