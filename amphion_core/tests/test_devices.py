@@ -1,5 +1,6 @@
 """Devices: what is there is accepted, what is not there is one clear error everywhere."""
 
+import numpy as np
 import pytest
 import torch
 from pydantic import Field
@@ -50,7 +51,7 @@ def test_loading_a_task_and_the_command_line_use_the_same_check(tmp_path, capsys
         amphion.task("vocoder", device="gpu")
     with pytest.raises(DeviceError, match="no device 'gpu'"):
         amphion.load(tmp_path, device="gpu")
-    (tmp_path / "a.wav").touch()
+    amphion.Audio(np.zeros(8000, np.float32), 16000).save(tmp_path / "a.wav")
     words = ["vocode", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav"), "--device", "cuda:97"]
     assert main(words) == 2
     error = capsys.readouterr().err

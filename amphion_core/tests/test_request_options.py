@@ -103,7 +103,7 @@ def test_the_help_shows_description_range_default_and_choices(parser):
 def test_a_recording_is_loaded_and_a_missing_one_is_named(parser, tmp_path):
     Audio(np.full(160, 0.25, np.float32), 16000).save(tmp_path / "voice.wav")
     assert read(parser, f"--caption a --voice {tmp_path}/voice.wav").voice.sample_rate == 16000
-    with pytest.raises(AudioError, match="there is no audio file"):
+    with pytest.raises(AudioError, match="there is no such file"):
         read(parser, f"--caption a --voice {tmp_path}/no.wav")
     with pytest.raises(RecipeError, match="a recording is the path of an audio file"):
         Task.request(caption="a", voice=3)

@@ -99,7 +99,8 @@ def test_sets_need_no_partners_and_unreadable_references_are_listed(tagger, data
     assert details == {"windows": 5.0, "reference_windows": 5.0}
     (tmp_path / "other/broken.wav").write_bytes(b"RIFF")
     assert main(words) == 1
-    assert "references" in (errors := capsys.readouterr().err) and "broken.wav is not readable audio" in errors
+    errors = capsys.readouterr().err
+    assert "references" in errors and "broken.wav cannot be read: not readable audio" in errors
 
 
 def test_weights_that_are_missing_or_wrong_are_named(tagger, tmp_path):
