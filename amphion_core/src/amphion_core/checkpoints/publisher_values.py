@@ -1,9 +1,10 @@
 """Values of a publisher's configuration, read with their types: a wrong one is one sentence with file and field."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from amphion_core.checkpoints.publisher_files import flatten
 from amphion_core.errors import WeightsError, shown
 
 LARGEST = 2**31 - 1  # whole numbers above it are mistakes: sizes, rates in Hz, ids
@@ -127,6 +128,12 @@ class Values:
         if not isinstance(value, list | tuple) or not value:
             raise self.wrong(name, "a list of numbers")
         return list(value)
+
+
+def flat_values(config: Mapping[str, Any] | None, *, keep: Collection[str] = ()) -> Values:
+    """The values of a publisher's config, whatever their sections are; see `publisher_files.flatten` for ``keep``."""
+    hint = "give its own config: amphion convert --config FILE"
+    return Values(flatten(config, keep=keep), file="the publisher's config", hint=hint)
 
 
 def _number(value: Any) -> float | int | None:

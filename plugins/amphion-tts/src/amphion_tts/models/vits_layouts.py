@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amphion_core.checkpoints.publisher_files import flatten
-from amphion_core.checkpoints.publisher_values import Values
+from amphion_core.checkpoints.publisher_values import Values, flat_values
 from amphion_core.checkpoints.weight_names import strip_prefix, to_folded, unwrap
 from amphion_core.errors import shown
 from amphion_tts.models import vits_coqui, vits_piper
@@ -61,8 +60,7 @@ def _given_parts(given: Values, n_speakers: int) -> dict[str, Any]:
 
 def _values(config: Mapping[str, Any]) -> Values:
     """The values of a config whose sections do not matter, with the frontend that a user may add."""
-    flat = flatten(config, keep=("frontend", *SPEAKER_KEYS))
-    return Values(flat, file="the publisher's config", hint="give its own config: amphion convert --config FILE")
+    return flat_values(config, keep=("frontend", *SPEAKER_KEYS))
 
 
 def _official(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amphion_core.checkpoints.publisher_files import flatten
 from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 
@@ -22,12 +21,6 @@ def network_tensors(state: Mapping[str, Any], *wrappers: str) -> dict[str, Tenso
     The prefix ``module.`` of DistributedDataParallel is removed.
     """
     return strip_prefix(unwrap(state, *wrappers, "state_dict", "model"), "module.")
-
-
-def published_values(config: Mapping[str, Any] | None) -> Values:
-    """The values of a publisher's config, whatever the sections they stand in."""
-    hint = "give its own config: amphion convert --config FILE"
-    return Values(flatten(config), file="the publisher's config", hint=hint)
 
 
 def whole_numbers(given: Values, names: tuple[str, ...], default: tuple[int, ...]) -> tuple[int, ...]:

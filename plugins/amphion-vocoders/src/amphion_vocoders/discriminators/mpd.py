@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.config import validate
 from amphion_core.modules.gpu_convolutions import ColumnConv2d
 from amphion_core.modules.padding import reflect
@@ -70,7 +71,7 @@ class MPD(Discriminator):
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
         tensors = layouts.network_tensors(state, "mpd", "MultiPeriodDiscriminator")
-        given = layouts.published_values(config)
+        given = flat_values(config)
         count = layouts.count_indices(tensors, "discriminators.")
         usual = (2, 3, 5, 7, 11, 17, 23, 37)[:count]
         fields = {

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.config import validate
 from amphion_core.modules.padding import reflect
 from amphion_vocoders.discriminators import layouts
@@ -70,7 +71,7 @@ class MRD(Discriminator):
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
         tensors = layouts.network_tensors(state, "mrd", "MultiResolutionDiscriminator")
-        given = layouts.published_values(config)
+        given = flat_values(config)
         fields: dict[str, Any] = {"channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 32)}
         if "resolutions" in given:
             fields["resolutions"] = given.rows("resolutions")

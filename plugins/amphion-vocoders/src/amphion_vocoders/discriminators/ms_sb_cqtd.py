@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.config import validate
 from amphion_vocoders.discriminators import constant_q, layouts
 from amphion_vocoders.discriminators.checks import Bins, Size, check_wave
@@ -85,7 +86,7 @@ class MSSBCQTD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
-        given, state = layouts.published_values(config), layouts.network_tensors(state, "mssbcqtd", "cqtd", "mrd")
+        given, state = flat_values(config), layouts.network_tensors(state, "mssbcqtd", "cqtd", "mrd")
         tensors = layouts.rename_spectrogram_judge(state, "cqt_transform.", "resample.")
         rate = "sample_rate" if "sample_rate" in given else "sampling_rate"
         octaves = "n_octaves" if "n_octaves" in given else "cqtd_n_octaves"

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, Discriminator
+from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.config import validate
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import Size, check_wave
@@ -71,7 +72,7 @@ class MSSTFTD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
-        given = layouts.published_values(config)
+        given = flat_values(config)
         tensors = layouts.network_tensors(state, "msstftd", "MultiScaleSTFTDiscriminator")
         hops = (256, 512, 256) if layout == "amphion" else (256, 512, 128)
         fields = {

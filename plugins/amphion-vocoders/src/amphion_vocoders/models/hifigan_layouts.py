@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from amphion_core.checkpoints.publisher_files import flatten
-from amphion_core.checkpoints.publisher_values import Values
+from amphion_core.checkpoints.publisher_values import Values, flat_values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 from amphion_core.errors import WeightsError, shown
 from amphion_core.mel import MelConfig
@@ -34,9 +33,7 @@ def read(
     ``slope`` is that of our leaky ReLUs, which some publishers state. Raises WeightsError, also for a checkpoint whose
     names are those of another layout.
     """
-    given = Values(
-        flatten(config), file="the publisher's config", hint="give its own config: amphion convert --config FILE"
-    )
+    given = flat_values(config)
     state = strip_prefix(unwrap(state, "generator", "generator_state_dict", "state_dict", "model"), "module.")
     _require_layout(state, layout)
     if layout == "transformers":
