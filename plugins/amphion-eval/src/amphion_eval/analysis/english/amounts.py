@@ -62,6 +62,7 @@ _UNITS = {  # one, several; several readings with | between
     "kmh": ("kilometer per hour", "kilometers per hour|kilometers an hour|k m h"),
     "kph": ("kilometer per hour", "kilometers per hour|kilometers an hour|k p h"),
     "mph": ("mile per hour|m p h", "miles per hour|miles an hour|m p h"),
+    "m/s²": ("meter per second squared", "meters per second squared"),
     "m/s": ("meter per second", "meters per second|meters a second"), "km²": ("square kilometer", "square kilometers"),
     "m²": ("square meter", "square meters|meters squared"), "cm²": ("square centimeter", "square centimeters"),
     "m³": ("cubic meter", "cubic meters|meters cubed"), "sq ft": ("square foot", "square feet"),
@@ -87,7 +88,7 @@ _UNITS = {  # one, several; several readings with | between
 }  # fmt: skip
 _UNIT_NAMES = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
 _UNIT = re.compile(rf"(?P<space>[\s\u00a0-]?)(?P<unit>{_UNIT_NAMES})(?![a-z²³])\.?", re.IGNORECASE)
-_INCHES = re.compile(r"\s?in\b(?P<stop>\.)?")
+_INCHES = re.compile(r"\s?in\b(?P<stop>\.)?(?P<size> (?=(?:long|wide|tall|high|deep|thick|across)\b))?")
 _FEET_BEFORE = re.compile(r"(?:ft\.?|feet|foot|['’′])\s?\d+$")
 _VERSION = re.compile(r"v(?=\d)", re.IGNORECASE)
 _TOLL_FREE = re.compile(r"1-(?P<code>8\d\d)-(?=[A-Z])")
@@ -253,7 +254,7 @@ def _phone(found: re.Match[str], scan: Scan) -> list[Span] | None:
     local = sizes == [3, 3, 4] or (groups[0][0] == "0" and (len(groups) > 2 or sum(sizes) > 9))  # 0800 123 456
     if not 7 <= sum(sizes) <= 15 or not (local or re.search(r"[-(+]", text)):
         return None
-    if len(groups) < 2 or sizes == [4, 4]:  # years: 1914-1918
+    if len(groups) < 2 or sizes == [4, 4] or (max(sizes) < 3 and text[0] not in "0+"):  # 1914-1918, 10.30-11.45
         return None
     if not local and any(mark in text for mark in " .") and not re.search(r"-\d|\)|\+", text):
         return None
@@ -299,7 +300,7 @@ def _unit(found: re.Match[str], scan: Scan) -> list[Span] | None:
 
 def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
     before = scan.text[max(0, found.start() - 12) : found.start()]
-    if not scan.number or not (found["stop"] or _FEET_BEFORE.search(before)):
+    if not scan.number or not (found["stop"] or found["size"] or _FEET_BEFORE.search(before)):
         return None
     return [("(inches|inch|)" if _FEET_BEFORE.search(before) else "(inches|inch)",)]
 

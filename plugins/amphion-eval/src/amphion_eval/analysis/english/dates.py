@@ -25,7 +25,7 @@ _DAY_MONTH = re.compile(
     re.IGNORECASE,
 )
 _YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?!\d)")
-_YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})(?![\d.])")
+_YEAR_LAST = re.compile(r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})(?!\d|\.\d)")
 _NAMED_MONTH = re.compile(
     rf"(?P<day>\d{{1,2}})(?P<mark>[-/])(?P<month>{_NAMES})(?P=mark)(?P<year>\d{{4}}|\d{{2}})(?!\d)", re.IGNORECASE
 )

@@ -34,11 +34,20 @@ _MINUS = re.compile(r"[-−–](?=[$£€]?\.?\d)")
 _DOT = re.compile(r"(?:(?<=[a-z]{2})|(?<!\S))\.(?=[a-z]{2})", re.IGNORECASE)
 _SIGNS = {
     "&": "and", "@": "at", "+": "plus", "=": "(equals|equal|is equal to|is)", "×": "(times|by|x)", "÷": "divided by",
-    "<": "(is|) less than", ">": "(is|) greater than", "≈": "[is] approximately [equal to]", "±": "plus or minus",
+    "<": "(is|) (less|fewer) than", ">": "(is|) (greater|more) than", "≤": "(is|) (at most|less than or equal to)",
+    "≥": "(is|) (at least|greater than or equal to)", "≠": "(is|) not equal to", "¶": "paragraph",
+    "≈": "[is] approximately [equal to]", "±": "plus or minus",
     "§": "section", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity", "²": "squared",
     "³": "cubed", "~": "(about|approximately|around|roughly|)", "^": "to the [power of]", "Ω": "ohms",
 }  # fmt: skip
 _VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
+_DECIMAL_COMMA = re.compile(
+    r"(?<![\w.,])(\d{1,3}(?:[.\s]\d{3}){0,4}|\d{1,9}),(\d\d?)(?=\s?€)|(?<![\w.,])(\d{1,3}(?:\s\d{3}){1,4}),(\d\d?)(?!\d)|"
+    r"(?<=€)(\s?\d{1,3}(?:[.\s]\d{3}){0,4}),(\d\d)(?!\d)"
+)
+_CURRENCIES = {"USD": "US$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹"}
+_CODE_AFTER = re.compile(r"(\d[\d.,]{0,20}(?: (?:thousand|[mbt]r?illion))?) (USD|EUR|GBP|JPY|INR)\b")
+_CODE_BEFORE = re.compile(r"\b(?:USD|EUR|GBP|JPY|INR|Rs\.?) ?(?=\d)")
 _CLEANED = str.maketrans(
     {"\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None, "\ufeff": None, "\u2060": None, "™": None,
      "®": None, "©": None, "−": "-", "‐": "-", "‑": "-", "‒": "-", "\u02bc": "'", "´": "'", "`": "'", "º": "°",
@@ -58,7 +67,13 @@ def english_spans(text: str, *, heard: bool) -> list[Span]:
 
 
 def _clean(text: str) -> str:
+    """The text with one form of fractions, currencies, decimal marks, thousands, powers and invisible characters."""
     text = _VULGAR.sub(_vulgar, text.translate(_CLEANED)).replace("+/-", "±")
+    text = _DECIMAL_COMMA.sub(_with_point, text)
+    text = _CODE_AFTER.sub(r"\2 \1", text)
+    text = _CODE_BEFORE.sub(lambda found: _CURRENCIES[found[0].strip()], text)
+    text = re.sub(r"\b(p|pp|nos?|vol|fig|ch|sec|art|eq)\.(?=\d)", r"\1. ", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<![\d,.])\d{1,2}(?:,\d\d){1,4},\d{3}(?![\d,])", lambda found: found[0].replace(",", ""), text)
     text = re.sub(r"(?<=\d)['’_](?=\d{3}(?!\d))|(?<=\d{4})–(?=\d\d–\d\d)|(?<=\d–\d\d)–(?=\d\d)", _separator, text)
     text = re.sub("[⁰⁴-⁹⁻]+", lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("−", "-"), text)
     text = "".join(char if char in "²³" else unicodedata.normalize("NFKC", char) for char in _composed(text))
@@ -66,6 +81,12 @@ def _clean(text: str) -> str:
     if len(text.split()) > 1 and letters and all(map(str.isupper, letters)) and len(letters) > 8:
         text = text.casefold()  # all in capitals, so capitals say nothing
     return text
+
+
+def _with_point(found: re.Match[str]) -> str:
+    """Money as 1.234,50 €, with a decimal point."""
+    whole, cents = found[1] or found[3] or found[5], found[2] or found[4] or found[6]
+    return re.sub(r"[.\s](?=\d)", "", whole) + f".{cents}"
 
 
 def _separator(found: re.Match[str]) -> str:
@@ -130,10 +151,14 @@ def _range(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A dash between two numbers: "to" or "minus"; nothing where the numbers do not rise, as in 3-2 and 50-50."""
     low = _LOW.search(scan.text, max(0, found.start() - 20), found.start())
     high = re.match(r"\D?(\d[\d,]*)", scan.text[found.end() : found.end() + 20])
-    if low is None or high is None:
+    if low is None or high is None or (low["unit"] or "").strip() in ("to", "and", "or", "from", "minus", "plus"):
         return None
     rising = int(low[1].replace(",", "")) < int(high[1].replace(",", ""))
     silent = scan.heard or not (rising or low["unit"]) or (low[1], high[1]) in (("9", "11"), ("7", "11"))
+    counting = re.match(r"\d+[-–]\d", scan.text[found.end() : found.end() + 20]) or re.search(
+        r"\d[-–]\d+$", scan.text[max(0, found.start() - 20) : found.start()]
+    )
+    silent = silent or counting is not None  # 1-2-3
     sum_follows = "=" in scan.text[found.end() : found.end() + 20]
     minus = scan.heard or sum_follows or (not rising and found[0] != found[0].strip())
     return [(f"(to|through|until|till|dash|hyphen{'|minus' if minus else ''}{'|' if silent else ''})",)]
@@ -179,8 +204,16 @@ def _sharp(found: re.Match[str], scan: Scan) -> list[Span]:
 
 
 def _slash(found: re.Match[str], scan: Scan) -> list[Span]:
-    after_number = re.search(r"\d\S*$", scan.text[max(0, found.start() - 12) : found.start()])
+    after_number = re.search(r"\d\s?\S*$", scan.text[max(0, found.start() - 12) : found.start()])
     return [("(per|a|an|slash|)" if after_number else "(slash|or|and|)",)]
+
+
+def _scheme(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("[colon slash slash]",)]
+
+
+def _divided(found: re.Match[str], scan: Scan) -> list[Span]:
+    return [("(divided by|over|slash)",)]
 
 
 def _ratio(found: re.Match[str], scan: Scan) -> list[Span]:
@@ -213,6 +246,8 @@ _WORDS: tuple[Rule, ...] = (
 _MARKS: tuple[Rule, ...] = (
     (_RANGE, _range),
     (_DASH, _span_of_names),
+    (re.compile(r"://"), _scheme),
+    (re.compile(r"(?<=\d) / (?=\d)"), _divided),
     (re.compile(r"\^(?P<minus>-)?(?P<number>\d{1,6})(?!\d)"), _power),
     (re.compile('["”″](?!\\w)'), _inches),
     (_MINUS, _minus),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from amphion_eval.analysis.english.words import Beside
 from amphion_eval.analysis.readings import Span
 
-_NEXT = re.compile(r"[\s.,;:!?'\"()\-]{0,4}(\w{1,40})")
+_NEXT = re.compile(r"([\s.,;:!?'\"()\-]{0,4})(\w{1,40})")
 
 
 @dataclass(slots=True)
@@ -30,7 +30,9 @@ class Scan:
         following = _NEXT.match(self.text, end)
         stop = found[0].endswith(".") or self.text[end : end + 1] == "."
         hyphen = self.text[end : end + 1] in ("-", "‐", "‑")
-        return Beside(self.before, following[1] if following else "", stop, self.heard, self.caseless, hyphen)
+        paused = following is not None and any(mark in following[1] for mark in ",;:!?")
+        after = following[2] if following else ""
+        return Beside(self.before, after, stop, self.heard, self.caseless, hyphen, paused)
 
     def spaced(self, found: re.Match[str]) -> bool:
         """Whether a match begins the text or follows a space, an opening bracket or an opening quotation mark."""

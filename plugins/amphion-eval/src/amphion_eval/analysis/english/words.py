@@ -31,6 +31,7 @@ _ALWAYS = {  # never words themselves
     "asst": "assistant", "tbsp": "tablespoon|tablespoons", "tsp": "teaspoon|teaspoons", "cpl": "corporal",
     "misc": "miscellaneous", "wwi": "world war one", "wwii": "world war two",
     "lieut": "lieutenant", "brig": "brigadier", "incl": "including|included",
+    "tel": "telephone|tel", "excl": "excluding|excluded", "viz": "namely|viz", "esp": "especially",
 }  # fmt: skip
 _CAPITAL = {  # with a capital, or in what was heard
     "ms": "miz|ms", "jr": "junior", "sr": "senior", "lt": "lieutenant", "mt": "mount|mountain", "ave": "avenue",
@@ -38,7 +39,7 @@ _CAPITAL = {  # with a capital, or in what was heard
     "hon": "honorable|honourable", "rev": "reverend", "gov": "governor", "sen": "senator", "gen": "general",
     "col": "colonel", "rep": "representative", "pres": "president", "adm": "admiral", "cmdr": "commander",
     "maj": "major", "supt": "superintendent", "ft": "fort", "sq": "square", "pvt": "private", "dist": "district",
-    "univ": "university", "intl": "international",
+    "univ": "university", "intl": "international", "atty": "attorney",
 }  # fmt: skip
 _CAPITAL_AND_STOP = {
     "co": "company|co",
@@ -47,12 +48,17 @@ _CAPITAL_AND_STOP = {
     "pl": "place",
     "mts": "mountains",
     "esq": "esquire",
+    "fr": "father",
+    "pt": "point",
+    "sec": "secretary|section",
 }
 _BEFORE_NUMBER = {
     "no": "number", "nos": "numbers", "fig": "figure", "figs": "figures", "vol": "volume", "ch": "chapter",
     "chap": "chapter", "sec": "section", "p": "page", "pp": "pages", "apt": "apartment", "pt": "part", "art": "article",
     "eq": "equation", "ext": "extension", "rm": "room", "rt": "route", "rte": "route", "ver": "version",
-    "ref": "reference",
+    "ref": "reference", "ca": "circa|about|approximately", "c": "circa|c", "ste": "suite",
+    "est": "established|estimated",
+    "avg": "average", "min": "minimum", "max": "maximum", "temp": "temperature", "bldg": "building", "pg": "page",
 }  # fmt: skip
 _LATIN = {"e.g": "for example|e g", "eg": "for example|e g", "i.e": "that is|i e", "ie": "that is|i e"}
 
@@ -102,6 +108,7 @@ class Beside:
     """What stands beside a word: the words as written before and after it ("" at an end), and a stop after it.
 
     ``caseless``: capitals say nothing, as in a transcript or a text without any. ``hyphen``: one follows at once.
+    ``paused``: a comma or another mark than a stop separates the word after it.
     """
 
     before: str
@@ -110,6 +117,7 @@ class Beside:
     heard: bool
     caseless: bool
     hyphen: bool
+    paused: bool
 
 
 def plain(word: str) -> str:
@@ -140,7 +148,7 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
     """Readings of an abbreviation, or None for any other word."""
     small = word.casefold().rstrip(".")
     shown = (word[0].isupper() or beside.caseless) and not beside.hyphen
-    digit_follows = beside.after[:1].isdigit()
+    digit_follows = beside.after[:1].isdigit() and not (beside.paused and small == "no")
     number_follows = (
         digit_follows
         or (_is_roman(beside.after) and small not in ("p", "pp") and (small, beside.after) != ("no", "I"))
@@ -149,9 +157,10 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
     found = _ALWAYS.get(small) or _LATIN.get(small)
     if found is None and small in ("dr", "st"):
         return _doctor_or_saint(small, beside) if shown else None
-    if found is None and number_follows and (beside.stop or (digit_follows and small != "p")):
+    letters = word.isupper() and len(word) > 1 and small != "no" and not beside.stop  # CA 90210, PG-13
+    if found is None and number_follows and not letters and (beside.stop or (digit_follows and small != "p")):
         found = _BEFORE_NUMBER.get(small)
-        if found and not beside.stop and not (small in ("pp", "vol", "fig") or word[0].isupper()):
+        if found and not beside.stop and not (small in ("pp", "vol", "fig") or (word[0].isupper() and small != "no")):
             found += f"|{plain(word)}"
     if found is None and shown:
         found = _CAPITAL.get(small) or (_CAPITAL_AND_STOP.get(small) if beside.stop or beside.caseless else None)
@@ -159,7 +168,8 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
             found += f"|{plain(word)}"
     if found is None and small in MONTH_NUMBERS and small not in MONTHS and shown and (beside.stop or number_follows):
         found = MONTHS[MONTH_NUMBERS[small] - 1]
-    if found is None and small in DAYS and word[0].isupper() and (beside.stop or digit_follows):
+    days = {beside.before.casefold().rstrip("."), beside.after.casefold()} & DAYS.keys()
+    if found is None and small in DAYS and word[0].isupper() and (beside.stop or digit_follows or days):
         found = f"{DAYS[small]}|{small}"
     return None if found is None else distinct(one_key(each) for each in found.split("|"))
 
