@@ -95,6 +95,7 @@ STOP_RULES: tuple[Rule, ...] = (
         r"(?i)\b(Dr|Prof|Mrs|Mr)\.(?=[\s,;:]|$)|\b((?-i:Gen|Rev|Sgt|Capt|Gov|Sen|Rep|Pres))\.(?=[\s,;:]|$)",
         _title,
     ),
+    (r"\b([Nn])o\.(?= of\b)", lambda m: "Number" if m[1] == "N" else "number"),
     (r"\b(ed|trans|repr)\.(?= by\b)", lambda m: {"e": "edited", "t": "translated", "r": "reprinted"}[m[1][0]]),
     (rf"(?i)\b({any_of(_WORDS)})\.{SENTENCE_ENDS}", lambda m: f"{_WORDS[m[1].lower()]}."),
     (rf"(?i)\b({any_of(_WORDS)})\.(?!\w)", lambda m: _WORDS[m[1].lower()]),

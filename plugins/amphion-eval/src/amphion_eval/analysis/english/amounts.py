@@ -90,6 +90,7 @@ _UNIT_NAMES = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
 _UNIT = re.compile(rf"(?P<space>[\s\u00a0-]?)(?P<unit>{_UNIT_NAMES})(?![a-z²³])\.?", re.IGNORECASE)
 _INCHES = re.compile(r"\s?in\b(?P<stop>\.)?(?P<size> (?=(?:long|wide|tall|high|deep|thick|across)\b))?")
 _FEET_BEFORE = re.compile(r"(?:ft\.?|feet|foot|['’′])\s?\d+$")
+_BARE_UNIT = re.compile(r"(?:km/h|m/s²|m/s|km²|cm²|m²)(?!\w)")
 _VERSION = re.compile(r"v(?=\d)", re.IGNORECASE)
 _TOLL_FREE = re.compile(r"1-(?P<code>8\d\d)-(?=[A-Z])")
 _PER = re.compile(rf"/(?P<unit>{_UNIT_NAMES})(?![a-z²³])", re.IGNORECASE)
@@ -171,7 +172,7 @@ def _fraction_of_money(found: re.Match[str], scan: Scan) -> list[Span]:
 def _per(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A unit after a slash: $3.50/lb, 5 mg/kg."""
     before = scan.text[max(0, found.start() - 12) : found.start()]
-    if not re.search(r"\d\s?[^\W\d]{0,3}[²³]?$", before):
+    if not re.search(r"\d\s?[^\W\d]{0,9}[²³]?$", before):
         return None
     one = _UNITS[found["unit"].casefold()][0].split("|")[0]
     return [(f"(per|a|an) {one}",)]
@@ -305,6 +306,12 @@ def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
     return [("(inches|inch|)" if _FEET_BEFORE.search(before) else "(inches|inch)",)]
 
 
+def _bare_unit(found: re.Match[str], scan: Scan) -> list[Span]:
+    """A unit without a number, as in "speed in km/h"."""
+    one, several = _UNITS[found[0]]
+    return [(*several.split("|"), one)]
+
+
 def _version(found: re.Match[str], scan: Scan) -> list[Span]:
     return [("version", "v")]
 
@@ -346,5 +353,9 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (_PLURAL, _plural),
     (_NUMBER, _number),
 )
-WORD_RULES: tuple[Rule, ...] = ((_VERSION, _version), (_MONEY_BEFORE, _money))  # that begin with letters: v2, US$5
+WORD_RULES: tuple[Rule, ...] = (
+    (_VERSION, _version),
+    (_BARE_UNIT, _bare_unit),
+    (_MONEY_BEFORE, _money),
+)  # that begin with letters: v2, US$5
 UNIT_RULES: tuple[Rule, ...] = ((_UNIT, _unit), (_INCHES, _inches), (_DEGREES, _degrees), (_ATTACHED, _attached))

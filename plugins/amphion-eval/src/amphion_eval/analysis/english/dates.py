@@ -68,7 +68,9 @@ def _day_month(found: re.Match[str], scan: Scan) -> list[Span] | None:
         if not 1 <= low < day:
             return None
         first = [(f"(the {ordinal(low)}|{ordinal(low)}|{cardinal(low)})",), ("(to|through|until|till|and)",)]
-    return [*first, (f"({the}{rank} of|{rank}{number}) {MONTHS[MONTH_NUMBERS[small] - 1]}",)]
+    month = MONTHS[MONTH_NUMBERS[small] - 1]
+    american = [] if first else [f"{month} {rank}"]  # "May fifth"
+    return [*first, (f"({the}{rank} of|{rank}{number}) {month}", *american)]
 
 
 def _spoken_dates(day: int, month: int, years: list[str]) -> list[str]:
@@ -168,9 +170,16 @@ def clock(hour: int, minute: str, second: str | None = None) -> list[str]:
     now, after = int(minute), cardinal(hour % 12 + 1)
     if second:
         end = f"[and] {cardinal(int(second))} [{'second' if int(second) == 1 else 'seconds'}]"
-        return [f"{name} {pair(minute) if now else digits(minute)} {end}" for name in names]
+        readings = [f"{name} {pair(minute) if now else digits(minute)} {end}" for name in names]
+        hours = f"{names[0]} {'hour' if hour == 1 else 'hours'}"
+        return [*readings, f"{hours} [and] {cardinal(now)} {'minute' if now == 1 else 'minutes'} {end}"]
     if not now:
-        return [*names, *(f"{name} oclock" for name in names), f"{names[0]} hundred", f"{names[0]} {digits(minute)}"]
+        return [
+            *names,
+            *(f"{name} oclock" for name in names),
+            f"{names[0]} hundred [hours]",
+            f"{names[0]} {digits(minute)}",
+        ]
     readings = [f"{name} {pair(minute)}" for name in names]
     for name in names:
         if now == 30:

@@ -31,7 +31,8 @@ _ALWAYS = {  # never words themselves
     "asst": "assistant", "tbsp": "tablespoon|tablespoons", "tsp": "teaspoon|teaspoons", "cpl": "corporal",
     "misc": "miscellaneous", "wwi": "world war one", "wwii": "world war two",
     "lieut": "lieutenant", "brig": "brigadier", "incl": "including|included",
-    "tel": "telephone|tel", "excl": "excluding|excluded", "viz": "namely|viz", "esp": "especially",
+    "tel": "telephone|tel", "cont": "continued|cont", "excl": "excluding|excluded", "viz": "namely|viz",
+    "esp": "especially",
 }  # fmt: skip
 _CAPITAL = {  # with a capital, or in what was heard
     "ms": "miz|ms", "jr": "junior", "sr": "senior", "lt": "lieutenant", "mt": "mount|mountain", "ave": "avenue",
@@ -155,6 +156,8 @@ def abbreviation(word: str, beside: Beside) -> Span | None:
         or ends_in_number(beside.after.casefold())
     )
     found = _ALWAYS.get(small) or _LATIN.get(small)
+    if found is None and small == "no" and beside.stop and beside.after == "of":
+        found = "number"
     if found is None and small in ("dr", "st"):
         return _doctor_or_saint(small, beside) if shown else None
     letters = word.isupper() and len(word) > 1 and small != "no" and not beside.stop  # CA 90210, PG-13
