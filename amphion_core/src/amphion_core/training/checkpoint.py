@@ -77,6 +77,8 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
 
     Raises AmphionError when the disk is full or cannot be written; the older checkpoints stay as they are.
     """
+    from safetensors import SafetensorError
+
     final, scratch = folder / f"step-{step}", folder / f".step-{step}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,7 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
             shutil.rmtree(final)
         scratch.rename(final)
         _flush(folder)
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         earlier = "; the earlier ones are unchanged" if steps(folder) else ""
         raise AmphionError(
