@@ -185,7 +185,12 @@ def test_any_mixture_of_digits_and_signs_equals_itself(pieces):
     [
         ("de", "Größe, STRASSE!", "grösse straße"), ("ru", "за́мок", "замок"), ("fr", "L’été", "l'été"),
         ("de", "E-Mail", "E Mail"), ("de", "1.500 Euro", "1500 Euro"), ("fr", "10 000 euros", "10000 euros"),
-        ("ar", "٥ كتب", "5 كتب"),
+        ("ar", "٥ كتب", "5 كتب"), ("de", "5 € und 3 %", "5 Euro und 3 Prozent"), ("fr", "5 %", "5 pour cent"),
+        ("de", "um 14:30 Uhr", "um 14 Uhr 30"),
+        ("de", "z. B. Dr. Lee, d.h. Nr. 5", "zum Beispiel Doktor Lee, das heißt Nummer 5"),
+        ("fr", "à 14h30, M. Dupont", "à 14 heures 30 monsieur Dupont"), ("fr", "le 1er mai", "le premier mai"),
+        ("es", "El Sr. López, 25%", "El señor López, 25 por ciento"), ("ru", "5 %", "5 процентов"),
+        ("nl", "Dhr. Jansen", "de heer Jansen"), ("it", "5 %", "5 per cento"), ("pt", "A Sra. Ana", "A senhora Ana"),
     ],
 )  # fmt: skip
 def test_spellings_of_the_same_words_are_equal_in_other_languages(language, one, other):
@@ -194,7 +199,9 @@ def test_spellings_of_the_same_words_are_equal_in_other_languages(language, one,
 
 @pytest.mark.parametrize(
     ("language", "one", "other"),
-    [("de", "Mr. Schmidt", "mister Schmidt"), ("de", "colour", "color"), ("fr", "5%", "5"), ("de", "-5", "5")],
+    [("de", "Mr. Schmidt", "mister Schmidt"), ("de", "colour", "color"), ("fr", "5%", "5"), ("de", "-5", "5"),
+     ("de", "5 €", "5 Prozent"), ("fr", "5 €", "5"),
+     ("de", "um 14:30 Uhr", "um 14 Uhr 13")],
 )  # fmt: skip
 def test_english_rules_are_for_english_and_signs_are_kept(language, one, other):
     assert metric("wer", language=language).compare(one, other).value > 0
@@ -205,6 +212,7 @@ def test_numbers_of_other_languages_are_written_out_where_num2words_is(monkeypat
     for language, one, other in [
         ("de", "Es sind 21 Leute", "Es sind einundzwanzig Leute"), ("de", "1.500", "eintausendfünfhundert"),
         ("de", "3,5", "drei Komma fünf"), ("fr", "2010", "deux mille dix"), ("es", "-5", "menos cinco"),
+        ("de", "1.500", "tausendfünfhundert"), ("de", "am 3. Mai", "am dritten Mai"), ("es", "3,5", "tres coma cinco"),
     ]:  # fmt: skip
         assert metric("wer", language=language).compare(one, other).value == 0, (one, other)
     assert "digits kept" not in metric("wer", language="de", recognizer="hubert_ctc").variant

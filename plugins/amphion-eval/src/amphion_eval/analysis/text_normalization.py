@@ -1,8 +1,8 @@
 """Prepare texts for word and character error rates, so that two spellings of the same speech are equal.
 
 A text becomes a list of spans (see `amphion_eval.analysis.readings`). In English each form has every usual reading. In
-other languages a number is its digits or, if num2words is installed and knows the language, its words; all other words
-lose only case, punctuation and stress marks.
+other languages a number is its digits or, if num2words is installed and knows the language, its words; signs and
+abbreviations of `other_languages` also have their words; all other words lose only case, punctuation and stress marks.
 """
 
 import re
@@ -15,6 +15,7 @@ from typing import Any
 
 from amphion_core.errors import MissingPackage
 from amphion_eval.analysis.english.readings import english_spans
+from amphion_eval.analysis.other_languages import in_full, number_variants, word_names
 from amphion_eval.analysis.readings import Span, distinct
 
 UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
@@ -79,17 +80,20 @@ def _whisper_normalizer(is_english: bool) -> Any:
 
 
 def _other_spans(text: str, language: str) -> Iterator[Span]:
+    code = language.casefold().partition("-")[0]
+    text = in_full(text, code)
     end = 0
     for found in _NUMBER.finditer(text):
-        yield from _words(text[end : found.start()])
+        yield from _words(text[end : found.start()], code, after_number=end > 0)
         yield _number(found, language)
         end = found.end()
-    yield from _words(text[end:])
+    yield from _words(text[end:], code, after_number=end > 0)
 
 
-def _words(text: str) -> Iterator[Span]:
-    for word in _plain(text).split():
-        yield (word,)
+def _words(text: str, code: str, *, after_number: bool) -> Iterator[Span]:
+    for position, word in enumerate(_plain(text).split()):
+        names = word_names(word, code, after_number=position == 0 and after_number)
+        yield (word, *map(_plain, names.split("|"))) if names else (word,)
 
 
 def _plain(text: str) -> str:
@@ -129,6 +133,7 @@ def _in_words(value: str, language: str) -> tuple[str, ...]:
         return ()
     from num2words import num2words
 
+    code = language.casefold().partition("-")[0]
     kinds = ["cardinal"] if "." in value or value[0] == "-" else ["cardinal", "ordinal"]
     if len(value) == 4 and value.isdigit():
         kinds.append("year")
@@ -136,7 +141,8 @@ def _in_words(value: str, language: str) -> tuple[str, ...]:
     for kind in kinds:
         try:
             number = float(value) if "." in value else int(value)
-            found.append(_plain(str(num2words(number, lang=language.replace("-", "_"), to=kind))))
+            name = _plain(str(num2words(number, lang=language.replace("-", "_"), to=kind)))
+            found += [name, *number_variants(name, code, is_rank=kind == "ordinal")]
         except Exception:
             continue
     return tuple(found)
