@@ -11,6 +11,7 @@ import amphion_core as amphion
 from amphion_core import recipe as recipes, weights
 from amphion_core.api import BaseConfig, Mel, MelConfig, ModelArchitecture, ModelTrainer, Update, Validation
 from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
+from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 from amphion_core.training.run import train
 
@@ -121,7 +122,7 @@ def saved(tmp_path):
 
 
 def state(folder):
-    return weights.open_folder(folder)[2]
+    return from_folder(folder).state
 
 
 def same(found, expected, inside=""):

@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from amphion_core import recipe as recipes, weights
+from amphion_core import recipe as recipes
 from amphion_core.api import BaseConfig, ModelArchitecture, ModelTrainer, Update, Validation
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.loading import open_weights
+from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 from amphion_core.training.partition import partition, paths_in_model
 from amphion_core.training.run import build_trainer, train
@@ -148,7 +149,7 @@ def stored(run, step, kind="networks"):
 def test_parts_of_a_model_are_trained_and_the_rest_of_it_is_exported_as_it_was(noises, tmp_path):
     recipe = make(noises)
     before = initial(recipe)
-    after = weights.open_folder(train(recipe, tmp_path / "run"))[2]
+    after = from_folder(train(recipe, tmp_path / "run")).state
     last = stored(tmp_path / "run", 3)
     assert after.keys() == before.keys()
     for name, value in after.items():
@@ -163,7 +164,7 @@ def test_parts_of_a_model_are_trained_and_the_rest_of_it_is_exported_as_it_was(n
 
 def test_averages_are_exported_at_the_path_of_their_network(noises, tmp_path):
     folder = train(make(noises, ["engine.ema.parallel=0.5"]), tmp_path / "run")
-    after, last = weights.open_folder(folder)[2], stored(tmp_path / "run", 3)
+    after, last = from_folder(folder).state, stored(tmp_path / "run", 3)
     assert after["stages.rest.line.weight"].equal(stored(tmp_path / "run", 3, "ema")["parallel.line.weight"])
     assert not after["stages.rest.line.weight"].equal(last["parallel.line.weight"])
     assert after["stages.first.line.weight"].equal(last["autoregressive.line.weight"])
@@ -172,7 +173,7 @@ def test_averages_are_exported_at_the_path_of_their_network(noises, tmp_path):
 @pytest.mark.parametrize("ema", [[], ["engine.ema.parallel=0.5"]])
 def test_the_best_checkpoint_is_exported_part_by_part(noises, tmp_path, ema):
     changes = [*ema, "trainer.score=[1,5,2]", "engine.monitor=score"]
-    after = weights.open_folder(train(make(noises, changes), tmp_path / "run"))[2]
+    after = from_folder(train(make(noises, changes), tmp_path / "run")).state
     best = stored(tmp_path / "run", 2)
     assert after["stages.first.line.weight"].equal(best["autoregressive.line.weight"])
     rest = stored(tmp_path / "run", 2, "ema") if ema else best
@@ -181,7 +182,7 @@ def test_the_best_checkpoint_is_exported_part_by_part(noises, tmp_path, ema):
 
 def test_a_network_that_gathers_parts_is_exported_too(noises, tmp_path):
     changes = ["trainer.which=together", "trainer.score=[1,5,2]", "engine.monitor=score"]
-    after = weights.open_folder(train(make(noises, changes), tmp_path / "run"))[2]
+    after = from_folder(train(make(noises, changes), tmp_path / "run")).state
     best = stored(tmp_path / "run", 2)
     for index, stage in enumerate(("first", "rest")):
         assert after[f"stages.{stage}.line.weight"].equal(best[f"both.{index}.line.weight"])
@@ -299,6 +300,6 @@ def test_the_two_stages_example_of_the_documentation_trains(noises, tmp_path, in
     installed("trainers", example=Example)
     recipe = make(noises, ["trainer.name=example", "trainer.score=[1]"])
     before = initial(recipe)
-    after = weights.open_folder(train(recipe, tmp_path / "run"))[2]
+    after = from_folder(train(recipe, tmp_path / "run")).state
     changed = {name for name, value in after.items() if not value.equal(before[name])}
     assert changed == {f"stages.{stage}.line.{kind}" for stage in ("first", "rest") for kind in ("weight", "bias")}

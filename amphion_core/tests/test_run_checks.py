@@ -9,10 +9,11 @@ from pydantic import Field
 from torch import nn
 
 import amphion_core as amphion
-from amphion_core import recipe as recipes, registry, weights, yaml
+from amphion_core import recipe as recipes, registry, yaml
 from amphion_core.api import BaseConfig, FrontendPart, ModelArchitecture, ModelTrainer, Update, Validation
 from amphion_core.errors import AmphionError, DeviceError, MissingPackage, RecipeError, UnknownComponent
 from amphion_core.loading import open_weights
+from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 from amphion_core.training.optim import freeze
 from amphion_core.training.run import complete_model, train
@@ -345,7 +346,7 @@ def test_an_entry_point_may_name_a_re_export(spoken, tmp_path, installed):
     assert registry.name_of(Deep) == "reader/deep"
     model = "model={name: reader/deep, frontend: {name: characters, symbols: [a, b, ' '], blank: null}}"
     folder = train(make(spoken, [model]), tmp_path / "run")
-    assert weights.open_folder(folder)[0] == "reader/deep"
+    assert from_folder(folder).name == "reader/deep"
 
 
 def test_a_model_that_could_not_be_saved_is_an_error_before_the_first_step(spoken, tmp_path, monkeypatch):

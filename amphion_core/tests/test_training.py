@@ -13,11 +13,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from amphion_core import recipe as recipes, registry, weights
+from amphion_core import recipe as recipes, registry
 from amphion_core.api import BaseConfig, ModelArchitecture, ModelTrainer, Update, Validation
 from amphion_core.config import validate
 from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
 from amphion_core.registry import ComponentRef
+from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 from amphion_core.training.config import OptimConfig, Schedule
 from amphion_core.training.optim import optimizer
@@ -213,7 +214,7 @@ def test_averages_follow_the_networks(data, tmp_path):
         expected = 0.75 * expected + 0.25 * networks(tmp_path / "run", step)["model.line.weight"]
     averaged = checkpoint.read(tmp_path / "run/checkpoints/step-3")[0]["ema"]["model.line.weight"]
     torch.testing.assert_close(averaged, expected, atol=1e-6, rtol=0)
-    assert weights.open_folder(folder)[2]["line.weight"].equal(averaged)  # what is published is the average
+    assert from_folder(folder).state["line.weight"].equal(averaged)  # what is published is the average
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
@@ -406,7 +407,7 @@ def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_published(
     changes = ["trainer.score=[3,1,2,4,5,6]", "engine.monitor=score"]
     folder = train(make(data, changes, steps=6, validate_every=1, keep_last=2), tmp_path / "run")
     assert checkpoint.steps(tmp_path / "run/checkpoints") == [6, 5, 2]
-    assert weights.open_folder(folder)[2]["line.weight"].equal(networks(tmp_path / "run", 2)["model.line.weight"])
+    assert from_folder(folder).state["line.weight"].equal(networks(tmp_path / "run", 2)["model.line.weight"])
     assert "2 steps" in (folder / "card.md").read_text(encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from amphion_core.checkpoints.weight_names import to_folded, to_parametrized
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.files import atomic_write
+from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 
 
@@ -27,9 +28,9 @@ def net():
 def test_a_folder_comes_back_bit_for_bit(net, tmp_path):
     folder = weights.save(net, tmp_path / "w", card="# mine\n")
     assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.yaml", "model.safetensors"]
-    name, _, state = weights.open_folder(folder)
-    assert name == "vocoder/hifigan"
-    assert all(torch.equal(state[key], value) for key, value in net.state_dict().items())
+    found = from_folder(folder)
+    assert found.name == "vocoder/hifigan"
+    assert all(torch.equal(found.state[key], value) for key, value in net.state_dict().items())
     assert amphion.load(folder).config == net.config
     with pytest.raises(WeightsError, match="exists already"):
         weights.save(net, folder)

@@ -57,11 +57,6 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
     return folder
 
 
-def open_folder(folder: Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """A weights folder as (component name, config, state dict). Raises WeightsError, RecipeError."""
-    return (*read_about(folder / "config.yaml"), read_checkpoint(folder / "model.safetensors"))
-
-
 def read_about(path: Path) -> tuple[str, dict[str, Any]]:
     """The ``config.yaml`` of a weights folder as (component name, config). Raises WeightsError, RecipeError."""
     about = yaml.read(path)
