@@ -103,8 +103,7 @@ def listed(
             problems.append((where, "it has no |"))
             continue
         if path is None:
-            tried = recordings.tried(name)
-            problems.append((where, f"there is no such file: {shortened(name)}; tried {shortened(tried)}"))
+            problems.append((where, recordings.why_missing(name)))
             continue
         fields["id"] = _id(fields, path, recordings)
         yield fields, path

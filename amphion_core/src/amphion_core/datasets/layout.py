@@ -91,8 +91,7 @@ class FolderReader(Dataset):
     def find(self, name: str, where: str, *folders: str) -> Path | None:
         """The recording that a table calls ``name``, in one of ``folders``. Without one, reports ``where`` and why."""
         if (path := self.recordings.find(name, folders)) is None:
-            tried = shortened(self.recordings.tried(name, folders))
-            self.problems.append((where, f"there is no such file: {shortened(name)}; tried {tried}"))
+            self.problems.append((where, self.recordings.why_missing(name, folders)))
         return path
 
     def text_of(self, path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from amphion_core.audio_files import SUFFIXES, audio_files, find_audio, is_audio
 from amphion_core.data.paths import absolute
+from amphion_core.errors import shortened
 from amphion_core.files import is_file
 
 FOLDERS = ("wavs", "wav", "audio", "clips")
@@ -52,8 +53,11 @@ class Recordings:
         outside = find_audio(self.root.joinpath(*parts))  # through "..", or in a hidden folder
         return absolute(outside) if is_file(outside) else None
 
-    def tried(self, name: str, folders: Sequence[str] = FOLDERS) -> str:
-        """The paths that `find` looks at, for messages."""
+    def why_missing(self, name: str, folders: Sequence[str] = FOLDERS) -> str:
+        """The reason to skip a row whose recording `find` does not find, with the paths that it tried."""
+        return f"there is no such file: {shortened(name)}; tried {shortened(self._tried(name, folders))}"
+
+    def _tried(self, name: str, folders: Sequence[str]) -> str:
         name = name.replace("\\", "/").strip()
         if name.startswith("/"):
             return f"{name}, also below {self.root}"
