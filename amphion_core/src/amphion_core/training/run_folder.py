@@ -80,14 +80,14 @@ class RunFolder:
                 descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)  # NONBLOCK: it may be a pipe
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if os.path.lexists(file) and os.path.samestat(os.fstat(descriptor), file.stat()):
+                    if _is_at(descriptor, file):
                         break  # else the run that held the lock has removed its file meanwhile
-                except BlockingIOError as error:
+                except OSError:
                     os.close(descriptor)
-                    raise AmphionError(
-                        f"{self.path} is in use by another run", hint="wait, or choose another --out"
-                    ) from error
+                    raise
                 os.close(descriptor)
+        except BlockingIOError as error:
+            raise AmphionError(f"{self.path} is in use by another run", hint="wait, or choose another --out") from error
         except FileExistsError as error:
             raise AmphionError(f"{self.path} is a file, not a folder", hint="choose another --out") from error
         except OSError as error:
@@ -167,6 +167,14 @@ class RunFolder:
                 f"line {found.index(None) + 1} of {self.metrics} is damaged", hint="remove that line from the file"
             )
         return [point for point in found if point is not None]
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the opened file is the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _point(line: str) -> dict[str, Any] | None:
