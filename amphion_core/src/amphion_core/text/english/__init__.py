@@ -11,7 +11,7 @@ The rules run in this order. An earlier rule has the right to a text that a late
 4. Dates and decades, then times of day (`dates`).
 5. Versions (2.0.1), IP addresses and telephone numbers (`addresses`).
 6. Signs: minus, plus, about, times (`marks`).
-7. Money, percentages and units, one amount or a range (`quantities`).
+7. Money, percentages and units, one amount or a range; then units without a number (`quantities`).
 8. Marks beside numbers, such as #5 (`marks`).
 9. Ordinals, ranges of numbers, fractions and other slashes, ratios, powers, years, codes (MP3), then every remaining
    number (`number_forms`).

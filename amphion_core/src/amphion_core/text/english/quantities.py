@@ -179,9 +179,17 @@ def _is_smaller(first: str, second: str) -> bool:
     return len(plain) < 2 or float(plain[0]) < float(plain[1])
 
 
+def _in_quotation(text: str) -> bool:
+    """Whether a quotation is open after ``text``. A mark opens one after a space; another mark closes it."""
+    is_open = False
+    for mark in re.finditer(r"((?:^|(?<=[\s(\[']))\")|\"", text):
+        is_open = mark[1] is not None
+    return is_open
+
+
 def _inches(match: re.Match[str]) -> str:
     """12" is twelve inches, unless the mark closes a quotation that began before."""
-    if match[0].endswith('"') and len(re.findall(r'(?<!\d)"', before(match, 300))) % 2:
+    if match[0].endswith('"') and _in_quotation(before(match, 300)):
         return match[0]
     one = _is_single(match[1]) or _is_singular(match)
     return f"{value(match[1])} {_plural('inch', one)}"

@@ -181,10 +181,14 @@ def _power(found: re.Match[str], scan: Scan) -> list[Span]:
     return [distinct(readings)]
 
 
+_QUOTES = re.compile('((?:^|(?<=[\\s(\\[\'—]))["“])|["”″]')
+
+
 def _inches(found: re.Match[str], scan: Scan) -> list[Span] | None:
     """A mark of inches after a number, unless it closes a quotation."""
-    opened = len(re.findall(r'(?<!\d)"', scan.text[max(0, found.start() - 300) : found.start()])) % 2
-    return None if opened or not scan.number else [("(inches|inch)",)]
+    marks = _QUOTES.findall(scan.text, max(0, found.start() - 300), found.start())
+    is_open = bool(marks and marks[-1])  # a mark opens a quotation after a space; another mark closes it
+    return None if is_open or not scan.number else [("(inches|inch)",)]
 
 
 def _minus(found: re.Match[str], scan: Scan) -> list[Span] | None:
