@@ -107,6 +107,8 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (rf"{_PHONE_BEFORE}1-(8\d\d|900)-(?=[A-Z])", lambda m: f"one, {code(m[1])}, "),
     (rf"{_PHONE_BEFORE}\d{{1,15}}(?:-\d{{1,15}}){{2,}}+(?![\w])", _groups),
     (r"\b911(?= (?:calls?|callers?|operators?|dispatch\w{0,5}|emergency|center)\b)", "nine one one"),
+    (rf"{_PHONE_BEFORE}\d{{5}}-\d{{4}}(?![\w-])(?![.,]\d)", _groups),
+    (r"(?<=, [A-Z]{2} )\d{5}(?![\w/-])(?![.,]\d)", lambda m: digits(m[0])),
     (rf"{_PHONE_BEFORE}\d{{3}}-\d{{4}}(?![\w-])(?![.,]\d)", _short_phone),
     (
         r"(?i)\b((?:call|dial|phone|tel|telephone|fax|text|extension|ext|pin|code|zip|ssn)"

@@ -190,7 +190,7 @@ NAME_RULES: tuple[Rule, ...] = (
         _name,
     ),
     (rf"\b(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|(?<=[a-z] )Sat|(?<=on )Sun)()(?=\.{SENTENCE_ENDS})", _name),
-    (rf"\b({_SHORT_DAY})()\.(?=,| \w)(?!{SENTENCE_ENDS})", _name),
+    (rf"\b({_SHORT_DAY})()\.(?=[,;:?!)]| \w)(?!{SENTENCE_ENDS})", _name),
     (rf"\b({_SHORT_DAY})()(?= to |,? (?:{_SHORT_MONTH})\b|,? (?:{_LONG_MONTH})\b|,? \d)", _name),
     (rf"(?<=day to )({_SHORT_DAY})()\b\.?", _name),
     (rf"\b({_SHORT_MONTH}|{_LONG_MONTH})\.?([-{RANGE_DASH}])(?=(?:{_SHORT_MONTH}|{_LONG_MONTH})\b)", _name),

@@ -50,7 +50,13 @@ SIGN_RULES: tuple[Rule, ...] = (
     (rf"(?:{START}|(?<=\dx))({VALUE})\s?(?:[x*]|times )\s?(?=({VALUE})(?:(?!\w)|x\s?\d))", _times),
     (r"(?<=\d)(\"|\s?(?:cm|mm|m|km|ft|in|px)\.?)\s?x\s?(?=\d)", r"\1 by "),
     (rf"{START}({VALUE})x?(?:-|\s?{RANGE_DASH}\s?)({VALUE})x(?!\w)", lambda m: f"{value(m[1])} to {value(m[2])} times"),
+    (rf"{START}({VALUE})x/(?=[a-z]{{2,12}}\b)", lambda m: f"{value(m[1])} times per "),
+    (rf"{START}({VALUE})[kK]/(?=[a-z]{{2,12}}\b)", lambda m: f"{value(m[1])} thousand per "),
     (rf"{START}({VALUE})x(?!\w)", lambda m: f"{value(m[1])} times"),
+    (
+        rf"{START}(\d{{1,2}}\.\d{{1,2}})/(\d{{1,3}}(?:\.\d)?)(?![\w/])(?!\.\d)",
+        lambda m: f"{value(m[1])} out of {value(m[2])}",
+    ),
 )
 """Signs before and between numbers."""
 
@@ -59,7 +65,9 @@ MARK_RULES: tuple[Rule, ...] = (
     (r"#(?=\s?\d)", "number "),
     (r"\b([CFGA])#(?!\w)", r"\1 sharp"),
     (r"(?<!\w)#(?=[A-Za-z])", "hashtag "),
-    (r"§§?\s?", " section "),
+    (r"§§\s?", " sections "),
+    (r"§\s?", " section "),
+    (r"(?<=[A-Za-z]{2}) > (?=[A-Z][a-z])", ", "),  # a path of menus
     (r"¶\s?", " paragraph "),
     (r"\b([A-Za-z])\+\+", r"\1 plus plus"),
     (r"(?<=\w)\s?<\s?(?=\w)", " is less than "),
