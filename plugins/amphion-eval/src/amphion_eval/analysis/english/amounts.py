@@ -88,7 +88,10 @@ _UNITS = {  # one, several; several readings with | between
 }  # fmt: skip
 _UNIT_NAMES = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
 _UNIT = re.compile(rf"(?P<space>[\s\u00a0-]?)(?P<unit>{_UNIT_NAMES})(?![a-z²³])\.?", re.IGNORECASE)
-_INCHES = re.compile(r"\s?in\b(?P<stop>\.)?(?P<size> (?=(?:long|wide|tall|high|deep|thick|across)\b))?")
+_INCHES = re.compile(
+    r"\s?in\b(?P<stop>\.)?"
+    r"(?P<size> (?=(?:long|wide|tall|high|deep|thick|across)(?:[.,;:!?]|$| (?:and|or|by|at|in|on|for)\b)))?"
+)
 _FEET_BEFORE = re.compile(r"(?:ft\.?|feet|foot|['’′])\s?\d+$")
 _BARE_UNIT = re.compile(r"(?:km/h|m/s²|m/s|km²|cm²|m²)(?!\w)")
 _VERSION = re.compile(r"v(?=\d)", re.IGNORECASE)

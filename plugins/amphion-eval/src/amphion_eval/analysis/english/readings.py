@@ -37,7 +37,7 @@ _SIGNS = {
     "<": "(is|) (less|fewer) than", ">": "(is|) (greater|more) than", "≤": "(is|) (at most|less than or equal to)",
     "≥": "(is|) (at least|greater than or equal to)", "≠": "(is|) not equal to", "¶": "paragraph",
     "≈": "[is] approximately [equal to]", "±": "plus or minus",
-    "§": "section", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity", "²": "squared",
+    "§": "(section|sections|)", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity", "²": "squared",
     "³": "cubed", "~": "(about|approximately|around|roughly|)", "^": "to the [power of]", "Ω": "ohms",
 }  # fmt: skip
 _VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
@@ -209,7 +209,12 @@ def _sharp(found: re.Match[str], scan: Scan) -> list[Span]:
 
 def _slash(found: re.Match[str], scan: Scan) -> list[Span]:
     after_number = re.search(r"\d\s?\S*$", scan.text[max(0, found.start() - 12) : found.start()])
-    return [("(per|a|an|slash|)" if after_number else "(slash|or|and|)",)]
+    return [("(per|a|an|out of|slash|)" if after_number else "(slash|or|and|)",)]
+
+
+def _menu(found: re.Match[str], scan: Scan) -> list[Span]:
+    """The sign between two names of menus."""
+    return [("(greater than|is greater than|)",)]
 
 
 def _scheme(found: re.Match[str], scan: Scan) -> list[Span]:
@@ -250,6 +255,7 @@ _WORDS: tuple[Rule, ...] = (
 _MARKS: tuple[Rule, ...] = (
     (_RANGE, _range),
     (_DASH, _span_of_names),
+    (re.compile(r"(?<=[A-Za-z]{2} )>(?= [A-Z][a-z])"), _menu),
     (re.compile(r"://"), _scheme),
     (re.compile(r"(?<=\d) / (?=\d)"), _divided),
     (re.compile(r"\^(?P<minus>-)?(?P<number>\d{1,6})(?!\d)"), _power),

@@ -60,6 +60,7 @@ _BEFORE_NUMBER = {
     "ref": "reference", "ca": "circa|about|approximately", "c": "circa|c", "ste": "suite",
     "est": "established|estimated",
     "avg": "average", "min": "minimum", "max": "maximum", "temp": "temperature", "bldg": "building", "pg": "page",
+    "col": "column",
 }  # fmt: skip
 _LATIN = {"e.g": "for example|e g", "eg": "for example|e g", "i.e": "that is|i e", "ie": "that is|i e"}
 
