@@ -37,8 +37,8 @@ _SIGNS = {
     "<": "(is|) (less|fewer) than", ">": "(is|) (greater|more) than", "≤": "(is|) (at most|less than or equal to)",
     "≥": "(is|) (at least|greater than or equal to)", "≠": "(is|) not equal to", "¶": "paragraph",
     "≈": "[is] approximately [equal to]", "±": "plus or minus",
-    "§": "(section|sections|)", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity", "²": "squared",
-    "³": "cubed", "~": "(about|approximately|around|roughly|)", "^": "to the [power of]", "Ω": "ohms",
+    "§": "(section|sections)", "√": "[the] square root of", "π": "pi", "μ": "(mu|micro)", "∞": "infinity",
+    "²": "squared", "³": "cubed", "~": "(about|approximately|around|roughly|)", "^": "to the [power of]", "Ω": "ohms",
 }  # fmt: skip
 _VULGAR = re.compile("(?P<whole>\\d?)\\s?(?P<sign>[¼-¾⅐-⅞↉])")
 _DECIMAL_COMMA = re.compile(
@@ -68,7 +68,7 @@ def english_spans(text: str, *, heard: bool) -> list[Span]:
 
 def _clean(text: str) -> str:
     """The text with one form of fractions, currencies, decimal marks, thousands, powers and invisible characters."""
-    text = _VULGAR.sub(_vulgar, text.translate(_CLEANED)).replace("+/-", "±")
+    text = _VULGAR.sub(_vulgar, text.translate(_CLEANED)).replace("+/-", "±").replace("§§", "§")
     text = _DECIMAL_COMMA.sub(_with_point, text)
     text = _CODE_AFTER.sub(r"\2 \1", text)
     text = _CODE_BEFORE.sub(lambda found: _CURRENCIES[found[0].strip()], text)
