@@ -1,4 +1,7 @@
-"""Tables of a report for papers and readmes, in Markdown and LaTeX: three significant digits, the best in bold."""
+"""Tables of a report for papers and readmes, in Markdown and LaTeX: three significant digits, the best in bold.
+
+Notes below a table state the variant of each metric, such as the normalisation of a word error rate.
+"""
 
 import re
 from collections.abc import Callable
@@ -18,7 +21,8 @@ def markdown(report: Report) -> str:
     lines = ["| system | " + " | ".join(map(_cell, heads)) + " |", "| --- |" + " ---: |" * len(heads)]
     for row in _rows(report, "**{}**".format, " ± "):
         lines.append("| " + " | ".join(map(_cell, row)) + " |")
-    return "\n".join(lines) + "\n"
+    notes = [f"- {_cell(note)}" for note in _notes(report)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
 
 def latex(report: Report) -> str:
@@ -31,7 +35,9 @@ def latex(report: Report) -> str:
     lines.append(r"\midrule")
     for name, *cells in _rows(report, r"\textbf{{{}}}".format, r" $\pm$ "):
         lines.append(" & ".join([tex(name), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    notes = tex("; ".join(_notes(report)))
+    below = [rf"\par{{\footnotesize {notes}\par}}"] if notes else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *below]) + "\n"
 
 
 def winners(report: Report, label: str) -> set[str]:
@@ -89,6 +95,10 @@ def _rows(report: Report, bold: Callable[[str], str], plus_minus: str) -> list[l
             row.append(f"{value}{plus_minus}{(span[1] - span[0]) / 2:.2g}" if span else value)
         rows.append(row)
     return rows
+
+
+def _notes(report: Report) -> list[str]:
+    return [f"{label}: {about['variant']}" for label, about in report.metrics.items() if about["variant"]]
 
 
 def _unit(about: dict[str, Any]) -> str:
