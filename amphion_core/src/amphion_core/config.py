@@ -95,7 +95,11 @@ def validate(
 def problems(error: ValidationError, schema: type[BaseModel] | None = None, values: Any = None) -> list[str]:
     """A sentence for each problem that pydantic found. ``schema`` and ``values`` are what it checked, if known."""
     details = error.errors(include_url=False)
-    return [_problem(detail, schema, values) for detail in details if not _is_other_branch(detail)]
+    return [
+        _problem(detail, schema, values)
+        for detail in details
+        if not _is_other_branch(detail) and not _is_consequence(detail, details)
+    ]
 
 
 def limits(field: FieldInfo) -> str:
@@ -115,6 +119,14 @@ def limits(field: FieldInfo) -> str:
 def _is_other_branch(detail: ErrorDetails) -> bool:
     """Whether pydantic complains that a mapping is no text, where both are allowed and the mapping has other faults."""
     return detail["type"] == "string_type" and detail["loc"][-1:] == ("str",) and isinstance(detail["input"], Mapping)
+
+
+def _is_consequence(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether pydantic complains that a list is too short, because it does not count the wrong items of the list."""
+    size = len(detail["loc"])
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > size and other["loc"][:size] == detail["loc"] for other in details
+    )
 
 
 _PLAIN = {  # in place of pydantic's words for types

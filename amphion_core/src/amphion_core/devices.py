@@ -20,11 +20,11 @@ def resolve_device(name: "str | torch.device") -> torch.device:
     Raises DeviceError that lists the devices of this computer.
     """
     kind = _accelerator()
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         return torch.device(kind or "cpu")
     try:
         device = torch.device(name)
-    except (RuntimeError, TypeError):  # not a name that torch knows
+    except (RuntimeError, TypeError, ValueError):  # not a name that torch knows
         device = None
     if device is not None and device.type == "cpu":
         return device

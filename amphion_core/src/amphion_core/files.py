@@ -86,7 +86,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.open("xb").close()  # tempfile is not used, because only the owner can read its files
         mode = temporary.stat().st_mode
     except OSError as error:
-        raise _explained(error, path) from error
+        raise not_written(error, path) from error
     try:
         yield temporary
         temporary.chmod(mode)  # safetensors replaces the file by one that only its owner can read
@@ -94,8 +94,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except Exception as error:
-        if _is_full(error):
-            raise _explained(OSError(errno.ENOSPC, ""), path) from error
+        if is_full(error):
+            raise not_written(OSError(errno.ENOSPC, ""), path) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)  # after success it has been renamed already
@@ -120,7 +120,7 @@ def write_safetensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     try:
         save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
-        if _is_full(error):
+        if is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     path.chmod(mode)
@@ -133,7 +133,7 @@ def check_writable(path: str | Path) -> None:
     """
     folder = _checked(path).parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _explained(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), Path(path))
+        raise not_written(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), Path(path))
 
 
 def check_folder(path: str | Path) -> None:
@@ -150,7 +150,7 @@ def check_folder(path: str | Path) -> None:
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise _explained(error, Path(path)) from error
+        raise not_written(error, Path(path)) from error
     except (RuntimeError, ValueError) as error:
         raise AmphionError(f"{path!s:.300} cannot be written: {error}", hint="choose another name") from error
 
@@ -180,7 +180,7 @@ def _checked(path: str | Path) -> Path:
     try:
         return _target(path, Path(path).expanduser().resolve())
     except OSError as error:
-        raise _explained(error, Path(path)) from error
+        raise not_written(error, Path(path)) from error
     except (RuntimeError, ValueError) as error:  # links in a circle, an unknown user after ~, a NUL character
         raise AmphionError(f"{path!s:.300} cannot be written: {error}", hint="choose another name") from error
 
@@ -200,14 +200,15 @@ def _target(given: str | Path, path: Path) -> Path:
     return path
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: BaseException) -> bool:
     """Whether a file could not grow: the disk or a quota is full. Some libraries report it as text only."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
     return _FULL_TEXT.search(str(error)) is not None
 
 
-def _explained(error: OSError, path: Path) -> AmphionError:
+def not_written(error: OSError, path: Path) -> AmphionError:
+    """The AmphionError that says why ``path`` cannot be written."""
     if error.errno in _FULL:
         return AmphionError(f"{path} cannot be written: the disk is full", hint=f"make room: df -h {path.parent}")
     hint = "choose another folder" if isinstance(error, PermissionError) else "choose another name"

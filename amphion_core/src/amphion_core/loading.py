@@ -1,5 +1,6 @@
 """From a name to a working object: ``build``, ``load``, ``open_weights``, ``import_model``, ``task``."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,7 @@ def task(name: str, *, precision: "Precision" = "float32", device: str = "cpu", 
     check_precision(precision)
     target = str(resolve_device(device))
     framework = registry.get("tasks", name)
+    fields = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in fields.items()}
     return framework(validate(framework.Config, fields, where=f"task {name}"), precision=precision, device=target)
 
 

@@ -26,7 +26,7 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 def check_precision(precision: Precision) -> None:
     """Raise RecipeError unless it is float32 or bf16."""
-    if precision not in ("float32", "bf16"):
+    if not isinstance(precision, str) or precision not in ("float32", "bf16"):
         raise RecipeError(f"precision: {precision!r} is neither float32 nor bf16", hint='precision="bf16"')
 
 

@@ -259,8 +259,11 @@ def _preferred(name: str) -> str | None:
 def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
     installed = names(kind)
     siblings = [other for other in installed if other.startswith(f"{family}/")] if family else installed
-    provider = PROVIDERS.get(name if kind in ("commands", "tasks") else family or kind)
+    provider = PROVIDERS.get({"commands": name, "tasks": name, "models": family}.get(kind) or kind)
     noun = kind[:-1]
+    if others := [other for other in BASES if other != kind and name in names(other)]:
+        see = f"{name} is a {others[0][:-1]}; amphion list {kind}"
+        return UnknownComponent(f"no {noun} named {name!r} is installed", hint=see)
     if provider and (kind in ("commands", "tasks") or not siblings):
         what = f"of the family {family!r}" if family else f"named {name!r}"
         return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")

@@ -2,7 +2,10 @@
 
 import keyword
 import re
+import shutil
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -10,6 +13,7 @@ from string import Template
 import amphion_core
 from amphion_core import registry, source_text
 from amphion_core.errors import AmphionError
+from amphion_core.files import not_written
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -98,17 +102,31 @@ def new_plugin(dist: str, kind: str, folder: Path) -> list[Path]:
         "tests/test_conformance.py": "test_conformance.py",
         ".github/workflows/tests.yml": "ci.yml",
     }
-    written = []
-    for name, template in files.items():
-        text = Template((TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")).substitute(values)
-        path = folder / Template(name).substitute(values)
+    texts = {
+        folder / Template(name).substitute(values): Template(
+            (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
+        ).substitute(values)
+        for name, template in files.items()
+    }
+    _write(folder, texts)
+    return [*texts]
+
+
+def _write(folder: Path, texts: Mapping[Path, str]) -> None:
+    """Write all files of the new ``folder``, or none: with half of them there, the next try would be refused."""
+    existed = folder.exists()
+    for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise AmphionError(f"{path} cannot be written: {error}", hint="choose another folder with --out") from error
-        written.append(path)
-    return written
+            for name in {made.relative_to(folder).parts[0] for made in texts}:
+                shutil.rmtree(folder / name, ignore_errors=True)
+                with suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
+            if not existed:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise not_written(error, path) from error
 
 
 def clashes(dist: str, kind: str) -> list[str]:

@@ -22,7 +22,7 @@ from amphion_core.checkpoints.tensor_checks import check_values
 from amphion_core.checkpoints.weight_names import check_keys, to_parametrized
 from amphion_core.errors import MissingPackage, WeightsError, first_line
 from amphion_core.families import ModelArchitecture
-from amphion_core.files import write_safetensors
+from amphion_core.files import not_written, write_safetensors
 
 
 def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
@@ -53,7 +53,8 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
     except OSError as error:
-        raise WeightsError(f"{folder} cannot be written: {error}", hint="choose another folder") from error
+        clear = not_written(error, folder)
+        raise WeightsError(clear.message, hint=clear.hint) from error
     return folder
 
 

@@ -207,5 +207,7 @@ def _joined(pieces: Iterable[Samples], channels: int) -> Samples:
 
 
 def _reason(error: Exception) -> str:
-    """libsndfile's reason without the path and the word error."""
+    """The reason of libsndfile or of the system, without the path and the word error."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error).rpartition("': ")[2].removeprefix("Error : ").rstrip(".")

@@ -67,6 +67,16 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
 
 
+def process_count(text: str) -> int:
+    """The type of options such as ``--processes``: 1 to 128, or to the number of cores where there are more."""
+    from amphion_core.data.spread import default_processes
+
+    most = max(128, default_processes())
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number from 1 to {most}")
+    return int(text)
+
+
 def parse(parser: Parser, words: Sequence[str], namespace: argparse.Namespace | None = None) -> argparse.Namespace:
     """``words`` as arguments of ``parser``. Exits with code 2 and the usage for words that do not fit, as argparse."""
     words, namespace = [*words], namespace or argparse.Namespace()

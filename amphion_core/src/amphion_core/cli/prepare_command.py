@@ -9,6 +9,7 @@ from typing import Any
 from amphion_core import registry
 from amphion_core.cli import prepare_features
 from amphion_core.cli.completion import complete
+from amphion_core.cli.parsing import process_count
 from amphion_core.errors import DataError, RecipeError
 
 EPILOG = """examples:
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "option", nargs="*", default=[], help="options of the reader, and longest=30 dev=0.05 split_by=speaker ..."
     )
     parser.add_argument(
-        "--processes", type=prepare_features.processes, help="number of processes; default: one for each core"
+        "--processes", type=process_count, help="number of processes; default: one for each core"
     )
     parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -30,16 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is one")
 
 
-def processes(text: str) -> int:
-    """The option ``--processes``: a number from 1 to 128, or to the number of cores where there are more."""
-    from amphion_core.data.spread import default_processes
-
-    most = max(128, default_processes())
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number from 1 to {most}")
-    return int(text)
-
-
 def split_words(words: Sequence[str], *, reader: bool = True) -> tuple[list[str], list[str]]:
     """The words of ``--features``, and those that belong to the reader, which may stand behind them: ``dev=0.1``.
 

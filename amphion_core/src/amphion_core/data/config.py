@@ -62,3 +62,9 @@ class DataConfig(BaseConfig):
         if any(given) and not all(given):
             raise ValueError("root: either every source has a weight, or none has")
         return self
+
+    @model_validator(mode="after")
+    def _some_lengths_fit(self) -> Self:
+        if self.longest is not None and self.shortest > self.longest:
+            raise ValueError(f"shortest: {self.shortest:g} s is above longest, {self.longest:g} s")
+        return self

@@ -12,6 +12,7 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -131,7 +132,9 @@ class Manifest:
     def __init__(self, folder: str | Path, split: str = "train") -> None:
         self.folder, self.split = Path(folder).absolute(), split
         self.path = self.folder / f"{split}.jsonl"
-        if not is_file(self.folder / ABOUT):
+        if not is_file(about := self.folder / ABOUT):
+            with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL character
+                os.stat(about)  # noqa: PTH116 - raises the error of a folder that may not be opened
             raise DataError(
                 f"{self.folder} is not a prepared folder: it has no {ABOUT}",
                 hint=f"amphion prepare READER {self.folder} prepared/{self.folder.name}   (amphion list datasets)",

@@ -97,9 +97,10 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensors], state: Mappin
         _flush(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error  # without the name of the file, which is gone
         earlier = "; the earlier ones are unchanged" if steps(folder) else ""
         raise AmphionError(
-            f"the checkpoint of step {step} cannot be written: {error}{earlier}",
+            f"the checkpoint of step {step} cannot be written: {reason}{earlier}",
             hint=f"free some space (df -h {folder}), then run the same command with --resume",
         ) from error
     return final

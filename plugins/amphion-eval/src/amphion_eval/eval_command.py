@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core import registry
 from amphion_core.cli.completion import complete
+from amphion_core.cli.parsing import process_count
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     measures.add_argument("--language", help="language code of the texts; default en")
     how = parser.add_argument_group("how it runs")
-    how.add_argument("--workers", type=int, help="number of processes; default: the number of cores")
+    how.add_argument("--workers", type=process_count, help="number of processes; default: the number of cores")
     how.add_argument("--ray", action="store_true", help="use the Ray cluster at RAY_ADDRESS; needs amphion-core[ray]")
     how.add_argument("-o", "--out", type=Path, help="folder for report.html, scores.jsonl, summary.json and the tables")
     how.add_argument("--json", action="store_true", help="print the summary as JSON")

@@ -15,7 +15,7 @@ from amphion_core.audio_files import SUFFIXES, audio_files, check_file
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError, counted, shortened
-from amphion_core.files import check_folder, ignores_case, make_folder
+from amphion_core.files import check_folder, ignores_case, is_full, make_folder
 from amphion_vocoders.request import VocoderRequest
 
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Vocode each file; a failure is reported and does not stop the others. Exit code 1 if any failed."""
+    """Vocode each file; a failure is reported and does not stop the others, except for a full disk. Exit code 1 if any failed."""
     pairs, failed = _pairs(args.source, args.out)
     import amphion_core as amphion
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             make_folder(target.parent)
             Audio(audio.samples.clip(-1, 1), audio.sample_rate).save(target)  # `save` would warn for each file
         except AmphionError as error:
-            if not several:
+            if not several or (error.__cause__ is not None and is_full(error.__cause__)):
                 raise
             failed += 1
             print(f"not vocoded: {source}: {error.message}", file=sys.stderr)

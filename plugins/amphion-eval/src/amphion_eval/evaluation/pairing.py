@@ -144,10 +144,12 @@ def audio_files(folder: Path) -> dict[str, Path]:
         found[name] = path
     if skipped:
         path, reason = next(iter(skipped.items()))
-        shown = f"{len(skipped)} of the entries of {folder} cannot be read, such as {path.name}: {reason}"
+        shown = f"{path} cannot be read: {reason}"
+        if len(skipped) > 1:
+            shown = f"{len(skipped)} entries of {folder} cannot be read; the first: {path.name}, {reason}"
         if not found:
             raise DataError(shown, hint="convert the files, or give another folder")
-        warnings.warn(shown, stacklevel=2)
+        warnings.warn(shown, stacklevel=1)  # one place, so that Python shows it once for each folder
     if not found:
         raise DataError(f"{folder} contains no audio file", hint=f"known suffixes: {', '.join(files_on_disk.SUFFIXES)}")
     return found

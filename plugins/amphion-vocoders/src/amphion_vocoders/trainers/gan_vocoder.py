@@ -80,6 +80,13 @@ class GANVocoderTrainer(ModelTrainer):
                 raise RecipeError(f"trainer.discriminators: {part.name} is listed twice")
             self.discriminator[name] = part.build()
         self.metrics: dict[str, Metric] = {part.name: part.build() for part in config.metrics}
+        for name, metric in self.metrics.items():
+            if metric.of_sets or not metric.needs <= {"reference"}:
+                needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
+                raise RecipeError(
+                    f"trainer.metrics: {name} needs {needs}, and a validation has pairs of recording and copy",
+                    hint="leave it out, and use amphion eval after the training",
+                )
         self.higher_is_better = {"mel": False} | {
             name: metric.higher_is_better for name, metric in self.metrics.items()
         }
