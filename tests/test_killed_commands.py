@@ -72,6 +72,24 @@ def test_no_worker_outlives_a_killed_command(name, pause, clips, tmp_path):
             os.killpg(started.pid, signal.SIGKILL)
 
 
+def test_ctrl_c_ends_a_command_at_once(clips, tmp_path):
+    words = ["prepare", "folder", clips, tmp_path / "out", "--processes", "2", "--features", "f0_harvest"]
+    with (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, "-m", "amphion_core", *map(str, words)]
+        started = subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
+    try:
+        wait_until(lambda: workers_of(psutil.Process(started.pid)), "no worker process was started")
+        time.sleep(2.0)
+        begin = time.monotonic()
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+        assert started.wait(PATIENCE) == 130
+        assert time.monotonic() - begin < 10, "the workers finished what nobody waits for"
+        assert "Traceback" not in (tmp_path / "log").read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+
+
 def test_a_script_without_a_main_guard_gets_one_sentence(clips, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

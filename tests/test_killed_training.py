@@ -122,11 +122,12 @@ def test_no_process_outlives_a_killed_torchrun(start, tmp_path):
     wait_until(lambda: not any(map(runs, everything)), "a process runs without torchrun")
 
 
-def test_an_interrupt_of_all_processes_ends_a_training_with_a_checkpoint(start, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_to_all_processes_ends_a_training_with_a_checkpoint(number, start, tmp_path):
     process = start()
     wait_for_steps(process, tmp_path)
     loaders = loaders_of(process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
+    os.killpg(process.pid, number)  # as a terminal does for Ctrl-C, and a service manager with SIGTERM
     assert process.wait(PATIENCE) == 130, (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
     assert "run the same command with --resume" in " ".join(log.split()) and "Traceback" not in log

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -101,3 +102,16 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     with pytest.raises(AmphionError, match="not empty"):
         new_plugin("amphion-x", "vocoder", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_plugin_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "new").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # bytes of a file, as on a full disk
+    try:
+        with pytest.raises(AmphionError, match="the disk is full"):
+            new_plugin("amphion-fresh", "metric", tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*(tmp_path / "new").iterdir()]
+    assert new_plugin("amphion-fresh", "metric", tmp_path / "new")

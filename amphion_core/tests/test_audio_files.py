@@ -19,7 +19,7 @@ from amphion_core.audio_files import (
     find_audio,
     is_audio,
 )
-from amphion_core.audio_files.reading import audio_length
+from amphion_core.audio_files.reading import AudioFile, audio_length
 
 RATE = 16000
 TONE = (np.sin(np.arange(RATE) / 7) / 2).astype(np.float32)
@@ -171,3 +171,13 @@ def test_a_rate_that_no_recording_has_is_refused(tmp_path):
         soundfile.write(tmp_path / "a.wav", TONE, rate)
         with pytest.raises(AudioFileError, match=f"a rate of {rate} Hz, outside 1000 to 768000 Hz"):
             audio_length(tmp_path / "a.wav")
+
+
+def test_a_file_that_may_not_be_opened_has_the_reason_of_the_system(tmp_path, monkeypatch):
+    def refuse(path, size):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    monkeypatch.setattr("amphion_core.audio_files.reading.ending", refuse)
+    with pytest.raises(AudioFileError, match=r"not readable audio \(Permission denied\)"):
+        AudioFile(tmp_path / "a.wav")

@@ -1,6 +1,7 @@
 """Configs, Parts, YAML and recipes: all problems at once, by name, and everything comes back as it was written."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -9,7 +10,8 @@ from pydantic import Field
 import amphion_core as amphion
 from amphion_core import recipe, yaml
 from amphion_core.api import BaseConfig, FeaturePart, FrontendConfig, FrontendPart, Mel, MelConfig, ModelPart
-from amphion_core.config import validate
+from amphion_core.config import checked_call, validate
+from amphion_core.data.config import DataConfig
 from amphion_core.errors import RecipeError
 
 
@@ -208,3 +210,27 @@ def test_data_without_end_are_a_clear_error():
     deep.append(deep)
     with pytest.raises(RecipeError):
         validate(FrontendConfig, {"symbols": deep})
+
+
+def test_a_list_of_one_wrong_item_is_one_problem():
+    with pytest.raises(RecipeError, match="1 problem") as caught:
+        amphion.build("discriminator/mpd", periods=[10**15])
+    assert "periods.0" in caught.value.message
+
+
+def test_lengths_that_no_item_can_have_are_refused():
+    with pytest.raises(RecipeError, match="shortest: 5 s is above longest, 1 s"):
+        validate(DataConfig, {"root": "prepared", "shortest": 5, "longest": 1}, where="data")
+
+
+def test_a_checked_call_converts_its_arguments_and_names_each_wrong_one():
+    @checked_call
+    def count(folder: Path, times: int = 1, **more: int) -> tuple[str, int, int]:
+        return folder.name, times, sum(more.values())
+
+    assert count("a/b", 2, x=3) == ("b", 2, 3)
+    with pytest.raises(RecipeError, match="2 problems") as caught:
+        count(5, times="many")
+    assert "folder: " in caught.value.message and "times: " in caught.value.message
+    with pytest.raises(TypeError, match="missing a required argument: 'folder'"):
+        count()

@@ -7,7 +7,15 @@ import torch
 
 import amphion_core as amphion
 from amphion_core import weights
-from amphion_core.errors import AmphionError, DeviceError, InvalidComponent, RecipeError, UnknownComponent, WeightsError
+from amphion_core.errors import (
+    AmphionError,
+    AudioError,
+    DeviceError,
+    InvalidComponent,
+    RecipeError,
+    UnknownComponent,
+    WeightsError,
+)
 from amphion_core.loading import find_layout, open_weights
 
 NAME = "vocoder/hifigan"
@@ -109,3 +117,27 @@ def test_a_model_of_another_family_is_no_vocoder(name):
 
     with pytest.raises(AmphionError, match=r"discriminator/mpd.* is a discriminator, and a vocoder is needed"):
         open_vocoder(name)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(3), 10**30, object, float("nan")])
+def test_a_device_and_a_precision_of_a_wrong_type_are_errors_of_amphion(value):
+    with pytest.raises(DeviceError):
+        amphion.task("vocoder", model="vocoder/griffin_lim", device=value)
+    with pytest.raises(RecipeError, match="neither float32 nor bf16"):
+        amphion.task("vocoder", model="vocoder/griffin_lim", precision=value)
+
+
+def test_a_task_takes_a_path_and_refuses_what_is_no_request(tmp_path):
+    place = weights.save(
+        amphion.build(NAME, **amphion.get("models", NAME).example_config().model_dump()), tmp_path / "net"
+    )
+    task = amphion.task("vocoder", model=place)
+    for wrong in (5, None, [], {"audio": 5}, object):
+        with pytest.raises(RecipeError, match="audio: "):
+            task.generate(wrong)
+
+
+@pytest.mark.parametrize("pieces", [5, "a", [1], None, [[]], range(3)])
+def test_only_audio_is_joined(pieces):
+    with pytest.raises(AudioError, match="only a list of Audio"):
+        amphion.Audio.concatenate(pieces)

@@ -120,6 +120,9 @@ def test_what_cannot_be_used_says_why(fields, error, reason):
         ("commands", "svc", "pip install amphion-svc"),
         ("tasks", "svc", "pip install amphion-svc"),
         ("metrics", "pesqwb", "did you mean pesq_wb?"),
+        ("metrics", "vocoder/hifigan", "vocoder/hifigan is a model; amphion list metrics"),
+        ("metrics", "vocoder/zzzzzz", "amphion list metrics"),
+        ("models", "mel", "mel is a feature; amphion list models"),
     ],
 )
 def test_an_unknown_name_gets_the_next_step(kind, name, hint):

@@ -99,6 +99,8 @@ class Audio:
     @classmethod
     def concatenate(cls, pieces: Sequence["Audio"]) -> "Audio":
         """The pieces one after the other. Raises AudioError for none, or for different rates or numbers of channels."""
+        if not isinstance(pieces, list | tuple) or not all(isinstance(piece, Audio) for piece in pieces):
+            raise AudioError("only a list of Audio can be joined")
         if not pieces or len({(piece.sample_rate, piece.samples.shape[:-1]) for piece in pieces}) != 1:
             raise AudioError("only audio of one rate and one number of channels can be joined")
         return Audio(np.concatenate([piece.samples for piece in pieces], axis=-1), pieces[0].sample_rate)

@@ -185,6 +185,11 @@ class TaskFramework(Component):
         hint = f"amphion info tasks:{name} lists the fields" if name else None
         return validate(cls.Request, fields, where=f"{name or cls.__name__} request", hint=hint)
 
+    @classmethod
+    def as_request(cls, given: Any, field: str) -> Any:
+        """``given`` if it is a request, else the request whose one ``field`` it is. Raises RecipeError."""
+        return given if isinstance(given, cls.Request) else cls.request(**{field: given})
+
     @abstractmethod
     def generate(self, request: Any) -> "Audio":
         """The requested audio. Raises AmphionError for a request that cannot be fulfilled."""

@@ -1,17 +1,20 @@
 """Configurations: frozen, typed, and checked as a whole. All problems are reported together."""
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, validate_call
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from amphion_core.errors import RecipeError, listed, nearest, shown
 
 Schema = TypeVar("Schema", bound=BaseModel)
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class BaseConfig(BaseModel):
@@ -102,6 +105,27 @@ def problems(error: ValidationError, schema: type[BaseModel] | None = None, valu
     ]
 
 
+def checked_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function, whose arguments are checked and converted as the fields of a config are: a text to a path.
+
+    Raises RecipeError that names each argument of a wrong type, and TypeError for a wrong number of arguments.
+    """
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        named: dict[str, Any] = {}
+        for name, value in signature.bind(*args, **kwargs).arguments.items():  # so that a message has no numbers
+            named |= value if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        try:
+            return checked(**named)  # type: ignore[call-arg]
+        except ValidationError as error:
+            raise RecipeError(listed(f"{function.__name__}()", problems(error))) from error
+
+    return wrapped
+
+
 def limits(field: FieldInfo) -> str:
     """The range that a field's value must be in, in words: ``0 to 10``, ``above 0``; empty without one."""
     bounds = {
@@ -155,7 +179,7 @@ def _problem(detail: ErrorDetails, schema: type[BaseModel] | None, values: Any) 
     return f"{path or 'value'}: {text}, got {shown(detail['input'])}"
 
 
-@cache
+@functools.cache
 def _is_number(annotation: Any) -> bool:
     """Whether a field with this type holds numbers and no truth values."""
     types = {annotation, *_inner_types(annotation)}

@@ -161,7 +161,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         (folder := Path(path).expanduser()).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _explained(error, Path(path)) from error
+        raise not_written(error, Path(path)) from error
     return folder
 
 

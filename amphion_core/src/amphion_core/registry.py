@@ -258,14 +258,15 @@ def _preferred(name: str) -> str | None:
 
 def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
     installed = names(kind)
-    siblings = [other for other in installed if other.startswith(f"{family}/")] if family else installed
+    of_family = family is not None and kind == "models"
+    siblings = [other for other in installed if other.startswith(f"{family}/")] if of_family else installed
     provider = PROVIDERS.get({"commands": name, "tasks": name, "models": family}.get(kind) or kind)
     noun = kind[:-1]
     if others := [other for other in BASES if other != kind and name in names(other)]:
         see = f"{name} is a {others[0][:-1]}; amphion list {kind}"
         return UnknownComponent(f"no {noun} named {name!r} is installed", hint=see)
     if provider and (kind in ("commands", "tasks") or not siblings):
-        what = f"of the family {family!r}" if family else f"named {name!r}"
+        what = f"of the family {family!r}" if of_family else f"named {name!r}"
         return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")
     idents = {other.rpartition("/")[2]: other for other in installed}  # 'hifigan' without its family is meant too
     close = nearest(name, installed) or idents.get(nearest(name, idents) or "")

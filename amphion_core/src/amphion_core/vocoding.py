@@ -9,12 +9,14 @@ from amphion_core.config import validate
 from amphion_core.errors import AudioError, RegistryError, UnknownComponent
 from amphion_core.families import Vocoder
 from amphion_core.parts import require_family
+from amphion_core.system_errors import clear_errors
 
 if TYPE_CHECKING:
     from amphion_core.mel import MelConfig
     from amphion_core.precision import Precision
 
 
+@clear_errors
 def open_vocoder(
     name: "str | Path | None" = None,
     mel: "MelConfig | None" = None,

@@ -1,11 +1,13 @@
 """Texts and their files: tables as people write them, ids as paths, delimiters in texts, and what has no partner."""
 
 import unicodedata
+import warnings
 
 import pytest
 
 from amphion_core.cli.main import main
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, RecipeError
+from amphion_eval import evaluate
 from amphion_eval.evaluation.pairing import pair_folders, read_pairs
 from amphion_eval.evaluation.texts import read_texts
 
@@ -148,3 +150,21 @@ def test_the_shared_case_with_a_suffix_has_a_score(data_pack, monkeypatch, capsy
     ]
     assert main(["eval", *words]) == 0
     assert "wer (" in (shown := capsys.readouterr().out) and "normalization readings" in shown and "0.000" in shown
+
+
+def test_folders_may_be_texts_and_wrong_types_are_named(folder):
+    made = str(folder("a.wav"))
+    items, _ = pair_folders(made, {"reference": made})
+    assert items[0].reference == items[0].generated
+    with pytest.raises(RecipeError, match=r"pair_folders\(\): 2 problems"):
+        pair_folders(5, {"reference": 5})
+    with pytest.raises(RecipeError, match="parts: "):
+        evaluate({"voice": items}, 5)
+
+
+def test_entries_that_cannot_be_read_cost_one_warning(folder):
+    made = folder("a.wav", "b.m4a", "c.m4a")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        pair_folders(made, {"reference": made})
+    assert [str(each.message).partition(" of ")[0] for each in caught] == ["2 entries"]

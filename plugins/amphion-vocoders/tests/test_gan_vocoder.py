@@ -221,3 +221,9 @@ def test_a_vocoder_without_parameters_cannot_be_trained():
     recipe = recipes.check({"name": "r", "model": "vocoder/griffin_lim", "trainer": "gan_vocoder"})
     with pytest.raises(RecipeError, match="it trains vocoders that have parameters"):
         build_trainer(recipe)
+
+
+@pytest.mark.parametrize(("metric", "needs"), [("wer", "text"), ("fad", "whole sets"), ("sim_o", "prompt")])
+def test_a_metric_that_a_validation_cannot_measure_is_refused(clips, metric, needs):
+    with pytest.raises(RecipeError, match=f"trainer.metrics: {metric} needs .*{needs}"):
+        build_trainer(make(clips, 1, metrics=[metric]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,16 @@ def test_a_name_made_by_the_rule_does_not_overwrite_a_file_of_that_name():
     names = [Path(name) for name in ("a.mp3", "a.wav", "a.mp3.wav")]
     with pytest.raises(AudioError, match=r"a\.mp3\.wav would become one file"):
         _targets(names, Path("out"))
+
+
+def test_a_full_disk_ends_the_work_on_a_folder(tmp_path, quick, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.wav", "b.wav"):
+        TONE.save(tmp_path / "in" / name)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert quick(tmp_path / "in", "-o", tmp_path / "out") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err.count("the disk is full") == 1

@@ -31,9 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "option", nargs="*", default=[], help="options of the reader, and longest=30 dev=0.05 split_by=speaker ..."
     )
-    parser.add_argument(
-        "--processes", type=process_count, help="number of processes; default: one for each core"
-    )
+    parser.add_argument("--processes", type=process_count, help="number of processes; default: one for each core")
     parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     prepare_features.add_arguments(parser)

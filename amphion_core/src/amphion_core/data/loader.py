@@ -7,12 +7,13 @@ any step, also with another number of workers, and receives the same batches as 
 import hashlib
 import json
 import math
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
-from amphion_core.data.spread import UNGUARDED, unguarded_main
+from amphion_core.data.spread import UNGUARDED, signals_blocked, unguarded_main
 from amphion_core.end_with_parent import end_with_parent
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.parts import FeaturePart
 
+GRACE = 30.0  # seconds that a loader works on after SIGTERM, so that the main process can end its step
 RESERVED = frozenset({"wave", "lengths", "items", "samples"})  # names of a batch's own tensors and counts
 
 
@@ -286,9 +288,9 @@ def _from_workers(
 
     loader: Any = DataLoader(
         batches, sampler=plan, batch_size=None, num_workers=workers, multiprocessing_context="spawn",  # type: ignore[arg-type]
-        prefetch_factor=4, pin_memory=pin, worker_init_fn=end_with_parent,
+        prefetch_factor=4, pin_memory=pin, worker_init_fn=_begin,
     )  # fmt: skip
-    with _interrupts_blocked():
+    with signals_blocked(signal.SIGINT, signal.SIGTERM):
         running: Any = iter(loader)
     with clear_loader_errors():
         try:
@@ -313,16 +315,19 @@ def clear_loader_errors() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes that are started inside the block never see Ctrl-C, which goes to all processes of a terminal.
+def _begin(worker: int) -> None:
+    """Prepare a loader process: it ends with its parent, and only GRACE seconds after SIGTERM.
 
-    The main process ends the run after the present step, and needs their batches until then. In this process a signal
-    that comes during the block is delivered after it.
+    A service manager sends SIGTERM to all processes of a run. The main process then ends its step, saves a checkpoint
+    and ends the loaders, and needs their batches until then.
     """
-    ensure_running()  # multiprocessing's tracker; its start would end the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    end_with_parent(worker)
+
+    def end_later(*_: object) -> None:
+        timer = threading.Timer(GRACE, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, end_later)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -133,8 +133,9 @@ class Manifest:
         self.folder, self.split = Path(folder).absolute(), split
         self.path = self.folder / f"{split}.jsonl"
         if not is_file(about := self.folder / ABOUT):
-            with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL character
-                os.stat(about)  # noqa: PTH116 - raises the error of a folder that may not be opened
+            with suppress(OSError, ValueError):  # ValueError: a NUL character
+                if self.folder.is_dir() and not os.access(self.folder, os.X_OK):
+                    raise DataError(f"{self.folder} may not be opened by this user", hint=f"ls -ld {self.folder}")
             raise DataError(
                 f"{self.folder} is not a prepared folder: it has no {ABOUT}",
                 hint=f"amphion prepare READER {self.folder} prepared/{self.folder.name}   (amphion list datasets)",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from amphion_core.data.batch import Batch, add_counts
-from amphion_core.data.loader import Corpus, LoaderDied, MicroBatch, Position, training_batches, validation_batches
+from amphion_core.data.loader import Corpus, MicroBatch, Position, training_batches, validation_batches
 from amphion_core.recipe import Recipe
 from amphion_core.training import checkpoint, checks, initial, resume, validation
 from amphion_core.training.logs import StepLog, summed
@@ -110,17 +110,7 @@ class Engine:
         for step in range(state.position.step, c.steps + 1):
             if self.stopping or self.finished:
                 break
-            try:
-                group = [next(batches) for _ in range(c.micro_batches // self.processes.world)]
-            except LoaderDied:
-                if not self.stop_requested:
-                    raise
-                if not state.step:
-                    raise KeyboardInterrupt from None
-                self.stopping = True  # the signal that stops this process has ended its loaders
-                self._flush(pending, report)
-                resume.save(state, self.run, self.processes, report, keep=c.keep_last)
-                break
+            group = [next(batches) for _ in range(c.micro_batches // self.processes.world)]
             position = group[0][0].position
             assert position.step == step
             pending.append(self.step(step, group))

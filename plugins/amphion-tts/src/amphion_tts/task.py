@@ -95,13 +95,12 @@ class TTSTask(TaskFramework):
 
     def plan(self, request: TTSRequest | str) -> "Plan":
         """Everything that is checked before anything is spoken. Raises the errors of ``generate``."""
-        if isinstance(request, str):
-            request = TTSRequest(text=request)
-        speaker = self._speaker(request.speaker)
-        controls = self.net.controls(request.controls)
-        prompt = self._prompt(request)
-        rows = [row for sentence in self.sentences(request.text) for row in self._rows(sentence)]
-        return Plan(request, rows, speaker, prompt, controls)
+        given: TTSRequest = self.as_request(request, "text")
+        speaker = self._speaker(given.speaker)
+        controls = self.net.controls(given.controls)
+        prompt = self._prompt(given)
+        rows = [row for sentence in self.sentences(given.text) for row in self._rows(sentence)]
+        return Plan(given, rows, speaker, prompt, controls)
 
     def _rows(self, sentence: str) -> list[list[int]]:
         """The ids of a sentence; several rows where its characters stand for many symbols, as in a line of ½."""

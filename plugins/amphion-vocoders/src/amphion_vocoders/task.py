@@ -54,7 +54,7 @@ class VocoderTask(TaskFramework):
 
     def stream(self, request: VocoderRequest | Audio) -> Iterator[Audio]:
         """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding."""
-        given: VocoderRequest = self.request(audio=request) if isinstance(request, Audio) else request
+        given: VocoderRequest = self.as_request(request, "audio")
         mel = self.net.config.mel
         audio = given.audio.mono().resample(mel.sample_rate)
         if len(audio.samples) < mel.shortest:

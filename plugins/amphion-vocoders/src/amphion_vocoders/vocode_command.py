@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Vocode each file; a failure is reported and does not stop the others, except for a full disk. Exit code 1 if any failed."""
+    """Vocode each file. A failure does not stop the others, unless the disk is full. Exit code 1 if any failed."""
     pairs, failed = _pairs(args.source, args.out)
     import amphion_core as amphion
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amphion_core import audio_files as files_on_disk
+from amphion_core.config import checked_call
 from amphion_core.errors import DataError, shortened
 from amphion_core.files import is_file
 from amphion_core.tables import read_table
@@ -33,6 +34,7 @@ class Item:
     resynthesis: Path | None = None
 
 
+@checked_call
 def pair_folders(
     generated: Path,
     compared: Mapping[str, Path | None] | None = None,

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from amphion_core import registry
 from amphion_core.api import BaseConfig, MetricPart
-from amphion_core.config import validate
+from amphion_core.config import checked_call, validate
 from amphion_core.errors import DataError
+from amphion_core.files import make_folder
 from amphion_core.system_errors import clear_errors
 from amphion_eval.evaluation.measuring import Parts, Shard
 from amphion_eval.evaluation.pairing import Item
@@ -30,6 +33,7 @@ class Plan(BaseConfig):
     metrics: dict[str, MetricPart]
 
 
+@checked_call
 def plan(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None, **shared: Any) -> Parts:
     """Choose metrics by name and check their configurations.
 
@@ -55,6 +59,7 @@ def plan(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None 
 
 
 @clear_errors
+@checked_call
 def evaluate(
     systems: Mapping[str, Sequence[Item]],
     parts: Parts,
@@ -62,7 +67,7 @@ def evaluate(
     references: Sequence[Path] | None = None,
     stored: Sequence[dict[str, Any]] = (),
     folder: Path | None = None,
-    workers: int = 1,
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1,
     ray: bool = False,
     lenient: bool = False,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
@@ -86,7 +91,7 @@ def evaluate(
     total = sum(len(shard.items) for shard in shards)
     with ExitStack() as stack:
         results = folder / "shards" if folder else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        results.mkdir(parents=True, exist_ok=True)
+        make_folder(results)
         files = {results / f"{shard_key(shard)}.npz": shard for shard in shards}
         done = 0
         for path in measure_missing(files, partial(spread_shards, workers=workers, ray=ray)):
