@@ -108,7 +108,7 @@ class VITS(TextToSpeech):
         duration_noise_scale: float = Field(
             default=0.8, ge=0, le=100, description="standard deviation of the duration sample at inference"
         )
-        length_scale: float = Field(default=1.0, ge=0.01, le=100, description="factor on all durations at inference")
+        length_scale: float = Field(default=1.0, gt=0, le=100, description="factor on all durations at inference")
 
         @model_validator(mode="before")
         @classmethod
@@ -134,7 +134,7 @@ class VITS(TextToSpeech):
         """What a request may change. A control that is not given has the value of the config."""
 
         length_scale: float | None = Field(
-            default=None, ge=0.1, le=10, description="factor on all durations; 2 is half the speed"
+            default=None, gt=0, le=10, description="factor on all durations; 2 is half the speed"
         )
         noise_scale: float | None = Field(
             default=None, ge=0, le=3, description="variation of the voice, as a factor on its deviation; 0: none"
