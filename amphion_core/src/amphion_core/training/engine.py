@@ -266,6 +266,8 @@ class Engine:
         scores = validation.averages(found for _, found in everywhere)
         is_best = self._judge(step, scores)
         report.validated(step, scores, best=is_best, rate=self.corpus.rate, **samples)
+        for remark in self.trainer.remarks(scores):
+            report.warn(remark)
 
     def _judge(self, step: int, scores: dict[str, float]) -> bool:
         """Count the validation of ``step``; True if it has the best score. Records the best for readers of the run."""

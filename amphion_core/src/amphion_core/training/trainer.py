@@ -112,6 +112,10 @@ class ModelTrainer(Component):
     def validation_step(self, batch: Batch) -> Validation:
         """Scores, audio and pictures of a batch. The engine calls it without gradients, with networks in eval mode."""
 
+    def remarks(self, scores: Mapping[str, float]) -> Sequence[str]:
+        """What is wrong with a validation of these average scores, in words, and what to check. Shown as warnings."""
+        return ()
+
     def partition(self) -> Partition:
         """All modules that the trainer holds, by whether they are trained.
 

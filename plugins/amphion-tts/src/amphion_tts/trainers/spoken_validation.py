@@ -1,0 +1,86 @@
+"""Validation by speaking: the network says the texts of the validation items, and metrics judge what it said."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from amphion_core.api import Audio, Batch, Metric, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
+from amphion_core.errors import DataError, RecipeError
+from amphion_core.features.mel import mel_spectrogram
+
+CAN_BE_COMPARED = frozenset({"reference", "text"})
+FACTOR = "real_time_factor"  # seconds of computing for each second of audio
+
+
+class SpokenValidation:
+    """Speaks the validation texts and scores them with ``metrics``, such as wer, cer, mcd, f0_rmse, speaker_similarity.
+
+    A model whose output is a mel is heard through ``vocoder``: whatever `open_vocoder` takes. Without metrics nothing
+    is spoken. The score of a validation is the mean over its items; so ``wer`` is the mean of the items' rates.
+    Raises RecipeError for a metric of sets, or one that needs more than the recording and its text.
+    """
+
+    def __init__(self, metrics: Sequence[MetricPart], model: TextToSpeech, vocoder: str | None = None) -> None:
+        self.metrics: dict[str, Metric] = {part.name: part.build() for part in metrics}
+        self.mel, self._vocoder = model.config.mel, vocoder
+        self._open: Vocoder | None = None
+        for name, metric in self.metrics.items():
+            if metric.of_sets or not metric.needs <= CAN_BE_COMPARED:
+                needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
+                raise RecipeError(
+                    f"trainer.metrics: {name} needs {needs}, and a validation has recordings and their texts",
+                    hint="leave it out, and use amphion eval after the training",
+                )
+
+    @property
+    def higher_is_better(self) -> dict[str, bool | None]:
+        """The direction of each score."""
+        found = {name: metric.higher_is_better for name, metric in self.metrics.items()}
+        return found | {FACTOR: False} if found else {}
+
+    def __call__(self, network: TextToSpeech, batch: Batch) -> Validation:
+        """The scores of each item, what was said, and its mel. ``batch`` is one of `TextCollator`."""
+        scores: dict[str, list[float]] = {name: [] for name in self.higher_is_better}
+        audio: dict[str, Tensor] = {}
+        pictures: dict[str, Tensor] = {}
+        for index, wave, seconds in self._spoken(network, batch) if self.metrics else ():
+            made = Audio(wave.clamp(-1, 1).numpy(), self.mel.sample_rate)
+            real = Audio(batch["wave"][index, : batch["lengths"][index]].cpu().numpy(), self.mel.sample_rate)
+            for name, metric in self.metrics.items():
+                scores[name].append(_score(metric, made, real, batch.texts["text"][index]))
+            scores[FACTOR].append(seconds / made.duration)
+            name = f"spoken_{batch.ids[index].replace('/', '_')}"
+            audio[name], pictures[name] = wave, mel_spectrogram(wave[None], self.mel)[0]
+        return Validation(scores, audio, pictures)
+
+    def _spoken(self, network: TextToSpeech, batch: Batch) -> Iterator[tuple[int, Tensor, float]]:
+        """Each item's index, its wave (T,) on the CPU, and the seconds that it took."""
+        speaker = batch.tensors.get("speaker")
+        for index in range(len(batch)):
+            length = batch["id_lengths"][index : index + 1]
+            ids = batch["ids"][index : index + 1, : int(length)]
+            start = time.perf_counter()
+            made = network.synthesize(ids, length, None if speaker is None else speaker[index : index + 1], seed=0)
+            if made.wave is not None:
+                wave = made.wave[0, : int(made.lengths[0])]
+            else:
+                assert made.mel is not None
+                wave = self._vocoder_on(ids.device).vocode(made.mel[..., : int(made.lengths[0])], seed=0)[0]
+            yield index, wave.float().cpu(), time.perf_counter() - start
+
+    def _vocoder_on(self, device: torch.device) -> Vocoder:
+        if self._open is None:
+            self._open = open_vocoder(self._vocoder, self.mel, device=str(device))
+        return self._open
+
+
+def _score(metric: Metric, made: Audio, real: Audio, text: str) -> float:
+    """The value of one metric for one item; NaN where the metric is not defined."""
+    rate = metric.sample_rate or made.sample_rate
+    needed: Mapping[str, Audio | str] = {"reference": real.resample(rate), "text": text}
+    try:
+        return float(metric.score(made.resample(rate), **{name: needed[name] for name in metric.needs}))  # type: ignore[arg-type]
+    except DataError:
+        return float("nan")

@@ -1,0 +1,61 @@
+"""Batches of recordings with their texts as ids, for every trainer of text to speech."""
+
+from collections.abc import Sequence
+
+import torch
+
+from amphion_core.api import Batch, Example, FrontendPart, TextFrontend
+from amphion_core.data.batch import collate_audio
+from amphion_core.errors import AmphionError, DataError
+from amphion_core.speakers import speaker_index
+
+
+class TextCollator:
+    """Recordings padded as by `collate_audio`, with the ids of their texts and the indices of their speakers.
+
+    ``ids`` (B, L) are padded with 0, ``id_lengths`` (B) are their lengths, and ``speaker`` (B) is there when the model
+    has several speakers. Counts ``tokens``. A text becomes ids once in each loader process.
+    Raises DataError that names the item whose text or speaker does not fit the model.
+    """
+
+    def __init__(self, frontend: FrontendPart, speakers: Sequence[str] = ()) -> None:
+        self.frontend_part, self.speakers = frontend, tuple(speakers)
+        self._frontend: TextFrontend | None = None  # built in the process that uses it, because not all of them pickle
+        self._ids: dict[str, list[int]] = {}
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """The batch of ``examples``. Raises DataError."""
+        batch = collate_audio(examples)
+        rows = [self.ids(example.utterance.text, item=example.utterance.id) for example in examples]
+        lengths = [len(row) for row in rows]
+        ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+        for row, found in zip(ids, rows, strict=True):
+            row[: len(found)] = torch.tensor(found)
+        batch.tensors |= {"ids": ids, "id_lengths": torch.tensor(lengths)}
+        if len(self.speakers) > 1:
+            batch.tensors["speaker"] = torch.tensor([self._speaker(example) for example in examples])
+        batch.counts["tokens"] = sum(lengths)
+        return batch
+
+    def ids(self, text: str, *, item: str) -> list[int]:
+        """The ids of the text of ``item``. Raises DataError with the item's id."""
+        if text not in self._ids:
+            if self._frontend is None:
+                self._frontend = self.frontend_part.build()
+            try:
+                self._ids[text] = self._frontend.ids(self._frontend.tokens(text))
+            except AmphionError as error:
+                raise DataError(
+                    f"item {item}: {error.message}, in the text {text[:60]!r}",
+                    hint="correct the text, or leave the item out, and run amphion prepare again",
+                ) from error
+        return self._ids[text]
+
+    def _speaker(self, example: Example) -> int:
+        try:
+            return speaker_index(example.utterance.speaker, self.speakers)
+        except DataError as error:
+            raise DataError(f"item {example.utterance.id}: {error.message}", hint=error.hint) from error
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"frontend_part": self.frontend_part, "speakers": self.speakers, "_frontend": None, "_ids": {}}

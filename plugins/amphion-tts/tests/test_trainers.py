@@ -1,0 +1,80 @@
+"""What trainers of text to speech share: batches with texts, and validation by speaking."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from amphion_core.api import FrontendPart, MetricPart
+from amphion_core.component import Utterance
+from amphion_core.data.batch import Example
+from amphion_core.errors import DataError, RecipeError
+from amphion_tts.models.vits import VITS
+from amphion_tts.trainers.spoken_validation import SpokenValidation
+from amphion_tts.trainers.text_batch import TextCollator
+
+SYMBOLS = ("_", " ", "a", "b", "c")
+
+
+@pytest.fixture
+def frontend():
+    return FrontendPart.named("characters", symbols=SYMBOLS, language="en", blank=None)
+
+
+def example(text, *, id="one", samples=40, speaker=""):
+    return Example(Utterance(id, "one.wav", 1.0, text=text, speaker=speaker), np.zeros(samples, np.float32))
+
+
+def test_texts_become_padded_ids_and_are_counted(frontend):
+    batch = TextCollator(frontend)([example("abc"), example("b", id="two", samples=20)])
+    assert batch["ids"].tolist() == [[2, 3, 4], [3, 0, 0]]
+    assert batch["id_lengths"].tolist() == [3, 1] and batch["lengths"].tolist() == [40, 20]
+    assert batch.counts["tokens"] == 4 and "speaker" not in batch
+
+
+def test_speakers_are_indices_of_the_models_table_and_others_are_refused_by_item(frontend):
+    collate = TextCollator(frontend, ["ann", "tom"])
+    assert collate([example("a", speaker="tom"), example("b", speaker="ann")])["speaker"].tolist() == [1, 0]
+    with pytest.raises(DataError, match="item one: the model has no speaker 'tim'"):
+        collate([example("a", speaker="tim")])
+
+
+def test_a_symbol_that_the_model_lacks_is_named_with_its_item(frontend):
+    with pytest.raises(DataError, match=r"item one: .*'z'.*in the text 'abz'"):
+        TextCollator(frontend)([example("abz")])
+
+
+def test_a_collator_that_has_worked_still_pickles(frontend):
+    collate = TextCollator(frontend)
+    collate([example("a")])
+    assert pickle.loads(pickle.dumps(collate))([example("c")])["ids"].tolist() == [[4]]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    config = VITS.example_config()
+    frontend = FrontendPart.named("characters", symbols=SYMBOLS, language="en", blank=None)
+    return VITS(config.replace(frontend=frontend, n_speakers=1, speakers=(), length_scale=2.0)).eval()
+
+
+def test_each_item_is_spoken_and_scored(tiny):
+    spoken = SpokenValidation((MetricPart.named("m_stft"),), tiny)
+    batch = TextCollator(tiny.config.frontend)(
+        [example("abcabcabc", samples=4000), example("b", id="x/two", samples=4000)]
+    )
+    found = spoken(tiny, batch)
+    assert spoken.higher_is_better == {"m_stft": False, "real_time_factor": False}
+    assert {name: len(values) for name, values in found.scores.items()} == {"m_stft": 2, "real_time_factor": 2}
+    assert set(found.audio) == {"spoken_one", "spoken_x_two"} and min(found.scores["real_time_factor"]) > 0
+    again = spoken(tiny, batch)
+    assert all(torch.equal(found.audio[name], again.audio[name]) for name in found.audio)
+
+
+def test_without_metrics_nothing_is_spoken_and_metrics_that_need_more_are_refused(tiny):
+    spoken = SpokenValidation((), tiny)
+    batch = TextCollator(tiny.config.frontend)([example("abc")])
+    assert not spoken(tiny, batch).scores and not spoken(tiny, batch).audio and not spoken.higher_is_better
+    with pytest.raises(RecipeError, match="needs whole sets of files"):
+        SpokenValidation((MetricPart.named("fad"),), tiny)
