@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 REASONS = {
     "slow.wav": "a rate of 1 Hz, outside", "integers.wav": "the scale of integers", "pipe.wav": "it is a pipe",
     "device.wav": "it is a device", "loop.wav": "a link that leads to itself", "missing.wav": "there is no such file",
-    "empty.wav": "it is empty", "page.wav": "not readable audio", "other.m4a": "AAC (.m4a) cannot be read",
+    "empty.wav": "it is empty", "page.wav": "it is a web page", "other.m4a": "AAC (.m4a) cannot be read",
 }  # fmt: skip
 
 

@@ -235,3 +235,26 @@ def test_every_recording_of_the_data_pack_is_whole(data_pack):
     for path in paths[::50]:
         with AudioFile(path) as file:
             assert (len(file.whole()), file.doubt) == (lengths[path].samples, None)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.flac"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "it is a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>404</html>", "it is a web page, not a recording"),
+        (b"Not found", "not readable audio"),
+    ],
+)
+def test_what_was_downloaded_in_place_of_audio_is_named(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AudioFileError, match=reason) as caught:
+        read(tmp_path / name)
+    assert "does not exist" not in caught.value.message
+
+
+def test_an_impossible_rate_is_said_in_plain_words(write):
+    format = struct.pack("<IHHIIHH", 16, 1, 1, 0, 0, 2, 16)
+    data = b"RIFF" + struct.pack("<I", 236) + b"WAVEfmt " + format + b"data" + struct.pack("<I", 200) + bytes(200)
+    with pytest.raises(AudioFileError, match="its header states an impossible rate"):
+        read(write(data))

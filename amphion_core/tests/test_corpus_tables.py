@@ -85,6 +85,7 @@ NFD = unicodedata.normalize("NFD", "Bär")
 NFC = unicodedata.normalize("NFC", "Bär")
 V = "voice"  # the speaker of a table that names none: the folder
 A2 = "wavs/a1.wav wavs/a2.wav"
+TABLE = "metadata.csv"
 
 LJSPEECH = [  # files, table, {id: (speaker, text)}
     # how the first column names a recording
@@ -188,6 +189,99 @@ def test_a_column_that_may_be_the_speaker_is_pointed_out(prepare, corpus, table)
     found, report = prepare("ljspeech", corpus(A2, table))
     assert found == {"a1": (V, "x y"), "a2": (V, "y z")}
     assert [where for where, why in report["problems"] if "columns=[id,speaker,text]" in why] == ["metadata.csv"]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "text"),
+    [
+        ("a1|Either A|or B\na2|yes|no\n", [], "or B"),
+        ("a1|Either A|or B\na2|yes|no\n", ["columns=[id,text]"], "Either A|or B"),
+        ("a1|good day|g U d _ d eI\na2|bye now|b aI _ n aU\n", ["columns=[id,text,-]"], "good day"),
+    ],
+)
+def test_two_texts_without_a_common_word_are_pointed_out_and_columns_settles_it(prepare, corpus, table, options, text):
+    found, report = prepare("ljspeech", corpus(A2, table), *options)
+    assert found["a1"] == (V, text)
+    assert [where for where, why in report["problems"] if "share no word" in why] == ([] if options else [TABLE])
+
+
+def test_texts_that_are_normalised_are_not_pointed_out(prepare, corpus):
+    _, report = prepare("ljspeech", corpus(A2, "a1|Dr. X has 2|Doctor X has two\na2|yes|yes\n"))
+    assert not report["problems"]
+
+
+@pytest.mark.parametrize("table", ["a1\t|\tone text\n\ta2|two\n", "a1 \t| one text\na2\t|two\n"])
+def test_tabs_around_a_pipe_are_padding(prepare, corpus, table):
+    found, report = prepare("ljspeech", corpus(A2, table))
+    assert found == {"a1": (V, "one text"), "a2": (V, "two")} and not report["problems"]
+
+
+def test_why_a_recording_is_not_found_is_said_also_for_several_and_for_names_that_cannot_be_seen(prepare, corpus):
+    root = corpus("wavs/s1/a1.wav wavs/s2/a1.wav wavs/a2.wav wavs/a3.wav", "a1|x\na2|y\n\u200ba3|z\n")
+    found, report = prepare("ljspeech", root)
+    assert found == {"a2": (V, "y")}
+    assert report["problems"] == [
+        [
+            f"{TABLE} line 1",
+            "several files have this name: a1; write it with its folder: wavs/s1/a1.wav, wavs/s2/a1.wav",
+        ],
+        [f"{TABLE} line 3", "there is no such file: \\u200ba3; its name has characters that cannot be seen"],
+    ]
+
+
+@pytest.mark.parametrize("split", ["../../evil", "a/b", "/tmp/x", ".hidden", "x" * 101])
+def test_a_split_that_is_no_name_of_a_manifest_is_skipped_and_nothing_is_written_elsewhere(prepare, corpus, split):
+    root = corpus(A2, f"id,text,split\na1,x,{split}\na2,y,Train\n")
+    found, report = prepare("folder", root)
+    assert found == {"a2": ("", "y")} and [*report["splits"]] == ["train"]
+    (skipped,) = report["files_skipped"]
+    assert skipped["path"] == "wavs/a1.wav"
+    assert skipped["reason"].startswith("its split cannot be the name of a manifest: ")
+    assert sorted(path.name for path in root.parent.iterdir()) == ["out", V]
+
+
+def test_splits_are_named_in_any_case(prepare, corpus):
+    _, report = prepare("folder", corpus(A2, "id,text,split\na1,x,Train\na2,y,VALIDATION\n"))
+    assert [*report["splits"]] == ["dev", "train"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("filelist.txt", "wavs/a1.wav|x\nwavs/a2.wav|y\n", "table=filelist.txt reads it"),
+        ("train.txt", "wavs/a1.wav|x\nwavs/a2.wav|y\n", "table=train.txt reads it"),
+        ("text", "a1 some words\na2 other words\n", "write it as lines id|text"),
+        ("metadata.jsonl", '{"file_name": "wavs/a1.wav", "text": "x"}\n', "write it as lines id|text"),
+    ],
+)
+def test_a_table_that_is_not_used_is_named_with_what_to_do(prepare, corpus, name, content, what):
+    root = corpus(A2, content, name=name)
+    _, report = prepare("folder", root)
+    assert report["problems"] == [[name, f"not used, but it names recordings: {what}"]]
+    if what.startswith("table="):
+        assert prepare("folder", root, f"table={name}")[0]["wavs/a1"][1] == "x"
+
+
+def test_a_transcript_without_a_recording_is_named_and_other_files_are_not(prepare, corpus):
+    root = corpus("a3.wav " + A2, "first text", name="wavs/a1.txt")
+    (root / "a3.txt").write_text("a3 is a letter and a number", encoding="utf-8")
+    (root / "a8.txt").write_text("lost text", encoding="utf-8")
+    (root / "wavs" / "a9.txt").write_text("lost text", encoding="utf-8")
+    (root / "wavs" / "README.txt").write_text("a1 and a2", encoding="utf-8")
+    (root / "notes.md").write_text("nothing about recordings", encoding="utf-8")
+    found, report = prepare("folder", root)
+    assert found["wavs/a1"][1] == "first text" and found["a3"][1].startswith("a3 is")
+    why = "its text is not used: there is no recording of this name"
+    assert report["problems"] == [["a8.txt", why], ["wavs/a9.txt", why]]
+
+
+def test_a_table_may_be_named_in_capitals_and_an_empty_one_says_so(prepare, corpus, tmp_path, capsys):
+    root = corpus(A2, "a1|x\na2|y\n", name="Metadata.CSV")
+    assert prepare("ljspeech", root)[0] == {"a1": (V, "x"), "a2": (V, "y")}
+    (root / "Metadata.CSV").write_text("id|text\n", encoding="utf-8")
+    assert main(["prepare", "ljspeech", str(root), str(tmp_path / "none")]) == 2
+    assert "it has no rows (Metadata.CSV)" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_path_outside_of_the_corpus_and_a_relative_root_are_read(prepare, corpus, tmp_path, monkeypatch):

@@ -195,3 +195,9 @@ def test_a_name_that_no_file_can_have_is_an_error(folder, name):
         Manifest(folder / name)
     with pytest.raises(DataError, match="has no split"):
         Manifest(folder, name)
+
+
+@pytest.mark.parametrize("words", [(None,), (5,), (b"folder",), (".", 5), (".", None)])
+def test_names_of_another_type_are_one_sentence(words):
+    with pytest.raises(DataError, match="a manifest is named by a folder and a split"):
+        Manifest(*words)

@@ -81,3 +81,12 @@ def test_all_mistakes_of_a_command_are_reported_together(parser, capsys):
     error = capsys.readouterr().err
     for message in ("--kind: invalid choice", "--samples: invalid int", "required: systems", "arguments: --loud"):
         assert error.count(message) == 1, error
+
+
+@pytest.mark.parametrize(
+    "words", [["vocode", "", "-o", "out"], ["prepare", "folder", "", "out"], ["eval", "a", "--ref", ""]]
+)
+def test_an_empty_path_is_refused_and_does_not_mean_the_current_folder(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "the path is empty" in capsys.readouterr().err

@@ -273,3 +273,10 @@ def test_attributes_that_a_pickle_sets_on_tensors_are_gone(tmp_path):
     tensor.numel = "forged"
     torch.save({"w": tensor}, tmp_path / "a.pt")
     assert weights.read_checkpoint(tmp_path / "a.pt")["w"].numel() == 2
+
+
+def test_a_pickle_that_torch_did_not_write_is_named(tmp_path):
+    path = tmp_path / "voice.pkl"
+    path.write_bytes(pickle.dumps({"a": [1]}, protocol=2))
+    with pytest.raises(WeightsError, match=r"voice.pkl is a pickle that torch.save did not write"):
+        weights.read_checkpoint(path)

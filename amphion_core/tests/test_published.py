@@ -136,6 +136,7 @@ def test_values_that_no_network_can_use_are_refused_with_the_tensors_name(publis
     with pytest.raises(WeightsError, match=message) as caught:
         convert(NAME, state, layout="jik876", config=case["config"])
     assert "conv_pre.bias" in caught.value.message
+    assert "another layout" not in caught.value.hint  # other layouts have the same names, and the same fault
 
 
 @pytest.mark.parametrize("fault", ["NaN", "whole numbers", "truth values", "complex", "float8"])

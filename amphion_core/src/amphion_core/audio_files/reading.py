@@ -65,8 +65,8 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
         except UnicodeEncodeError as error:
             raise AudioFileError(self.path, "its name is not UTF-8; rename it") from error
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            reason = f"not readable audio ({_reason(error)})"
-            raise AudioFileError(self.path, reason, hint="check the file: file NAME, or listen to it") from error
+            reason, hint = _why_no_audio(self.path, _reason(error))
+            raise AudioFileError(self.path, reason, hint=hint) from error
         if found.problem is not None:
             raise self._cut(found.problem)
 
@@ -204,6 +204,24 @@ def _check_stated_end(path: str, size: int) -> None:
 
 def _joined(pieces: Iterable[Samples], channels: int) -> Samples:
     return np.concatenate([np.zeros((0, channels), np.float32), *pieces])
+
+
+def _why_no_audio(path: str | Path, reason: str) -> tuple[str, str]:
+    """(reason, hint) for a file that libsndfile does not open: what was downloaded in place of audio, else ``reason``.
+
+    Some of libsndfile's own reasons are wrong for a file that exists, or name its inner structures.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the recording", "run git lfs pull in its repository"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, not a recording", "download the file itself"
+    if "does not exist or is not a regular file" in reason:
+        reason = "no frame of MPEG audio"
+    elif "SF_INFO" in reason:
+        reason = "its header states an impossible rate or number of channels"
+    return f"not readable audio ({reason})", "check the file: file NAME, or listen to it"
 
 
 def _reason(error: Exception) -> str:

@@ -47,9 +47,11 @@ def load(path: Path) -> Any:
             with path.open("rb") as file:  # torch would look at the ending of a path
                 found = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
+            if "Invalid magic number" in str(error):  # torch's word for a pickle that it did not write
+                raise WeightsError(f"{path} is a pickle that torch.save did not write", hint=_SAFE_FORMAT) from error
             if contents.protocol > 2:
                 raise WeightsError(
-                    f"{path} is a pickle of protocol {contents.protocol}, of which torch opens 2 alone without risk",
+                    f"{path} is a pickle of protocol {contents.protocol}, but torch opens only protocol 2 without risk",
                     hint=_SAFE_FORMAT,
                 ) from error
             if "eights only load failed" in str(error):  # torch goes on with the advice to load it without safety

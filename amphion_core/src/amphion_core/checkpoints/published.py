@@ -65,12 +65,10 @@ class Published:
         config, tensors = self.read(layout)
         return Weights(self.name, config.model_dump(mode="json"), tensors, self.origin)
 
-    def fitting(self, *, without: str = "") -> list[tuple[str, Any, dict[str, Tensor]]]:
+    def fitting(self) -> list[tuple[str, Any, dict[str, Tensor]]]:
         """Each layout that reads the checkpoint, and whose tensors are exactly those of the network."""
         found = []
         for layout in self.architecture.layouts:
-            if layout == without:
-                continue
             try:
                 config, tensors = self.read(layout)
                 with bounded(self.name):
@@ -103,9 +101,12 @@ class Published:
         return first
 
     def explained(self, error: AmphionError, layout: str) -> AmphionError:
-        """``error``, which reading in ``layout`` has raised, with a hint at the layouts that fit."""
-        fitting = [other for other, _, _ in self.fitting(without=layout)] if layout in self.architecture.layouts else []
-        if not fitting:
+        """``error``, which reading in ``layout`` has raised, with a hint at the layouts that fit.
+
+        If ``layout`` itself fits, the values of the tensors are wrong, in any layout, and the error stays as it is.
+        """
+        fitting = [other for other, _, _ in self.fitting()] if layout in self.architecture.layouts else []
+        if not fitting or layout in fitting:
             return error
         return type(error)(error.message, hint=f"it fits another layout: --layout {' or '.join(fitting)}")
 

@@ -8,6 +8,7 @@ also stops at the first wrong word; here all wrong words are reported together.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from amphion_core.errors import nearest
@@ -56,6 +57,8 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
+            if action.type is Path and not arg_string:  # it would mean the current folder, but is an unset variable
+                raise argparse.ArgumentError(action, "the path is empty")
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
             self.error(str(error))

@@ -23,7 +23,7 @@ import numpy as np
 from amphion_core import yaml
 from amphion_core.audio_files import HIGHEST_RATE
 from amphion_core.component import Utterance
-from amphion_core.errors import AmphionError, DataError, nearest
+from amphion_core.errors import AmphionError, DataError, nearest, shown
 from amphion_core.files import atomic_write, is_file
 
 ABOUT = "dataset.yaml"
@@ -130,6 +130,11 @@ class Manifest:
     """
 
     def __init__(self, folder: str | Path, split: str = "train") -> None:
+        if not isinstance(folder, str | Path) or not isinstance(split, str):
+            raise DataError(
+                f"a manifest is named by a folder and a split, got {shown(folder)} and {shown(split)}",
+                hint='Manifest("prepared/voice", "train")',
+            )
         self.folder, self.split = Path(folder).absolute(), split
         self.path = self.folder / f"{split}.jsonl"
         if not is_file(about := self.folder / ABOUT):

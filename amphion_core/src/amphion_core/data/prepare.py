@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shown
 from amphion_core.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 PORTION = 256  # utterances whose results share one file
 SPLITS = ("train", "dev", "test")
+_SPLIT = re.compile(r"\w[\w .+-]{0,99}")  # the name of a manifest, without parts of a path
 _SILENT = 1e-3  # peak below which audio is called silent: -60 dB
 _MOST_PIECES = 100_000  # of one recording
 _CLIPPED = 1e-3  # share of samples at full scale above which audio is called clipped
@@ -152,13 +154,15 @@ def _cut_long(utterances: Iterable[Utterance], config: PrepareConfig) -> Iterato
 
 
 def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utterance], list[Skipped]]:
-    """The utterances with an id and a path that can be written, the first of each id; and the others with a reason."""
+    """The utterances with id, path and split that can be written, the first of each id; the others with a reason."""
     kept: dict[str, Utterance] = {}
     skipped: list[Skipped] = []
     for utterance in utterances:
         text = f"{utterance.id}{utterance.path}{utterance.text}{utterance.speaker}"
         if not text.isascii() and printable(text) != text:
             reason = "its name is not UTF-8; rename it"
+        elif utterance.split and not _SPLIT.fullmatch(utterance.split):
+            reason = f"its split cannot be the name of a manifest: {shown(utterance.split)}"
         elif (before := kept.setdefault(utterance.id, utterance)) is not utterance:
             reason = f"another utterance has the same id: {relative_to_corpus(before.path, root)}"
         else:

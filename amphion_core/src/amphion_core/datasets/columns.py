@@ -50,6 +50,7 @@ _OPTIONAL = {"normalized", "caption", "language", "split"}  # a row may end befo
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,4})?")
 _MOST_COLUMNS = 200
 _MOST_CUTS = 20  # surplus delimiters of one row with two texts
+_SAMPLE = 1000  # rows that are compared
 _MOST_WORDS = 300  # words of two texts that are compared
 
 Fields = dict[str, str]
@@ -90,6 +91,8 @@ def listed(
     """
     if table.header and not columns and not set(table.header) & {*NAMES["id"], *NAMES["path"]}:
         raise DataError(f"{table.path} has no column id or path", hint="name the columns in its first line")
+    if not table.rows:
+        problems.append((table.path.name, "it has no rows"))
     problems += table.problems
     before = len(table.problems)
     rows = _by_name(table) if table.header and not columns else _by_position(table, columns, problems)
@@ -162,6 +165,12 @@ def _by_position(table: Table, columns: Sequence[str], problems: list[tuple[str,
     if not columns and _may_be_speakers(table.rows, stated):
         why = "columns are read as id, text, normalised text: if the second is the speaker, columns=[id,speaker,text]"
         problems.append((table.path.name, why))
+    elif not columns and _are_unlike(table.rows, stated):
+        why = (
+            "columns are read as id, text, normalised text: these two mostly share no word. If they are one text with "
+            f"{table.delimiter} inside, columns=[id,text]; to ignore the third, columns=[id,text,-]"
+        )
+        problems.append((table.path.name, why))
     empty = dict.fromkeys(NAMES, "")
     mark = {"\t": "tab", "": "|"}.get(table.delimiter, table.delimiter)
     for row in table.rows:
@@ -186,6 +195,15 @@ def _may_be_speakers(rows: Sequence[Row], columns: Sequence[str]) -> bool:
     is_name = all(_has_space(cells[2]) and not _has_space(cells[1]) for cells in whole)
     pairs = {(cells[1], cells[2]) for cells in whole}
     return is_name or 2 * len({cells[1] for cells in whole}) <= len(pairs)
+
+
+def _are_unlike(rows: Sequence[Row], columns: Sequence[str]) -> bool:
+    """Whether text and normalised text share no word in most rows, as the parts of one text or sounds do."""
+    if tuple(columns) != ("id", "text", "normalized"):
+        return False
+    pairs = [row.cells[1:] for row in rows[:_SAMPLE] if len(row.cells) == 3 and row.cells[1] and row.cells[2]]
+    words = [[set(re.findall(r"\w+", text.casefold())) for text in pair] for pair in pairs]
+    return 2 * sum(not left & right for left, right in words) > len(words)
 
 
 def _fitted(row: Row, columns: Sequence[str]) -> list[str] | None:

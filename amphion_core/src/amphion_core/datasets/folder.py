@@ -1,5 +1,6 @@
 """Any folder of audio files, with or without a table of texts, speakers and other columns."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
@@ -7,19 +8,22 @@ from pathlib import Path
 
 from pydantic import Field
 
-from amphion_core.audio_files import SUFFIXES
+from amphion_core.audio_files import SUFFIXES, is_audio
 from amphion_core.component import Utterance
 from amphion_core.datasets.columns import KNOWN, NAMES, TableConfig, listed
-from amphion_core.datasets.layout import SPLITS, FolderReader, seconds
+from amphion_core.datasets.layout import LISTS, SPLITS, FolderReader, seconds
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError, shortened
+from amphion_core.files import is_file
 from amphion_core.tables import Table, read_table
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
 _NO_SPEAKERS = {*FOLDERS, "data"}  # folders with these names do not name a speaker
 _KEYS = {*NAMES["id"], *NAMES["path"]}
 _SAMPLE = 100  # rows that decide whether a table without a header names recordings
+_BEGINNING = 10_000  # bytes that decide whether a file beside the recordings may be a table
+_NO_TRANSCRIPTS = {"readme", "license", "licence", "copying", "changelog", "notice"}
 
 
 class Folder(FolderReader):
@@ -50,10 +54,7 @@ class Folder(FolderReader):
     def _find_table(self) -> Table | None:
         """The table of the recordings; None if there is none."""
         stated = self.config.table
-        for name in (stated,) if stated else _TABLES:
-            path = self.root / name
-            if not stated and not path.is_file():
-                continue
+        for path in [self.root / stated] if stated else filter(is_file, self.present(_TABLES)):
             table = read_table(path, names=KNOWN)
             if not table.header and table.rows and _KEYS & {cell.casefold() for cell in table.rows[0].cells}:
                 first = table.rows[0].cells[0]
@@ -62,7 +63,7 @@ class Folder(FolderReader):
                 return table
             if stated:
                 raise DataError(f"{path} has no column id or path", hint="name the columns in its first line")
-            self.problems.append((name, "not used: its first line has no column id or path"))
+            self.problems.append((path.name, "not used: its first line has no column id or path"))
         return None
 
     def _names_recordings(self, table: Table) -> bool:
@@ -85,6 +86,36 @@ class Folder(FolderReader):
                 unicodedata.normalize("NFC", str(relative.with_suffix(""))), str(path), seconds(path),
                 text=self._transcript(path), speaker=self._speaker(relative), language=self.config.language,
             )  # fmt: skip
+        self._name_unused()
+
+    def _name_unused(self) -> None:
+        """Report the files that look like a table of these recordings, and text files without a recording."""
+        known = set(self.present(_TABLES))
+        beside = [path for path in sorted(self.root.iterdir()) if not is_audio(path) and path not in known]
+        tables = {path: first for path in beside if (first := self._first_row(path))}
+        for path, first in tables.items():
+            is_table = re.match(r"[^|\t,; {[]*[|\t,;]", first)  # neither JSON nor words with spaces between
+            what = f"table={path.name} reads it" if is_table else "write it as lines id|text"
+            self.problems.append((path.name, f"not used, but it names recordings: {what}"))
+        for path in self._texts.unused():
+            is_list = path.parent == self.root and path.name in LISTS.values()
+            if path not in tables and not is_list and path.stem.lower() not in _NO_TRANSCRIPTS:
+                self.skip(path, "its text is not used: there is no recording of this name")
+
+    def _first_row(self, path: Path) -> str:
+        """The first line that names a recording, if most lines at the beginning of a file do; else an empty text."""
+        if path.name.startswith(".") or not is_file(path):
+            return ""
+        recording = self.recordings.find(path.stem)
+        if recording is not None and self._texts.of(recording) == path:
+            return ""
+        with path.open("rb") as file:
+            lines = file.read(_BEGINNING).decode("utf-8", "replace").split("\n")
+        lines = [line for line in lines if line.strip() and "\0" not in line][:_SAMPLE]
+        if path.name in LISTS.values():  # a list of ids is used; rows with a text are not
+            lines = [line for line in lines if re.search(r"[|\t]", line)]
+        named = [line for line in lines if any(map(self.recordings.find, _possible_names(line)))]
+        return named[0] if len(named) * 2 > len(lines) else ""
 
     @cached_property
     def _texts(self) -> TextFiles:
@@ -107,7 +138,7 @@ class Folder(FolderReader):
                 fields["id"], str(path), seconds(path), text=fields["text"] or fields["normalized"],
                 speaker=fields["speaker"] or self._speaker(relative),
                 language=fields["language"] or self.config.language, caption=fields["caption"],
-                split=SPLITS.get(fields["split"], fields["split"]),
+                split=SPLITS.get(fields["split"].casefold(), fields["split"]),
                 extra={name: value for name, value in fields.items() if value and name not in NAMES},
             )  # fmt: skip
 
@@ -115,3 +146,9 @@ class Folder(FolderReader):
         first = relative.parts[0].lower()
         inside = self.config.speaker_from_folder and len(relative.parts) > 1 and first not in _NO_SPEAKERS
         return relative.parts[0] if inside else self.config.speaker
+
+
+def _possible_names(line: str) -> list[str]:
+    """What may be the name of a recording in a line of any table: its beginning, or a text in quotation marks."""
+    first = re.split(r"[|\t,; ]", line.strip(), maxsplit=1)[0]
+    return [name for name in (first, *re.findall(r'"([^"]{1,300})"', line)[:10]) if name.strip('"')]

@@ -1,7 +1,7 @@
 """Base of the readers of corpora: the recordings of the folder, lists of ids, texts beside recordings, durations."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -70,15 +70,24 @@ class FolderReader(Dataset):
             elif len({split for split, _ in stated}) > 1:
                 self.problems.append((stated[0][1], f"the id is in two lists: {name} is used in {stated[-1][0]}"))
 
-    def require(self, *names: str) -> None:
-        """Check the layout: raises DataError unless the folder contains one of ``names``, which may be patterns."""
+    def require(self, *names: str, hint: str = "") -> None:
+        """Check the layout: raises DataError unless the folder contains one of ``names``, which may be patterns.
+
+        ``hint`` is a first hint of this error.
+        """
         if not self.root.is_dir():
             raise DataError(f"there is no folder {shortened(self.root)}", hint="check the path")
         if not any(next(self.root.glob(name), None) for name in names):
             raise DataError(
                 f"{self.root} is not laid out as {type(self).__name__}: it has no {' or '.join(names)}",
-                hint=f"any folder of audio files can be read: amphion prepare folder {self.root} OUT",
+                hint=f"{hint}any folder of audio files can be read: amphion prepare folder {self.root} OUT",
             )
+
+    def present(self, names: Sequence[str]) -> list[Path]:
+        """Those of ``names``, given in lower case, that the folder of the corpus has in any case, in this order."""
+        inside = sorted(self.root.iterdir(), reverse=True) if self.root.is_dir() else []
+        found = {path.name.lower(): path for path in inside}
+        return [found[name] for name in names if name in found]
 
     def skip(self, path: Path, why: str) -> None:
         """Report that a file is not used."""

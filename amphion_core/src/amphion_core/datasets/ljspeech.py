@@ -33,8 +33,10 @@ class LJSpeech(FolderReader):
         if self.config.table:
             path = self.root / self.config.table
         else:
-            self.require(*_TABLES)
-            path = next(path for name in _TABLES if (path := self.root / name).exists())
+            found = self.present(_TABLES)
+            if not found:
+                self.require(*_TABLES, hint="a table of another name is given by table=NAME; ")
+            path = found[0]
         table = read_table(path, names=KNOWN)
         speaker = self.config.speaker or self.root.resolve().name
         for fields, recording in listed(table, self.recordings, self.problems, self.config.columns):

@@ -55,6 +55,13 @@ class Recordings:
 
     def why_missing(self, name: str, folders: Sequence[str] = FOLDERS) -> str:
         """The reason to skip a row whose recording `find` does not find, with the paths that it tried."""
+        same = self._by_name.get(spelling_key(name.strip()), [])
+        if len(same) > 1:
+            paths = ", ".join(str(path)[self._prefix :] for path in same)
+            return f"several files have this name: {shortened(name)}; write it with its folder: {shortened(paths)}"
+        if not name.isprintable():
+            name = "".join(mark if mark.isprintable() else f"\\u{ord(mark):04x}" for mark in name)
+            return f"there is no such file: {shortened(name)}; its name has characters that cannot be seen"
         return f"there is no such file: {shortened(name)}; tried {shortened(self._tried(name, folders))}"
 
     def _tried(self, name: str, folders: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amphion_core.audio import Audio
-from amphion_core.audio_files import SUFFIXES, audio_files, check_file
+from amphion_core.audio_files import SUFFIXES, AudioFileError, audio_files, check_file
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError, counted, shortened
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
             if not several or (error.__cause__ is not None and is_full(error.__cause__)):
                 raise
             failed += 1
-            print(f"not vocoded: {source}: {error.message}", file=sys.stderr)
+            reason = error.reason if isinstance(error, AudioFileError) else error.message
+            print(f"not vocoded: {source}: {reason}", file=sys.stderr)
             continue
         peaks.append(audio.peak)
         if args.json:
