@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from amphion_core.errors import AmphionError
-from amphion_core.files import atomic_write, check_writable, write_safetensors
+from amphion_core.errors import AmphionError, RecipeError
+from amphion_core.files import atomic_write, check_writable, read_file, write_safetensors
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
@@ -102,3 +102,11 @@ def test_the_longest_names_can_be_written(tmp_path, name):
     with atomic_write(tmp_path / name) as temporary:
         temporary.write_text("new")
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [(name, "new")]
+
+
+def test_a_path_that_is_no_file_is_one_sentence_with_one_hint(tmp_path):
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError) as caught:
+        read_file(tmp_path / "recipe.yaml", RecipeError, wanted="a YAML file")
+    assert caught.value.message.count("cannot be read") == 1 and str(caught.value).count("hint:") == 1
+    assert caught.value.hint == "name a YAML file"

@@ -55,6 +55,8 @@ def read_file(path: str | Path, error: type[AmphionError], *, wanted: str, large
             size = f"{found.st_size / 1e6:.0f} MB"
             raise error(f"{name} cannot be read: {size} is too large for {wanted}", hint=f"name {wanted}")
         return path.read_bytes()
+    except error:  # RecipeError is a ValueError too
+        raise
     except FileNotFoundError as missing:
         raise error(f"there is no file {name}", hint="check the path") from missing
     except (OSError, ValueError) as refused:  # ValueError: a NUL character in the path

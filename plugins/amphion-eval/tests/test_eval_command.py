@@ -324,3 +324,10 @@ def test_the_summary_says_which_metric_takes_the_time(folders, capsys, monkeypat
     assert "time: mcd " in capsys.readouterr().out
     about = json.loads((folders / "out" / "summary.json").read_text())["about"]
     assert about["seconds"]["mcd"] > about["seconds"]["si_sdr"] > 0
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "100000", "x", "٣"])
+def test_the_number_of_workers_has_bounds(number, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["eval", "a", "--ref", "b", "--workers", number])
+    assert "is not a number from 1 to" in capsys.readouterr().err
