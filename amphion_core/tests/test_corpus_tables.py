@@ -229,7 +229,7 @@ def test_why_a_recording_is_not_found_is_said_also_for_several_and_for_names_tha
     ]
 
 
-@pytest.mark.parametrize("split", ["../../evil", "a/b", "/tmp/x", ".hidden", "x" * 101])
+@pytest.mark.parametrize("split", ["../../evil", "a/b", "/tmp/x", ".hidden", "x" * 101, "中" * 90])
 def test_a_split_that_is_no_name_of_a_manifest_is_skipped_and_nothing_is_written_elsewhere(prepare, corpus, split):
     root = corpus(A2, f"id,text,split\na1,x,{split}\na2,y,Train\n")
     found, report = prepare("folder", root)
@@ -278,6 +278,9 @@ def test_a_transcript_without_a_recording_is_named_and_other_files_are_not(prepa
 def test_a_table_may_be_named_in_capitals_and_an_empty_one_says_so(prepare, corpus, tmp_path, capsys):
     root = corpus(A2, "a1|x\na2|y\n", name="Metadata.CSV")
     assert prepare("ljspeech", root)[0] == {"a1": (V, "x"), "a2": (V, "y")}
+    (root / "metadata.csv").write_text("a1|the exact name\na2|y\n", encoding="utf-8")
+    assert prepare("ljspeech", root)[0]["a1"] == (V, "the exact name")
+    (root / "metadata.csv").unlink()
     (root / "Metadata.CSV").write_text("id|text\n", encoding="utf-8")
     assert main(["prepare", "ljspeech", str(root), str(tmp_path / "none")]) == 2
     assert "it has no rows (Metadata.CSV)" in capsys.readouterr().err

@@ -223,7 +223,8 @@ def _delimiter(lines: Sequence[str], suffix: str, names: Collection[str]) -> str
     votes: Counter[str] = Counter()
     for line in lines:
         rest = re.sub(r'^\s*"(?:[^"]|"")*"', "", line)  # marks inside a quoted first cell do not count
-        rest = re.sub(r"\s+(?=\|)", "", rest.lstrip())  # in "id TAB | TAB text" the tabs are padding
+        *cells, last = rest.lstrip().split("|")
+        rest = "|".join([*map(str.rstrip, cells), last])  # in "id TAB | TAB text" the tabs are padding
         first = min(((rest.find(mark), mark) for mark in DELIMITERS if mark in rest), default=None)
         if first is not None:
             votes[first[1]] += 1

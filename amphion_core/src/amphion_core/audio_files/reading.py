@@ -4,6 +4,7 @@ A header is not trusted: memory is only reserved for a length that is possible i
 the header does not state is counted, and a file that holds fewer samples than its header states is an error.
 """
 
+import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -211,7 +212,8 @@ def _why_no_audio(path: str | Path, reason: str) -> tuple[str, str]:
 
     Some of libsndfile's own reasons are wrong for a file that exists, or name its inner structures.
     """
-    with Path(path).open("rb") as file:
+    start = b""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:  # a file without permission has another reason
         start = file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS, not the recording", "run git lfs pull in its repository"

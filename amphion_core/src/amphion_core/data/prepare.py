@@ -161,7 +161,7 @@ def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utteranc
         text = f"{utterance.id}{utterance.path}{utterance.text}{utterance.speaker}"
         if not text.isascii() and printable(text) != text:
             reason = "its name is not UTF-8; rename it"
-        elif utterance.split and not _SPLIT.fullmatch(utterance.split):
+        elif utterance.split and (not _SPLIT.fullmatch(utterance.split) or len(utterance.split.encode()) > 200):
             reason = f"its split cannot be the name of a manifest: {shown(utterance.split)}"
         elif (before := kept.setdefault(utterance.id, utterance)) is not utterance:
             reason = f"another utterance has the same id: {relative_to_corpus(before.path, root)}"

@@ -85,7 +85,7 @@ class FolderReader(Dataset):
 
     def present(self, names: Sequence[str]) -> list[Path]:
         """Those of ``names``, given in lower case, that the folder of the corpus has in any case, in this order."""
-        inside = sorted(self.root.iterdir(), reverse=True) if self.root.is_dir() else []
+        inside = sorted(self.root.iterdir()) if self.root.is_dir() else []  # lower case sorts last, and wins
         found = {path.name.lower(): path for path in inside}
         return [found[name] for name in names if name in found]
 

@@ -25,7 +25,7 @@ class TextFiles:
         self.root = root
         self._listings: dict[Path, dict[str, list[Path]]] = {}
         self._near: dict[Path, list[dict[str, list[Path]]]] = {}
-        self._used: set[int] = set()  # identities of the lists of text files that belong to a recording
+        self._used: set[Path] = set()  # text files that belong to a recording
 
     def of(self, recording: Path) -> Path | None:
         """The text file of a recording; None if it has none."""
@@ -35,14 +35,14 @@ class TextFiles:
             self._near[folder] = [listing for listing in listings if listing]
         for listing in self._near[folder]:
             if found := listing.get(spelling_key(recording.stem)):
-                self._used.add(id(found))
+                self._used.update(found)
                 return next((path for path in found if path.stem == recording.stem), found[0])
         return None
 
     def unused(self) -> list[Path]:
         """The text files, in the folders where texts were looked for, that belong to none of these recordings."""
-        listings = (names for listing in self._listings.values() for names in listing.values())
-        return sorted(path for names in listings if id(names) not in self._used for path in names)
+        found = {path for listing in self._listings.values() for names in listing.values() for path in names}
+        return sorted(found - self._used)
 
     def _text_folders(self, folder: Path) -> list[Path]:
         """The existing folders for texts that may belong to the recordings in ``folder``."""
