@@ -124,7 +124,7 @@ def test_a_vocoder_for_a_voice_that_makes_waves_is_refused(voice):
 
 def test_ten_thousand_characters_are_spoken_piece_by_piece(task):
     text = "word " * 2000
-    assert len(task.sentences(text)) > 20
+    assert len(task.plan(text).pieces) > 20
     assert next(task.stream(text)).duration > 0
 
 
@@ -189,7 +189,8 @@ def test_the_sentences_follow_the_rules_of_the_voices_language(save_voice, tmp_p
         frontend={"name": "characters", "symbols": [*"_ .0123456789abcdefghijklmnopqrstuvwxyz"], "language": "de"},
     )  # fmt: skip
     german = amphion.task("tts", model=str(folder))
-    assert german.sentences("Am 3. Mai kam er. Dann ging er.") == ["Am 3. Mai kam er.", "Dann ging er."]
+    pieces = german.plan("Am 3. Mai kam er. Dann ging er.").pieces
+    assert [piece.text for piece in pieces] == ["Am 3. Mai kam er.", "Dann ging er."]
 
 
 @pytest.mark.parametrize("name", ["vocoder/hifigan", "vocoder/griffin_lim", "discriminator/mpd", "vocoder/hifigan@v2"])
@@ -202,8 +203,8 @@ def test_a_model_of_another_family_is_one_clear_sentence(name, tmp_path, capsys)
 def test_a_sentence_of_many_symbols_is_spoken_in_parts(task, monkeypatch):
     whole = "ab cd " * 60
     letters = [letter for letter in whole if letter != " "]
-    monkeypatch.setattr("amphion_tts.task.TOKEN_LIMIT", 50)
-    rows = task.plan(whole).rows
+    monkeypatch.setattr("amphion_tts.pieces.TOKEN_LIMIT", 50)
+    rows = [piece.ids for piece in task.plan(whole).pieces]
     assert len(rows) > 4 and all(len(row) <= 2 * 50 + 1 for row in rows)  # with a blank around each symbol
     symbols = task.frontend.config.symbols
     assert [symbols[one] for row in rows for one in row if symbols[one] not in "_ "] == letters

@@ -255,5 +255,5 @@ def test_a_control_that_is_no_number_is_refused(speak, value):
 
 
 def test_a_very_long_word_is_spoken_in_pieces_of_bounded_length(voice):
-    pieces = amphion.task("tts", model=str(voice)).sentences("a" * 100_000)
-    assert len(pieces) == 250 and max(map(len, pieces)) == 400
+    pieces = amphion.task("tts", model=str(voice)).plan("a" * 100_000).pieces
+    assert len(pieces) == 250 and max(len(piece.text) for piece in pieces) == 400

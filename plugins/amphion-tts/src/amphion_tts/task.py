@@ -14,21 +14,17 @@ from amphion_core import cards, registry
 from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework, TextFrontend, TextToSpeech, Vocoder
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
-from amphion_core.text import split_sentences
 from amphion_core.vocoding import open_vocoder
+from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.request import TTSRequest
-from amphion_tts.texts import check_text
-
-TOKEN_LIMIT = 1600  # symbols at once, which bounds the memory of a network; 400 characters are mostly fewer than 500
-SENTENCE_LIMIT = 400  # characters at once; longer sentences are cut at commas, then at spaces
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked request: the ids of each sentence, and what else the network gets."""
+    """A checked request: the pieces of its text, and what else the network gets."""
 
     request: TTSRequest
-    rows: list[list[int]]
+    pieces: list[Piece]
     speaker: Tensor | None
     prompt: Prompt | None
     controls: Any
@@ -99,36 +95,17 @@ class TTSTask(TaskFramework):
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
         prompt = self._prompt(given)
-        rows = [row for sentence in self.sentences(given.text) for row in self._rows(sentence)]
-        return Plan(given, rows, speaker, prompt, controls)
-
-    def _rows(self, sentence: str) -> list[list[int]]:
-        """The ids of a sentence; several rows where its characters stand for many symbols, as in a line of ½."""
-        tokens = self.frontend.tokens(sentence)
-        if len(tokens) <= TOKEN_LIMIT or len(sentence) < 2:
-            return [self.frontend.ids(tokens)]
-        halves = split_sentences(sentence, language=self.frontend.config.language, max_chars=(len(sentence) + 1) // 2)
-        return [row for half in halves if any(map(str.isalnum, half)) for row in self._rows(half)]
+        return Plan(given, pieces_of(given.text, self.frontend, pause=given.pause), speaker, prompt, controls)
 
     def speak(self, plan: "Plan") -> Iterator[Audio]:
         """The pieces of ``stream`` for a request that is checked."""
-        for index, ids in enumerate(plan.rows):
-            wave = self._speak(ids, plan.speaker, plan.prompt, plan.controls, seed=plan.request.seed + index)
-            silence = round(plan.request.pause * self.sample_rate) if index + 1 < len(plan.rows) else 0
-            yield Audio(np.pad(wave, (0, silence)), self.sample_rate)
-
-    def sentences(self, text: str) -> list[str]:
-        """The pieces that ``stream`` speaks, without those that say nothing.
-
-        Raises DataError when there are none, and for a text with bytes or characters that are no text.
-        """
-        check_text(text)
-        pieces = split_sentences(text, language=self.frontend.config.language, max_chars=SENTENCE_LIMIT)
-        found = [piece for piece in pieces if any(map(str.isalnum, piece))]
-        if not found:
-            shown = repr(text[:40]) if text.strip() else "the text is empty"
-            raise DataError(f"there is nothing to say: {shown}", hint='amphion tts "Any sentence you like."')
-        return found
+        for piece in plan.pieces:
+            wave = np.zeros(0, np.float32)
+            if piece.ids:
+                wave = self._speak(
+                    piece.ids, plan.speaker, plan.prompt, plan.controls, seed=plan.request.seed + piece.number
+                )
+            yield Audio(np.pad(wave, (0, round(piece.pause * self.sample_rate))), self.sample_rate)
 
     def _speaker(self, name: str | None) -> Tensor | None:
         """(1), the index of the speaker called ``name``; None for a model of one speaker."""
@@ -161,9 +138,9 @@ class TTSTask(TaskFramework):
         return Prompt(wave, lengths, ids, torch.tensor([ids.shape[1]], device=device))
 
     def _speak(
-        self, ids: list[int], speaker: Tensor | None, prompt: Prompt | None, controls: Any, *, seed: int
+        self, ids: tuple[int, ...], speaker: Tensor | None, prompt: Prompt | None, controls: Any, *, seed: int
     ) -> np.ndarray[Any, Any]:
-        row = torch.tensor([ids], device=self.net.device)
+        row = torch.tensor([list(ids)], device=self.net.device)
         lengths = torch.tensor([len(ids)], device=self.net.device)
         made = self.net.synthesize(row, lengths, speaker, prompt=prompt, seed=seed, controls=controls)
         count = int(made.lengths[0])

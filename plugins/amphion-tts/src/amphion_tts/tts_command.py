@@ -131,7 +131,7 @@ def _speak(
 
     results: list[dict[str, Any]] = []
     peaks: list[float] = []
-    with _progress(sum(len(plan.rows) for plan in plans)) as advance:
+    with _progress(sum(len(plan.pieces) for plan in plans)) as advance:
         for plan, target in zip(plans, targets, strict=True):
             start = time.perf_counter()
             pieces: Iterable[Audio] = task.speak(plan)
