@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from amphion_core import registry
 from amphion_core.config import AugmentationConfig, BaseConfig, FrontendConfig, validate
-from amphion_core.errors import AudioError, DataError
+from amphion_core.errors import AudioError, DataError, nearest, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +146,35 @@ class TextFrontend(Component):
     @abstractmethod
     def tokens(self, text: str) -> list[str]:
         """The symbols of a text, without blank, begin and end. Raises DataError when there is nothing to say."""
+
+    def phones(self, text: str) -> list[str]:
+        """The symbols of a pronunciation that a user or a lexicon states in the notation of this frontend.
+
+        Where every symbol of the table is one character, as in IPA, they are written together: ``həlˈoʊ wˈɜːld``. Other
+        symbols, as those of ARPAbet, have spaces between them, and ``|`` stands between two words:
+        ``HH AH0 L OW1 | W ER1 L D``. An empty table takes all characters. Blank, begin and end are no phones.
+        Raises DataError with the first phone that the table lacks and its position, and for a text without phones.
+        """
+        from amphion_core.text.symbols import described, in_table_forms
+
+        own = {self.config.blank, self.config.begin, self.config.end}
+        known = [symbol for symbol in self.config.symbols if symbol not in own]
+        if apart := any(len(symbol) > 1 for symbol in known):
+            found = [" " if piece == "|" else piece for piece in text.replace("|", " | ").split()]
+        else:
+            found = [*in_table_forms(" ".join(text.split()), known, ("NFC", "NFD"))]
+        for index, phone in enumerate(found):
+            if known and phone not in known:
+                name = repr(phone) if len(phone) > 1 else described(phone)
+                close = nearest(phone, known) if apart else None
+                listed = " ".join(symbol for symbol in known if not symbol.isspace())
+                raise DataError(
+                    f"unknown phone {name} at position {index + 1} of {shortened(text, 80)!r}",
+                    hint=f"did you mean {close}?" if close else f"the model knows {shortened(listed, 400)}",
+                )
+        if not any(char.isalpha() for phone in found for char in phone):
+            raise DataError(f"there are no phones in {shortened(text, 80)!r}", hint="write the sounds of the word")
+        return found
 
     def ids(self, tokens: Sequence[str]) -> list[int]:
         """The ids of ``tokens``, with the begin, end and blank symbols of the config inserted.

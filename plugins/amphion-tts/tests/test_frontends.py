@@ -203,6 +203,39 @@ def test_any_word_has_symbols_of_the_table(word):
     assert sounds and set(sounds) <= set(ARPABET)
 
 
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [("HH AH0 L OW1 | W ER1 L D", "HH AH0 L OW1   W ER1 L D"), ("hh ah0 l ow1, y uw1", None),
+     ("t ah m ey1 t ow", "T AH0 M EY1 T OW0"), ("k ae t|ah p", "K AE1 T   AH1 P"), ("AH0 ,", "AH0 ,")],
+)  # fmt: skip
+def test_stated_arpabet_gets_stress_and_words(text, phones):
+    frontend = FrontendPart.named("cmudict").build()
+    if phones is None:
+        with pytest.raises(DataError, match="unknown phone 'OW1,' at position 4"):
+            frontend.phones(text)
+    else:
+        assert " ".join(frontend.phones(text)) == phones
+        assert frontend.ids(frontend.phones(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [("cmudict", "HH AH0 L QW", "unknown phone 'QW' at position 4 of 'HH AH0 L QW'"),
+     ("cmudict", "AH0 _", "unknown phone '_' .* at position 2"), ("cmudict", " , ", "no phones"),
+     ("characters", "", "no phones"), ("characters", "a5b", "unknown phone '5' .* at position 2"),
+     pytest.param("espeak", "həl5", "unknown phone '5' .* at position 4", marks=needs_espeak)],
+)  # fmt: skip
+def test_an_unknown_phone_is_refused_with_its_place(name, text, problem):
+    with pytest.raises(DataError, match=problem):
+        FrontendPart.named(name).build().phones(text)
+
+
+@needs_espeak
+def test_a_stated_transcription_is_that_of_the_text():
+    frontend = FrontendPart.named("espeak").build()
+    assert frontend.phones("ɡˈʊd mˈɔːɹnɪŋ") == frontend.phones("gˈʊd  mˈɔːɹnɪŋ") == frontend.tokens("good morning")
+
+
 @needs_espeak
 @pytest.mark.parametrize(
     ("language", "folder", "code"),

@@ -7,6 +7,7 @@ Short words in capitals are spelled. All other words are converted by simple let
 
 import re
 from functools import cache
+from itertools import groupby
 
 from pydantic import Field
 
@@ -72,6 +73,29 @@ class CMUDict(TextFrontend):
                 f"there is nothing to say in English in {text[:40]!r}", hint="give a text with Latin letters"
             )
         return found
+
+    def phones(self, text: str) -> list[str]:
+        """ARPAbet symbols with spaces between them, in capitals or not: ``HH AH0 L OW1 | W ER1 L D``.
+
+        A vowel without a digit is unstressed; in a word without any stress, the first vowel is stressed. Raises
+        DataError with the first unknown phone and its position.
+        """
+        found: list[str] = []
+        for is_space, sounds in groupby(super().phones(text.upper()), " ".__eq__):
+            found += [" "] if is_space else _with_stress([*sounds])
+        return found
+
+
+def _with_stress(sounds: list[str]) -> list[str]:
+    """The sounds of a word with a digit behind each vowel."""
+    stressed = any(sound[-1] in "12" for sound in sounds)
+    marked: list[str] = []
+    for sound in sounds:
+        if sound in VOWELS:
+            sound += "0" if stressed else "1"
+            stressed = True
+        marked.append(sound)
+    return marked
 
 
 _WORD_OR_MARK = re.compile(

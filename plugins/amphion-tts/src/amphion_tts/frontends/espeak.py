@@ -96,6 +96,14 @@ class Espeak(TextFrontend):
             warnings.warn(f"removed marks that the model does not know: {shown}", UserWarning, stacklevel=2)
         return letters
 
+    def phones(self, text: str) -> list[str]:
+        """The code points of an IPA transcription, such as ``həlˈoʊ wˈɜːld``. The g of keyboards is the IPA's ɡ.
+
+        Raises DataError with the first phone that the table lacks and its position.
+        """
+        text = unicodedata.normalize("NFD", text)
+        return super().phones(text.replace("g", "ɡ") if "ɡ" in self.config.symbols else text)
+
     def _prepared(self, text: str) -> str:
         """The text as eSpeak should get it: English in words, other languages with their own digits and fractions."""
         if self.config.language.startswith("en"):
