@@ -224,13 +224,14 @@ def _fitted(row: Row, columns: Sequence[str]) -> list[str] | None:
     if len(texts) == 2 and texts[1] == texts[0] + 1 and surplus <= _MOST_CUTS:
         first, end = texts[0], texts[1] + surplus + 1
         cuts = [(row.joined(first, cut), row.joined(cut, end)) for cut in range(first + 1, end)]
-        return [*cells[:first], *max(cuts, key=_likeness), *cells[end:]]
+        return [*cells[:first], *max(cuts, key=lambda texts: likeness(*texts)), *cells[end:]]
     return None
 
 
-def _likeness(texts: tuple[str, str]) -> float:
-    left, right = (re.findall(r"\w+", text.casefold())[:_MOST_WORDS] for text in texts)
-    return SequenceMatcher(None, left, right, autojunk=False).ratio()
+def likeness(one: str, other: str) -> float:
+    """The share of words that two texts have in common, from 0 to 1. Two texts without words are not alike."""
+    left, right = (re.findall(r"\w+", text.casefold())[:_MOST_WORDS] for text in (one, other))
+    return SequenceMatcher(None, left, right, autojunk=False).ratio() if left and right else 0.0
 
 
 def _id(fields: Fields, path: Path, recordings: Recordings) -> str:

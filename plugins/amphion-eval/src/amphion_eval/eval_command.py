@@ -211,7 +211,7 @@ def table(report: "Report") -> str:
 
 
 def _times(seconds: "Mapping[str, float]") -> "Iterator[str]":
-    """A line that says which metrics took the time, if it was long enough to ask."""
+    """A line that says which metrics took the time, if there are several and they took ten seconds or more."""
     total = sum(seconds.values())
     if total >= SLOW and len(seconds) > 1:
         shares = [f"{label} {100 * taken / total:.0f} %" for label, taken in seconds.items() if taken >= 0.05 * total]

@@ -153,7 +153,7 @@ class _Columns:
         edges = sorted(lattice.edges, key=lambda edge: edge[1])
         self._plain = _Edges([edge for edge in edges if edge[3] == 1])
         self._inside = _Edges([edge for edge in edges if edge[3] <= 1 and is_inner[edge[0]]])
-        self._inside_cost = np.array([self._inside_weight(edge) for edge in self._inside.edges], np.int64)
+        self._inside_cost = np.array([edge[3] for edge in self._inside.edges], np.int64) * (_EDIT + _INSERTION)
         self._matches = _by_word(edge for edge in edges if edge[3])
         self._whole = _by_word(edge for edge in edges if edge[3] == 1)  # a joined word matches no joined word
         self._inner = np.flatnonzero(is_inner)
@@ -185,10 +185,6 @@ class _Columns:
         row[self.cuts] = cuts
         if len(self._inner):
             row[self._inner] = np.minimum(row[self._inner], cuts[self._before] + self._from_cut)
-
-    @staticmethod
-    def _inside_weight(edge: tuple[int, int, str, int]) -> int:
-        return (_EDIT + _INSERTION) * edge[3]
 
 
 def _by_word(edges: Iterable[tuple[int, int, str, int]]) -> dict[str, Ints]:

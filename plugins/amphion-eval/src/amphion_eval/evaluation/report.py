@@ -23,8 +23,8 @@ class Report:
     * ``comparisons``: metric, a, b, difference (a - b), interval_95, p, p_corrected, n;
     * ``missing``: system -> a line for each missing partner;
     * ``unavailable``: label -> what has to be installed to measure it;
-    * ``about``: date, versions, how intervals and comparisons are computed, and the seconds of processor time that each
-      metric took.
+    * ``about``: date, versions, how intervals and comparisons are computed, and the seconds that each metric took,
+      summed over the processes.
     """
 
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -131,8 +131,7 @@ def _item_by_item(shard: Shard) -> Measured:
 
 def _write(path: Path, measured: Measured) -> None:
     plain = {name: getattr(measured, name) for name in ("rows", "unavailable", "seconds")}
-    rows = json.dumps(plain)
     arrays = {"/".join((label, str(row), name)): array for (label, row, name), array in measured.arrays.items()}
     with atomic_write(path) as temporary:
-        everything: dict[str, Any] = {"rows": np.frombuffer(rows.encode(), np.uint8), **arrays}
+        everything: dict[str, Any] = {"rows": np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays}
         np.savez(temporary, **everything)

@@ -6,10 +6,9 @@ delimiter, with or without a header, ids with a suffix or a folder, accents comp
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 
-from amphion_core.datasets.columns import KNOWN, NAMES, guessed_columns
+from amphion_core.datasets.columns import KNOWN, NAMES, guessed_columns, likeness
 from amphion_core.datasets.recordings import Recordings
 from amphion_core.errors import DataError
 from amphion_core.tables import Row, Table, read_table
@@ -17,7 +16,6 @@ from amphion_core.tables import Row, Table, read_table
 _NAMED = 5  # ids and files that a message names
 _ALIKE = 0.5  # two columns with at least this share of equal words, in half of the rows, are one text written twice
 _SAMPLE = 100  # rows that are looked at for this
-_MOST_WORDS = 300
 _TWICE = ("id", "raw", "text")  # a text, and the same text normalised
 
 
@@ -60,7 +58,7 @@ def match_texts(
     missing: list[str] = []
     unmatched: list[str] = []
     for id, text in texts.items():
-        name = names.get(_find(recordings, id, names))
+        name = _find(recordings, id, names)
         if name is None:
             unmatched.append(id)
         elif name in found and found[name][1] != text:
@@ -78,14 +76,14 @@ def match_texts(
     return {name: text for name, (_, text) in found.items()}, missing
 
 
-def _find(recordings: Recordings, id: str, names: Mapping[Path, str]) -> Path:
-    """The generated file that an id means: by its whole path, or by the end of it."""
+def _find(recordings: Recordings, id: str, names: Mapping[Path, str]) -> str | None:
+    """The name of the generated file that an id means: by its whole path, or by the end of it."""
     parts = [part for part in re.split(r"[/\\]", id) if part not in ("", ".", "..")]
     for start in range(len(parts)):
         path = recordings.find("/".join(parts[start:]))
         if path is not None and path in names:
-            return path
-    return Path()
+            return names[path]
+    return None
 
 
 def _some(names: Mapping[str, object]) -> str:
@@ -116,10 +114,7 @@ def _by_position(table: Table) -> list[tuple[int, str, str]]:
             raise DataError(f"{table.path} line {row.line} has no {mark}", hint="write each line as id|text")
     width = table.width
     columns = _columns([row for row in table.rows[:_SAMPLE] if len(row.cells) == width], width)
-    found = []
-    for row in table.rows:
-        found.append((row.line, row.cells[0], _text(row, columns)))
-    return found
+    return [(row.line, row.cells[0], _text(row, columns)) for row in table.rows]
 
 
 def _text(row: Row, columns: Sequence[str]) -> str:
@@ -127,10 +122,10 @@ def _text(row: Row, columns: Sequence[str]) -> str:
     if len(columns) == 2 or len(row.cells) < len(columns):
         return row.joined(1)
     if columns == _TWICE:  # surplus delimiters are in both texts; the cut makes them most alike
-        cut = max(range(2, len(row.cells)), key=lambda cut: _likeness(row.joined(1, cut), row.joined(cut)))
+        cut = max(range(2, len(row.cells)), key=lambda cut: likeness(row.joined(1, cut), row.joined(cut)))
         return row.joined(cut)
-    place = columns.index("text")
-    return row.joined(place, len(row.cells) - (len(columns) - place - 1))
+    index = columns.index("text")
+    return row.joined(index, len(row.cells) - (len(columns) - index - 1))
 
 
 def _columns(rows: Sequence[Row], width: int) -> tuple[str, ...]:
@@ -139,17 +134,11 @@ def _columns(rows: Sequence[Row], width: int) -> tuple[str, ...]:
         return "id", "text"
     columns = guessed_columns(rows, width)
     if "speaker" in columns:
-        place = columns.index("normalized" if "normalized" in columns else "text")
-        return tuple("text" if index == place else "-" for index in range(width))
+        chosen = "normalized" if "normalized" in columns else "text"
+        return tuple("text" if column == chosen else "-" for column in columns)
     second, third = [row.cells[1] for row in rows], [row.cells[2] for row in rows]
-    alike = sum(_likeness(one, two) >= _ALIKE for one, two in zip(second, third, strict=True))
+    alike = sum(likeness(one, two) >= _ALIKE for one, two in zip(second, third, strict=True))
     if width == 3 and 2 * alike >= len(rows):
         return _TWICE
     labels = not any(re.search(r"\s", cell) for cell in second) and all(re.search(r"\s", cell) for cell in third)
     return ("id", "-", "text") if width == 3 and labels else ("id", "text")
-
-
-def _likeness(one: str, other: str) -> float:
-    """The share of words that two texts have in common, from 0 to 1. Two texts without words are not alike."""
-    left, right = (re.findall(r"\w+", text.casefold())[:_MOST_WORDS] for text in (one, other))
-    return SequenceMatcher(None, left, right, autojunk=False).ratio() if left and right else 0.0

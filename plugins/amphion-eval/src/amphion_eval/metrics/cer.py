@@ -28,13 +28,9 @@ class CER(WER):
         """That of WER, and whether spaces count."""
         return super().variant + (", with spaces" if self.config.spaces else ", without spaces")
 
-    def units(self, text: str) -> str:
-        """The text after the normalisation ``whisper``; otherwise unchanged. Any language will do."""
-        return self.normalized(text)
-
     def edits(self, text: str, heard: str, *, heard_both: bool = False) -> Edits:
-        """The counts of edits of characters."""
-        spaces, text, heard = self.config.spaces, self.units(text), self.units(heard)
+        """The counts of edits of characters, in any language."""
+        spaces, text, heard = self.config.spaces, self.normalized(text), self.normalized(heard)
         if self.config.normalization != "readings":
             return counted_edits(*(list(each if spaces else "".join(each.split())) for each in (text, heard)))
         lattices = [

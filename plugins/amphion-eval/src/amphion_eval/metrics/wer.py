@@ -80,7 +80,7 @@ class WER(Metric):
         return Score(score.value, score.details, notes={"heard": heard})
 
     def check(self, text: str) -> None:
-        """Raises DataError for a text without words, and for a language that has none."""
+        """Raises DataError for a text without words, and for a language written without spaces."""
         if not self.edits(text, "").count:
             raise DataError("there is no text to compare with")
 
@@ -112,7 +112,9 @@ class WER(Metric):
 
     def edits(self, text: str, heard: str, *, heard_both: bool = False) -> Edits:
         """The counts of edits of the best alignment. Raises DataError for languages written without spaces."""
-        text, heard = self.units(text), self.units(heard)
+        if self.config.language.partition("-")[0] in UNSPACED:
+            raise DataError(f"{self.config.language} is written without spaces", hint="--metrics cer counts characters")
+        text, heard = self.normalized(text), self.normalized(heard)
         if self.config.normalization != "readings":
             return counted_edits(text.split(), heard.split())
         return align(Lattice.from_spans(self.spans(text, heard_both)), Lattice.from_spans(self.spans(heard, True)))
@@ -121,17 +123,8 @@ class WER(Metric):
         """The readings of a text or a transcript."""
         return spans_of(text, self.config.language, heard=heard)
 
-    def units(self, text: str) -> str:
-        """The text after the normalisation ``whisper``; otherwise unchanged, because readings are found by `edits`.
-
-        Raises DataError for languages written without spaces.
-        """
-        if self.config.language.partition("-")[0] in UNSPACED:
-            raise DataError(f"{self.config.language} is written without spaces", hint="--metrics cer counts characters")
-        return self.normalized(text)
-
     def normalized(self, text: str) -> str:
-        """The text after the normalisation ``whisper``; otherwise unchanged."""
+        """The text after the normalisation ``whisper``; otherwise unchanged, because `edits` finds the readings."""
         return whisper_normalized(text, self.config.language) if self.config.normalization == "whisper" else text
 
 
@@ -141,9 +134,8 @@ def counted_edits(expected: list[str], heard: list[str]) -> Edits:
 
     if not expected:
         return Edits(0, 0, 0, len(heard))
-    numbers = {
-        unit: str(number) for number, unit in enumerate(dict.fromkeys([*expected, *heard]))
-    }  # units may be spaces
+    # jiwer splits texts at spaces, and a character may be a space: numbers stand for the words or characters
+    numbers = {unit: str(number) for number, unit in enumerate(dict.fromkeys([*expected, *heard]))}
     texts = [" ".join(numbers[unit] for unit in units) for units in (expected, heard)]
     found = jiwer.process_words(texts[0], texts[1])
     return Edits(found.hits, found.substitutions, found.deletions, found.insertions)

@@ -13,7 +13,7 @@ frontend must count as an error of the voice.
 import re
 import unicodedata
 
-from amphion_eval.analysis.english import amounts as amounts, dates as dates
+from amphion_eval.analysis.english import amounts, dates
 from amphion_eval.analysis.english.numbers import cardinal, ordinal
 from amphion_eval.analysis.english.scan import Rule, Scan
 from amphion_eval.analysis.english.words import DAYS, MONTHS, abbreviation, word_readings
@@ -76,7 +76,8 @@ def _clean(text: str) -> str:
     text = re.sub(r"(?<![\d,.])\d{1,2}(?:,\d\d){1,4},\d{3}(?![\d,])", lambda found: found[0].replace(",", ""), text)
     text = re.sub(r"(?<=\d)['’_](?=\d{3}(?!\d))|(?<=\d{4})–(?=\d\d–\d\d)|(?<=\d–\d\d)–(?=\d\d)", _separator, text)
     text = re.sub("[⁰⁴-⁹⁻]+", lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("−", "-"), text)
-    text = "".join(char if char in "²³" else unicodedata.normalize("NFKC", char) for char in _composed(text))
+    composed = unicodedata.normalize("NFC", text)
+    text = "".join(char if char in "²³" else unicodedata.normalize("NFKC", char) for char in composed)
     letters = [char for char in text if char.isalpha()]
     if len(text.split()) > 1 and letters and all(map(str.isupper, letters)) and len(letters) > 8:
         text = text.casefold()  # all in capitals, so capitals say nothing
@@ -92,10 +93,6 @@ def _with_point(found: re.Match[str]) -> str:
 def _separator(found: re.Match[str]) -> str:
     """Apostrophes and underscores between thousands are commas; dashes of a date are hyphens."""
     return "-" if found[0] == "–" else ","
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def _vulgar(found: re.Match[str]) -> str:
