@@ -3,6 +3,8 @@
 import csv
 import random
 import re
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from itertools import product
@@ -82,11 +84,20 @@ def test_a_text_has_these_readings_and_no_others(text, spoken_as):
     assert ways(text) == spoken_as
 
 
-def test_the_readings_do_not_come_from_the_frontends(monkeypatch):
-    """A frontend that says a text wrong must not change the reference."""
-    monkeypatch.setattr("amphion_core.text.normalize_english", lambda text: "one hundred")
-    monkeypatch.setattr("amphion_core.text.english.normalize_english", lambda text: "one hundred")
+def test_a_wrong_reading_of_the_voice_counts():
     assert metric("wer").compare("USB type C cable", "USB type one hundred cable").value == 50
+
+
+def test_the_readings_do_not_come_from_the_frontends():
+    """Both together would hide a wrong reading: so no module of the frontends is loaded where texts are compared."""
+    code = """
+import sys
+from amphion_eval.analysis.text_normalization import spans_of
+spans_of("Dr. Lee paid $5 on 3 May 1984", "en", heard=False), spans_of("1.500 Euro", "de", heard=True)
+print([name for name in sys.modules if name.startswith(("amphion_core.text", "amphion_tts"))])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 def test_words_of_readings_are_keys_of_spelling():
@@ -97,30 +108,62 @@ def test_words_of_readings_are_keys_of_spelling():
                 assert one_spelling(word) == word, (row["reference"], word)
 
 
-PIECES = ["a", "b", "c", "a b", "a [b] c", "(a|b c) d", "[a]", "(a|) b", "b c a [d]"]
+PIECES = ["a", "b", "c", "ab", "abc", "a b", "a [b] c", "(a|b c) d", "[a]", "(a|) b", "b c a [d]"]
 
 
-def test_the_alignment_is_the_best_over_all_readings():
-    """Compared with the distances of all pairs of readings, one by one."""
+@pytest.mark.parametrize("joins", [False, True])
+def test_the_alignment_is_the_best_over_all_readings(joins):
+    """Compared with the alignments of all pairs of readings, one by one."""
     chance = random.Random(0)
 
     def text():
         return [tuple(chance.sample(PIECES, chance.choice([1, 1, 2, 3]))) for _ in range(chance.randint(0, 4))]
 
     for _ in range(300):
-        one, two = text(), text()
-        found = align(Lattice.from_spans(one, joins=False), Lattice.from_spans(two, joins=False))
-        distances = {(distance(first, second), len(first)) for first in said(one) for second in said(two)}
-        assert (found.edits, found.count) == min(distances)
+        one, two = (Lattice.from_spans(text(), joins=joins) for _ in range(2))
+        ways, others = set(paths(one)), set(paths(two))
+        if len(ways) * len(others) > 1000:
+            continue
+        found = align(one, two)
+        assert (found.edits, found.count, found.deletions, found.insertions) == min(
+            fewest_edits(way, other) for way in ways for other in others
+        )
+        assert found.hits >= 0 and found.edits == found.substitutions + found.deletions + found.insertions
 
 
-def distance(one, two):
-    row = list(range(len(two) + 1))
-    for number, first in enumerate(one, 1):
-        above, row = row, [number]
-        for column, second in enumerate(two):
-            row.append(min(above[column + 1] + 1, row[-1] + 1, above[column] + (first != second)))
-    return row[-1]
+def paths(lattice):
+    """Every way through a lattice: tuples of (word, number of words that it stands for)."""
+
+    def after(node):
+        if node == lattice.cuts[-1]:
+            yield ()
+        for source, target, word, number in lattice.edges:
+            if source == node:
+                yield from ((((word, number),) if number else ()) + rest for rest in after(target))
+
+    return after(0)
+
+
+def fewest_edits(one, two):
+    """Edits, words of ``one``, deletions and insertions of the best alignment of two ways."""
+    row = [(0, 0, 0)]
+    for _, number in two:
+        row.append(added(row[-1], number, 0, number))
+    for word, number in one:
+        above, row = row, [added(row[0], number, number, 0)]
+        for column, (other, width) in enumerate(two):
+            choices = [added(above[column + 1], number, number, 0), added(row[-1], width, 0, width)]
+            if word == other:
+                choices.append(above[column])
+            elif number == width == 1:  # a joined word is never substituted
+                choices.append(added(above[column], 1, 0, 0))
+            row.append(min(choices))
+    edits, deletions, insertions = row[-1]
+    return edits, sum(number for _, number in one), deletions, insertions
+
+
+def added(cost, *more):
+    return tuple(first + second for first, second in zip(cost, more, strict=True))
 
 
 @settings(max_examples=100, deadline=None)
@@ -166,8 +209,7 @@ def test_a_degenerate_text_ends_in_a_value_or_an_error(text):
 @given(st.text(max_size=40), st.sampled_from(["en", "en-GB", "de", "fr", "ru", "pt-BR", "xx"]))
 def test_any_text_equals_itself(text, language):
     wer = metric("wer", language=language)
-    found = wer.edits(text, text)
-    assert found.edits == 0 and all(one for span in spans_of(text, language, heard=True) for one in [span])
+    assert wer.edits(text, text).edits == 0 and () not in spans_of(text, language, heard=True)
 
 
 @settings(max_examples=150, deadline=None)

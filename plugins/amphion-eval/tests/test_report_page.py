@@ -128,6 +128,19 @@ def test_tables_for_papers(report):
     assert winners(report, "stoi") == set()  # three files prove nothing
 
 
+def test_tables_state_the_variants_of_their_metrics():
+    about = {"higher_is_better": False, "unit": "%", "variant": "base.en, normalization readings"}
+    metrics = {"wer": about, "mcd": about | {"variant": ""}, "wer_none": about | {"variant": "a|b, normalization none"}}
+    report = Report(metrics=metrics, summary={"a": {name: {"value": 2.0} for name in metrics}})
+    notes = ["", "- wer: base.en, normalization readings", r"- wer_none: a\|b, normalization none"]
+    assert markdown(report).splitlines()[3:] == notes
+    assert r"{\footnotesize wer: base.en, normalization readings; wer\_none: a|b, normalization none\par}" in latex(
+        report
+    )
+    metrics["wer"] = metrics["wer_none"] = about | {"variant": ""}
+    assert len(markdown(report).splitlines()) == 3 and latex(report).endswith("\\end{tabular}\n")
+
+
 def test_the_best_is_bold_only_when_it_differs():
     values = {"a": {"m": {"value": 2.0}}, "b": {"m": {"value": 1.0}}, "c": {"m": {"value": 0.5}}}
     about = {"m": {"higher_is_better": True, "unit": "", "variant": ""}}
