@@ -76,11 +76,11 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     processes.barrier()
     if recipe.engine.compile:
         compile_networks(engine.networks)
-    try:
-        with clear_loader_errors():
+    with clear_loader_errors():  # torch may raise its error again while the report is closed
+        try:
             engine.train(report)
-    finally:
-        report.close()
+        finally:
+            report.close()
     if engine.stopping and engine.state.step < recipe.engine.steps:
         return None
     if engine.state.step == begin:
