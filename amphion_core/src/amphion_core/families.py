@@ -241,6 +241,20 @@ class TextToSpeech(ModelArchitecture):
         fields that are None, mean the model's default values. Item b draws from ``seed + b``.
         """
 
+    def align(
+        self, ids: Tensor, lengths: Tensor, wave: Tensor, wave_lengths: Tensor, speaker: Tensor | None = None
+    ) -> Tensor:
+        """Durations (B, L) in frames of the mel: how long each symbol takes in a recording of the text. No gradients.
+
+        ids (B, L) with lengths (B) are the texts, wave (B, T) with wave_lengths (B) are the recordings at the mel's
+        rate. The durations of an item add up to its frames. Raises DataError for a model that cannot align and for an
+        item with fewer frames than symbols, WeightsError where the part that aligns is missing.
+        """
+        raise DataError(
+            f"{type(self).__name__} cannot find the symbols of a text in a recording",
+            hint="use a VITS with its posterior encoder, or a FastSpeech 2 with an aligner",
+        )
+
 
 class VoiceConverter(ModelArchitecture):
     """Audio of one voice to audio of another voice; ``forward`` is the training pass. Its config has ``mel``.
