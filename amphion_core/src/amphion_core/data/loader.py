@@ -26,6 +26,7 @@ from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
 from amphion_core.data.spread import UNGUARDED, signals_blocked, unguarded_main
+from amphion_core.data.usable import Unusable, left_out_lines, usable_rows
 from amphion_core.end_with_parent import end_with_parent
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.parts import FeaturePart
@@ -60,13 +61,13 @@ class Corpus:
     """The items of one split of all sources, and how one of them becomes an Example.
 
     ``rate`` in Hz is the model's. ``features`` are read from the cache, each at its own frame rate; where there are
-    any, crops begin at a multiple of ``hop`` samples.
+    any, crops begin at a multiple of ``hop`` samples. ``reasons`` are the items that ``unusable`` leaves out.
     Raises DataError: audio of another rate, audio that moved, no item that can be used.
     """
 
     def __init__(
         self, config: DataConfig, split: str, *, rate: int, seed: int, hop: int = 1,
-        features: Mapping[str, FeaturePart] | None = None, training: bool = True,
+        features: Mapping[str, FeaturePart] | None = None, training: bool = True, unusable: Unusable | None = None,
     ) -> None:  # fmt: skip
         self.config, self.rate, self.seed, self.hop, self.training = config, rate, seed, hop, training
         if not config.root:
@@ -78,6 +79,12 @@ class Corpus:
         if not len(self):
             what = f"{self.left_out} items of {split!r} are all left out by data.crop, data.shortest or data.longest"
             raise DataError(what, hint="choose a smaller data.crop")
+        self.reasons: dict[str, list[str]] = {}
+        if unusable is not None:
+            pairs = zip(self.manifests, self.rows, strict=True)
+            self.rows = [usable_rows(manifest, rows, unusable, self.reasons) for manifest, rows in pairs]
+            if not len(self):
+                raise DataError("; ".join(left_out_lines(split, self.reasons)), hint="see what amphion prepare reports")
         _check_features(features or {}, config, training=training)
         self.caches = {
             name: [FeatureCache(manifest, part, config.cache) for manifest in self.manifests]
@@ -95,7 +102,8 @@ class Corpus:
         """The digest of everything that decides which items there are, and their order."""
         c = self.config
         stated = [[manifest.digest, source.weight] for manifest, source in zip(self.manifests, c.root, strict=True)]
-        text = json.dumps([stated, c.crop, c.budget, c.jitter, c.shortest, c.longest, c.resample, self.rate])
+        values = [stated, c.crop, c.budget, c.jitter, c.shortest, c.longest, c.resample, self.rate]
+        text = json.dumps([*values, self.reasons] if self.reasons else values)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def durations(self) -> list[np.ndarray[Any, Any]]:

@@ -60,6 +60,17 @@ def mel_spectrogram(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None)
     return framewise(wave, mel, lengths, finish, bins=bins, dim=mel.n_mels)
 
 
+def mel_of_linear(spectrum: Tensor, mel: MelConfig) -> Tensor:
+    """Magnitudes (B, n_fft / 2 + 1, N), as `amphion_core.features.linear` computes them -> log-mel (B, F, N).
+
+    Equal to `mel_spectrogram` of the same audio; for slices of a recording it needs no second STFT, and no padding.
+    """
+    groups = _groups(mel, spectrum.device)
+    rows = spectrum.mT  # (B, N, bins)
+    parts = [rows[..., group.first : group.first + len(group.weights)] @ group.weights for group in groups]
+    return _compress(torch.cat(parts, -1), mel).mT
+
+
 def hop_aligned_mel(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None) -> Tensor:
     """Audio (B, T) -> log-mel (B, F, N) with exactly N = T // hop_length frames, one for each whole hop of audio.
 

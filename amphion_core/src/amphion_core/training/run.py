@@ -16,6 +16,7 @@ from amphion_core.data.feature_cache import release_extractors
 from amphion_core.data.loader import Corpus, clear_loader_errors
 from amphion_core.data.paths import absolute
 from amphion_core.data.spread import exit_while_importing_main
+from amphion_core.data.usable import left_out_lines
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
@@ -56,11 +57,14 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     corpora = [
         Corpus(
             recipe.data, split, rate=trainer.sample_rate, seed=recipe.seed, hop=trainer.hop_length,
-            features=trainer.features(), training=index == 0,
+            features=trainer.features(), training=index == 0, unusable=trainer.unusable,
         )
         for index, split in enumerate(filter(None, (recipe.data.train, recipe.data.dev)))
     ]  # fmt: skip
     report = Report(run, processes)
+    for split, corpus in zip((recipe.data.train, recipe.data.dev), corpora, strict=False):
+        for line in left_out_lines(str(split), corpus.reasons):
+            report.warn(line)
     if processes.first:
         _complete_features(corpora, report, processes.device)
     release_extractors()  # each process built them to read the frame rates

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from amphion_core.component import Component
+from amphion_core.component import Component, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.data.batch import Batch, Collate, collate_audio
 from amphion_core.families import ModelArchitecture
@@ -100,6 +100,14 @@ class ModelTrainer(Component):
         text frontend or its speakers' names, and never the trainer or a network.
         """
         return collate_audio
+
+    def unusable(self, utterance: Utterance) -> str | None:
+        """Why the trainer cannot use an item, such as "no text"; None: it can.
+
+        Every item of both splits is asked for once before the first step. Those with a reason are left out, and the
+        reasons are shown with their items. Raises DataError for an item that the user must correct first.
+        """
+        return None
 
     @abstractmethod
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:

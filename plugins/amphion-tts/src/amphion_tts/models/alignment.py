@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FORBIDDEN = -1e9  # score of a token that cannot have been reached yet
+from amphion_core.errors import DataError
 
 
 @torch.no_grad()
@@ -17,33 +17,46 @@ def monotonic_alignment(scores: Tensor, token_lengths: Tensor, frame_lengths: Te
 
     scores (B, N, L), lengths (B) each -> path (B, N, L) of 0 and 1 in the dtype of ``scores``. With equal scores the
     path stays on the same token.
-    Raises ValueError when an item has fewer frames than tokens.
+    Raises DataError when an item has fewer frames than tokens.
     """
-    if bool((frame_lengths < token_lengths).any()):
-        item = int((frame_lengths < token_lengths).nonzero()[0, 0])
-        counts = f"{int(frame_lengths[item])} frames for {int(token_lengths[item])} tokens"
-        raise ValueError(f"item {item} has {counts}; every token needs at least one frame")
-    value = scores.detach().float().cpu().numpy().copy()
-    batch, n_frames, n_tokens = value.shape
-    rows, columns = np.arange(batch), np.arange(n_tokens)
     tokens, frames = token_lengths.cpu().numpy(), frame_lengths.cpu().numpy()
-    value[:, 0, 1:] = FORBIDDEN
-    for frame in range(1, n_frames):  # value[n, l]: best sum of a path that ends with frame n on token l
-        stay = value[:, frame - 1]
-        advance = np.concatenate([np.full((batch, 1), FORBIDDEN, np.float32), stay[:, :-1]], axis=1)
-        value[:, frame] += np.maximum(stay, advance)
-        value[:, frame][:, columns > frame] = FORBIDDEN
-    path = np.zeros_like(value)
-    token = tokens - 1
+    if (frames < tokens).any():
+        item = int((frames < tokens).argmax())
+        counts = f"{frames[item]} frames for {tokens[item]} tokens"
+        raise DataError(
+            f"item {item} has {counts}; every token needs at least one frame",
+            hint="check that the text is that of the recording",
+        )
+    by_frame = scores.detach().float().transpose(0, 1).contiguous().cpu().numpy()  # (N, B, L)
+    best = torch.from_numpy(_best_tokens(by_frame, tokens, frames)).to(scores.device)  # (B, N)
+    return (best[..., None] == torch.arange(scores.shape[2], device=scores.device)).to(scores.dtype)
+
+
+def _best_tokens(scores: np.ndarray, tokens: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """scores (N, B, L), lengths (B) each -> the token of each frame on the best path (B, N), -1 after an item's end."""
+    n_frames, batch, n_tokens = scores.shape
+    # best[:, l + 1]: the best sum of a path that ends at this frame on token l. No path visits column 0.
+    best = np.full((batch, n_tokens + 1), -np.inf, np.float32)
+    best[:, 1] = scores[0, :, 0]
+    advances = np.zeros((n_frames, batch, n_tokens), bool)  # whether the path to (n, l) comes from token l - 1
+    stay, before = best[:, 1:], best[:, :-1]
+    larger = np.empty((batch, n_tokens), np.float32)
+    for frame in range(1, n_frames):
+        np.less(stay, before, out=advances[frame])
+        np.maximum(stay, before, out=larger)
+        np.add(larger, scores[frame], out=stay)
+    for item, end in enumerate(frames):
+        advances[end:, item] = False
+    path = np.empty((n_frames, batch), np.int64)
+    offsets = np.arange(batch) * n_tokens
+    token = offsets + tokens - 1  # in the flattened (B, L)
+    flat = advances.reshape(n_frames, -1)
     for frame in range(n_frames - 1, -1, -1):
-        valid = frame < frames
-        path[rows[valid], frame, token[valid]] = 1
-        if frame:
-            before = value[:, frame - 1]
-            left = np.where(token > 0, before[rows, np.maximum(token - 1, 0)], -np.inf)
-            must = token == frame
-            token = token - (valid & (token > 0) & (must | (before[rows, token] < left)))
-    return torch.from_numpy(path).to(scores)
+        path[frame] = token
+        token -= flat[frame].take(token)
+    path -= offsets
+    path[np.arange(n_frames)[:, None] >= frames] = -1
+    return path.T.copy()
 
 
 def expand(values: Tensor, path: Tensor) -> Tensor:

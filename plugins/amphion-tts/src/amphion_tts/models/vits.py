@@ -7,7 +7,6 @@ Layouts read: "jaywalnut310" (authors), "amphion", "piper" (checkpoint, or ONNX 
 Deviations: items of different lengths are decoded one by one, so that padding does not change their ends.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +14,7 @@ from typing import Any, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from amphion_core.api import (
     BaseConfig,
@@ -29,12 +29,14 @@ from amphion_core.api import (
 )  # fmt: skip
 from amphion_core.config import validate
 from amphion_core.errors import DataError, RecipeError, WeightsError
+from amphion_core.features.linear import linear_spectrogram
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
+from amphion_tts.models.vits_prior import prior_log_likelihood
 from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech, draw_noise, generators
 from amphion_vocoders import HiFiGANGenerator
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
@@ -176,10 +178,10 @@ class VITS(TextToSpeech):
 
     @classmethod
     def example_config(cls) -> Config:
-        """Ten symbols, two speakers, a hop of 4 samples."""
+        """Latin letters, two speakers, a hop of 4 samples."""
         mel = MelConfig.preset("vits_22k_80").replace(n_fft=16, win_length=16, hop_length=4, n_mels=4)
         return cls.Config(
-            vocabulary=10, mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8,
+            frontend=FrontendPart.named("characters"), mel=mel, n_speakers=2, speaker_channels=4, latent_channels=8,
             hidden_channels=8, filter_channels=16, n_layers=1, channels=16, upsample_rates=(2, 2),
             upsample_kernels=(4, 4), resblock_kernels=(3,), resblock_dilations=((1, 3),),
             segment=4, duration_dropout=0.0, dropout=0.0,
@@ -224,22 +226,36 @@ class VITS(TextToSpeech):
         h, m_p, logs_p = self.enc_p(ids, token_mask)
         z, m_q, logs_q = self.enc_q(spec, frame_mask, g, noise)
         z_p = self.flow(z, frame_mask, g)
-        path = monotonic_alignment(prior_log_likelihood(z_p, m_p, logs_p), lengths, spec_lengths)
+        with torch.autocast(z.device.type, enabled=False):  # sums of large terms, and flows of durations: float32
+            m_p, logs_p = m_p.float(), logs_p.float()
+            path = monotonic_alignment(prior_log_likelihood(z_p.float(), m_p, logs_p), lengths, spec_lengths)
+            duration_loss = self._duration_loss(h.float(), token_mask, path, g, duration_noise)
+            m_p, logs_p = expand(m_p, path), expand(logs_p, path)
+        wave, starts = self._decode_slices(z, spec_lengths, g, starts)
+        return VITSOutput(wave, starts, path, duration_loss, z, z_p, m_p, logs_p, m_q, logs_q, token_mask, frame_mask)
+
+    def _duration_loss(self, h: Tensor, mask: Tensor, path: Tensor, g: Tensor | None, noise: Tensor | None) -> Tensor:
+        """The duration predictor's loss of each item (B), summed over tokens, for the durations of ``path``."""
         durations = path.sum(1, keepdim=True)  # (B, 1, L)
+        g = None if g is None else g.float()
         if isinstance(self.dp, StochasticDurationPredictor):
-            duration_loss = self.dp(h, token_mask, durations, g, noise=duration_noise)
-        else:
-            error = torch.log(durations + 1e-6) * token_mask - self.dp(h, token_mask, g)
-            duration_loss = error.square().sum((1, 2))
-        size = min(self.config.segment, int(spec_lengths.min()))
+            return self.dp(h, mask, durations, g, noise=noise)
+        error = torch.log(durations + 1e-6) * mask - self.dp(h, mask, g)
+        return error.square().sum((1, 2))
+
+    def _decode_slices(
+        self, z: Tensor, lengths: Tensor, g: Tensor | None, starts: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """``segment`` frames of each item as audio (B, 1, S * hop), and their first frames (B).
+
+        An item that is shorter is decoded whole, with a latent of 0 behind its end.
+        """
+        size = self.config.segment
         if starts is None:
-            starts = (torch.rand(len(z), device=z.device) * (spec_lengths - size + 1)).long()
+            starts = (torch.rand(len(z), device=z.device) * (lengths - size + 1).clamp_min(1)).long()
         window = (starts[:, None] + torch.arange(size, device=z.device))[:, None].expand(-1, z.shape[1], -1)
-        wave = self.dec(z.gather(2, window), g)
-        return VITSOutput(
-            wave, starts, path, duration_loss, z, z_p, expand(m_p, path), expand(logs_p, path), m_q, logs_q, token_mask,
-            frame_mask,
-        )  # fmt: skip
+        z = F.pad(z, (0, max(0, size - z.shape[2])))
+        return self.dec(z.gather(2, window), g), starts
 
     @torch.inference_mode()
     def synthesize(
@@ -287,6 +303,28 @@ class VITS(TextToSpeech):
         g = self._speaker(target)
         z = self.flow.reverse(self.flow(z, mask, self._speaker(source)), mask, g)
         return Synthesis(lengths * self.config.mel.hop_length, wave=self._speech().decode(z * mask, lengths, g))
+
+    @torch.no_grad()
+    def align(
+        self, ids: Tensor, lengths: Tensor, wave: Tensor, wave_lengths: Tensor, speaker: Tensor | None = None
+    ) -> Tensor:
+        """Durations (B, L) in frames of recordings wave (B, T) whose texts are ids (B, L); equation 6.
+
+        The mean of the posterior takes the place of a sample. Raises DataError for fewer frames than tokens,
+        WeightsError for a network without posterior encoder.
+        """
+        self._need_posterior("align")
+        g, spec = self._speaker(speaker), linear_spectrogram(wave, self.config.mel, wave_lengths)
+        frames = wave_lengths // self.config.mel.hop_length
+        mask = length_mask(frames, spec.shape[2])
+        _, m_p, logs_p = self.enc_p(ids, length_mask(lengths, ids.shape[1]))
+        _, mean, _ = self.enc_q(spec, mask, g, spec.new_zeros(len(spec), self.config.latent_channels, spec.shape[2]))
+        scores = prior_log_likelihood(self.flow(mean, mask, g), m_p, logs_p)
+        return monotonic_alignment(scores, lengths, frames).sum(1).long()
+
+    def decode(self, z: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Latents (B, C, N) of ``lengths`` (B) frames -> wave (B, T), T = N * hop, 0 after each item's end."""
+        return self._speech().decode(z, lengths, self._speaker(speaker))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """As for every model; the weights are also laid out for the CPU. Only the decoder computes in bfloat16."""
@@ -356,22 +394,3 @@ class VITS(TextToSpeech):
         if self._graphs is None or self._graphs.decoder is not self.dec.packed:
             self._graphs = GPUSpeech(self)
         return self._graphs
-
-
-def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
-    """log N(z_p; m_p, exp(logs_p)) of every frame given every token: (B, C, N), (B, C, L) -> (B, N, L); equation 5.
-
-    Computed in four terms, which need no tensor of size N x L x C.
-    """
-    precision = torch.exp(-2 * logs_p)
-    constant = (-0.5 * math.log(2 * math.pi) - logs_p - 0.5 * m_p.square() * precision).sum(1, keepdim=True)
-    return constant + z_p.mT @ (m_p * precision) - 0.5 * z_p.square().mT @ precision
-
-
-def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tensor) -> Tensor:
-    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4.
-
-    Divide it by the number of frames in the step. It may be negative, because z_p is a sample.
-    """
-    kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
-    return (kl * mask).sum()

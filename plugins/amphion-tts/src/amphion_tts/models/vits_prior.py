@@ -1,0 +1,29 @@
+"""The prior of VITS: how likely frames are, given tokens, and how far the posterior is from it.
+
+Kim, Kong, Son, arXiv:2106.06103. Equation numbers refer to it.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
+    """log N(z_p; m_p, exp(logs_p)) of every frame given every token: (B, C, N), (B, C, L) -> (B, N, L); equation 5.
+
+    Computed in four terms, which need no tensor of size N x L x C.
+    """
+    precision = torch.exp(-2 * logs_p)
+    constant = (-0.5 * math.log(2 * math.pi) - logs_p - 0.5 * m_p.square() * precision).sum(1, keepdim=True)
+    return constant + z_p.mT @ (m_p * precision) - 0.5 * z_p.square().mT @ precision
+
+
+def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tensor) -> Tensor:
+    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4.
+
+    Divide it by the number of frames in the step. It may be negative, because z_p is a sample.
+    """
+    z_p, logs_q, m_p, logs_p = z_p.float(), logs_q.float(), m_p.float(), logs_p.float()
+    kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
+    return (kl * mask).sum()
