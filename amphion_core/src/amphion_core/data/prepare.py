@@ -31,6 +31,7 @@ from amphion_core.data.paths import absolute, is_plain, relative_to_corpus
 from amphion_core.data.ray_spread import spread_on_ray
 from amphion_core.data.report import Skipped, kind, printable, report_of
 from amphion_core.data.spread import spread
+from amphion_core.data.tidying import check_installed, gain_to, speech_span
 from amphion_core.errors import DataError, shown
 from amphion_core.files import atomic_write, make_folder
 
@@ -59,6 +60,13 @@ class PrepareConfig(BaseConfig):
         default=None, ge=1000, le=HIGHEST_RATE, description="audio of another rate is skipped, Hz; null: any rate"
     )
     need_text: bool = Field(default=False, description="skip utterances without a text")
+    trim: float | None = Field(
+        default=None, ge=10, le=120,
+        description="leave out silence at both ends: what is this many dB under the peak, such as 40; null: nothing",
+    )  # fmt: skip
+    loudness: float | None = Field(
+        default=None, ge=-60, le=0, description="give every utterance this loudness, LUFS, such as -23; null: as it is"
+    )
     dev: float = Field(default=0.05, ge=0, lt=1, description="share of the dev split")
     test: float = Field(default=0.05, ge=0, lt=1, description="share of the test split")
     split_by: Leakage | None = Field(
@@ -87,6 +95,7 @@ def prepare(
     ``out`` cannot be written; also what `spread` and `spread_on_ray` raise.
     """
     config, root, out = config or PrepareConfig(), absolute(root), absolute(out)
+    check_installed(trim=config.trim is not None, loudness=config.loudness is not None)
     given = dataset.utterances()
     found = (one if is_plain(one.path) else replace(one, path=str(absolute(one.path))) for one in given)
     utterances, unusable = _checked(_cut_long(found, config), root)
@@ -186,7 +195,8 @@ def _portion_name(portion: list[Utterance], config: PrepareConfig) -> str:
 
 
 def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root: str) -> int:
-    """Read a portion and write its results: ``{"line", "clipped"}`` or, for a bad file, ``{"id", "path", "reason"}``.
+    """Read a portion and write its results: ``{"line", "clipped", "trimmed"}`` or, for a bad file, ``{"id", "path",
+    "reason"}``.
 
     Returns the number of utterances.
     """
@@ -195,9 +205,9 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
     for utterance in portion:
         relative = relative_to_corpus(utterance.path, root)
         try:
-            rate, digest, clipped, duration = _read(utterance, config)
-            found = replace(utterance, path=relative, duration=duration)
-            results.append({"line": Record(found, rate, digest).line(), "clipped": clipped})
+            record, clipped, trimmed = _read(utterance, config)
+            record = replace(record, utterance=replace(record.utterance, path=relative))
+            results.append({"line": record.line(), "clipped": clipped, "trimmed": trimmed})
         except DataError as error:
             results.append({"id": utterance.id, "path": relative, "reason": error.message})
     with atomic_write(name) as temporary:
@@ -205,8 +215,11 @@ def _examine(task: tuple[list[Utterance], Path], *, config: PrepareConfig, root:
     return len(portion)
 
 
-def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, float]:
-    """Rate, digest of the file, whether it is clipped, and seconds. Raises DataError with the reason to skip it."""
+def _read(utterance: Utterance, config: PrepareConfig) -> tuple[Record, bool, float]:
+    """The record, whether its audio is clipped, and the seconds that were trimmed.
+
+    Raises DataError with the reason to skip it.
+    """
     from amphion_core.audio_files.reading import AudioFile
 
     if not (0 <= utterance.start < math.inf and 0 <= utterance.duration < math.inf):
@@ -220,19 +233,38 @@ def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, 
         raise DataError(error.reason) from error
     except OSError as error:
         raise DataError(f"not readable audio: {error.strerror or error}") from error
-    duration = len(samples) / rate
     if not len(samples):
         raise DataError("no samples")
+    _check_duration(len(samples) / rate, config)
+    if config.rate is not None and rate != config.rate:
+        raise DataError(f"a rate of {rate} Hz, not {config.rate} Hz")
+    _check_level(samples, subtype)
+    if config.need_text and not utterance.text.strip():
+        raise DataError("no text")
+    clipped = bool((np.abs(samples) >= 0.999).mean() > _CLIPPED)
+    first, end = (0, len(samples)) if config.trim is None else speech_span(samples, rate, config.trim)
+    trimmed = (len(samples) - (end - first)) / rate
+    if trimmed:
+        samples = samples[first:end]
+        _check_duration(len(samples) / rate, config)
+    gain = 0.0 if config.loudness is None else gain_to(config.loudness, samples, rate)
+    found = replace(utterance, start=utterance.start + first / rate, duration=len(samples) / rate, gain=gain)
+    return Record(found, rate, digest), clipped, trimmed
+
+
+def _check_duration(duration: float, config: PrepareConfig) -> None:
+    """Raise DataError for a duration in seconds outside of the limits."""
     if duration < config.shortest:
         raise DataError(f"shorter than {config.shortest:g} s")
     if duration > config.longest * 1.001:
         raise DataError(f"longer than {config.longest:g} s")
-    if config.rate is not None and rate != config.rate:
-        raise DataError(f"a rate of {rate} Hz, not {config.rate} Hz")
+
+
+def _check_level(samples: "Samples", subtype: str) -> None:
+    """Raise DataError for samples that are not finite, silent, or at the scale of integers."""
     if not np.isfinite(samples).all():
         raise DataError("samples that are not finite")
-    magnitudes = np.abs(samples)
-    peak = float(magnitudes.max())
+    peak = float(np.abs(samples).max())
     if peak < _SILENT:
         raise DataError("silent")
     if peak > LOUDEST or (peak > 1 and subtype in ("FLOAT", "DOUBLE") and not np.mod(samples, 1).any()):
@@ -240,9 +272,6 @@ def _read(utterance: Utterance, config: PrepareConfig) -> tuple[int, str, bool, 
             f"samples at the scale of integers: the peak is {peak:,.0f}, but full scale is 1. "
             "If they have 16 bits: ffmpeg -i FILE -af volume=1/32768 NEW.wav"
         )
-    if config.need_text and not utterance.text.strip():
-        raise DataError("no text")
-    return rate, digest, bool((magnitudes >= 0.999).mean() > _CLIPPED), duration
 
 
 def _span(file: "AudioFile", start: int, count: int, config: PrepareConfig) -> "Samples":
@@ -282,6 +311,7 @@ def _write(dataset: Dataset, root: Path, out: Path, config: PrepareConfig, resul
     clipped = sum(result.get("clipped", False) for result in results)
     with atomic_write(out / "report.json") as temporary:
         report = report_of(root, records, skipped, clipped, dataset.problems)
+        report["trimmed"] = round(sum(result.get("trimmed", 0.0) for result in results), 3)
         temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -27,7 +27,7 @@ class Reader:
         self._files: OrderedDict[str, Any] = OrderedDict()
 
     def read(self, utterance: Utterance, rate: int, start: int = 0, length: int | None = None) -> Samples:
-        """``length`` samples at ``rate`` Hz from sample ``start`` of the utterance, or all of it: (T,)."""
+        """``length`` samples at ``rate`` Hz from ``start`` of the utterance, or all of it, with its gain: (T,)."""
         try:
             file = self._open(utterance.path)
             if rate == file.samplerate:
@@ -52,6 +52,8 @@ class Reader:
                 f"{utterance.path} of item {utterance.id} has samples that are not finite",
                 hint="run amphion prepare again: it skips such files",
             )
+        if utterance.gain:
+            samples = samples * np.float32(10 ** (utterance.gain / 20))
         return samples
 
     def _open(self, path: str) -> Any:

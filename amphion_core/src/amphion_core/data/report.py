@@ -24,7 +24,8 @@ def report_of(
     ``splits`` holds numbers for each split. ``files`` counts the audio files: found = read + skipped, and
     ``files_skipped`` lists those. ``utterances`` counts what the reader found in them: found = kept + skipped, and
     ``items_left_out`` lists those. ``problems`` lists (where, why) for everything else that the reader could not use,
-    such as rows of tables without a recording. ``without_text`` lists ids, if other utterances have a text.
+    such as rows of tables without a recording. ``without_text`` lists ids, if other utterances have a text. ``gains``
+    are the smallest and the largest gain in dB.
     """
     problems, used = list(problems), {record.utterance.path for record in records}
     files = _skipped_files(root, used, skipped, problems)
@@ -34,6 +35,7 @@ def report_of(
         "splits": _splits(records),
         "rates": {str(rate): count for rate, count in Counter(record.rate for record in records).items()},
         "clipped": clipped,
+        "gains": [ends(record.utterance.gain for record in records) for ends in (min, max)],
         "files": {"found": read + len(files), "read": read, "skipped": len(files)},
         "files_skipped": [{"path": path, "reason": reason} for path, reason in files],
         "utterances": {"found": len(records) + len(skipped), "kept": len(records), "skipped": len(skipped)},
@@ -67,6 +69,10 @@ def summary(report: dict[str, Any]) -> list[str]:
     lines += _by_kind("skipped", rest)
     if report["clipped"]:
         lines.append(f"clipped, but kept: {report['clipped']}")
+    if report["trimmed"]:
+        lines.append(f"silence left out at the ends: {report['trimmed']:.1f} seconds")
+    if any(report["gains"]):
+        lines.append("gains for an even loudness: {:+.1f} to {:+.1f} dB".format(*report["gains"]))
     if without := report["without_text"]:
         lines.append(f"without a text, but kept: {len(without)}, such as {without[0]}")
     lines += _by_kind("problem", [(where, why) for where, why in report["problems"]])
