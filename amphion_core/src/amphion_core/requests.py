@@ -1,4 +1,4 @@
-"""Types for the fields of a task's ``Request`` that are neither numbers nor texts: recordings and controls."""
+"""Types for the fields of a task's ``Request`` that are neither numbers nor texts: recordings, files and controls."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,17 @@ AudioInput = Annotated[Audio, PlainValidator(_read), WithJsonSchema({"type": "st
 Reading a file raises AudioError. A server must turn what a client sends into an ``Audio`` first: a text from a client
 would be the path of any file of the server.
 """
+
+
+class FromFile:
+    """Base class of values that a request's field accepts as the path of a file; the option shows ``FILE``.
+
+    The annotation of the field has a validator that reads the file. As with ``AudioInput``, a server must not hand the
+    text of a client to it.
+    """
+
+    __slots__ = ()
+
 
 ControlValues = dict[str, Any]
 """Annotation of a request's field ``controls``: values by name, which the chosen model checks."""

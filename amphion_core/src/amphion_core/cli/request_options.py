@@ -20,6 +20,7 @@ from amphion_core import yaml
 from amphion_core.audio import Audio
 from amphion_core.config import BaseConfig, limits
 from amphion_core.errors import RecipeError
+from amphion_core.requests import FromFile
 
 if TYPE_CHECKING:
     from amphion_core.component import TaskFramework
@@ -77,7 +78,7 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     elif choices := _choices(kind):
         options["choices"] = choices
     else:
-        options["metavar"] = "FILE" if kind in (Audio, Path) else name.upper()
+        options["metavar"] = "FILE" if _is_file(kind) else name.upper()
     if field.is_required():
         options["required"] = True
     parser.add_argument("--" + flag.replace("_", "-"), **options)
@@ -107,7 +108,11 @@ def _takes_text(kind: Any) -> bool:
     """Whether pydantic reads the typed word itself; the value of any other field is read as YAML."""
     if get_origin(kind) is Literal:
         return all(isinstance(each, str) for each in get_args(kind))
-    return kind in (str, int, float, Path, Audio) or bool(_choices(kind))
+    return kind in (str, int, float) or _is_file(kind) or bool(_choices(kind))
+
+
+def _is_file(kind: Any) -> bool:
+    return kind in (Audio, Path) or (isinstance(kind, type) and issubclass(kind, FromFile))
 
 
 def _choices(kind: Any) -> list[str]:

@@ -15,20 +15,21 @@ _NARROW = 40  # characters; prose is seldom wrapped at less, lists and poems oft
 _NARROW_WIDE = 20  # the same for Chinese and Japanese characters, which are twice as wide
 
 
-def complete_lines(text: str) -> list[str]:
-    """The paragraphs and complete lines of ``text``, each as one line. Only white space is removed or changed."""
+def paragraphs(text: str) -> list[list[str]]:
+    """The complete lines of each paragraph of ``text``; wrapped prose is one line. Paragraphs are never empty.
+
+    A blank line or a form feed separates paragraphs. Only white space is removed or changed.
+    """
     text = re.sub(r"\r\n?", "\n", text)
     found = []
     for paragraph in _PARAGRAPH.split(text):
-        lines = [line.rstrip() for line in _LINE.split(paragraph) if line.strip()]
-        found += _joined(lines)
+        if lines := [line.rstrip() for line in _LINE.split(paragraph) if line.strip()]:
+            found.append(_joined(lines))
     return found
 
 
 def _joined(lines: list[str]) -> list[str]:
     """The lines of one paragraph, joined where the break is one of wrapped prose."""
-    if not lines:
-        return []
     width = max(map(len, lines))
     first = [_first_letter(line) for line in lines]
     upper, lower = any(map(str.isupper, first)), any(map(str.islower, first))

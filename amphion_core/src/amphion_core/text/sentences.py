@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 
 from amphion_core.text.abbreviations import Stops, stops, words
-from amphion_core.text.line_breaks import complete_lines
+from amphion_core.text.line_breaks import paragraphs
 
 _CLOSING = "\"'”’»“)\\]}›」』】》〉）"
 _END = re.compile(
@@ -33,7 +33,9 @@ _GERMAN_MONTHS = words(
     "januar jänner februar märz april mai juni juli august september oktober november dezember jahrhundert"
 )
 _AND_SO_ON = words("etc ecc enz osv o.s.v itd itp atd apod atď stb jne vb т.д т.п др κ.λπ κλπ")
-_SOFT = re.compile(r"[,;:،؛—–]+(?=\s|\Z)|[、，；：]+|\s")
+_CLAUSE_END = r"[,;:،؛—–]+(?=\s|\Z)|[、，；：]+"
+_CLAUSE = re.compile(rf"{_CLAUSE_END}|(?<=\s)--?(?=\s)")
+_SOFT = re.compile(rf"{_CLAUSE_END}|\s")
 
 
 def clean(text: str, keep: Collection[str] = ()) -> str:
@@ -84,13 +86,23 @@ def split_sentences(text: str, *, language: str = "en", max_chars: int = 400) ->
     A sentence longer than ``max_chars`` is cut at the last comma before that length, or at the last space if there is
     no comma.
     """
-    found: list[str] = []
-    for block in complete_lines(text):
-        start = 0
-        for end in [*sentence_ends(block, language), len(block)]:
-            if sentence := block[start:end].strip():
-                found.extend(_cut(sentence, max_chars))
-            start = end
+    return [
+        piece
+        for lines in paragraphs(text)
+        for line in lines
+        for sentence in sentences_of_line(line, language)
+        for piece in cut_sentence(sentence, max_chars)
+    ]
+
+
+def sentences_of_line(line: str, language: str = "en") -> list[str]:
+    """The sentences of a text that counts as one line, in order."""
+    found = []
+    start = 0
+    for end in [*sentence_ends(line, language), len(line)]:
+        if sentence := line[start:end].strip():
+            found.append(sentence)
+        start = end
     return found
 
 
@@ -178,8 +190,13 @@ def _belongs_to_word(text: str, start: int, position: int, following: re.Match[s
     return bool(table.vowels and _NO_WORD.fullmatch(last) and not last.isupper())
 
 
-def _cut(sentence: str, limit: int) -> Iterator[str]:
-    """The sentence in pieces of at most ``limit`` characters."""
+def clause_ends(sentence: str) -> list[int]:
+    """The positions in ``sentence`` after the commas, semicolons, colons and dashes that separate clauses."""
+    return [match.end() for match in _CLAUSE.finditer(sentence)]
+
+
+def cut_sentence(sentence: str, limit: int) -> Iterator[str]:
+    """The sentence in pieces of at most ``limit`` characters, cut at the last comma or else at the last space."""
     start = 0
     while len(sentence) - start > limit:
         found = _SOFT.finditer(sentence, start, start + limit + 1)

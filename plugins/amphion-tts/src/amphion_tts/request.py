@@ -6,16 +6,27 @@ from pydantic import Field
 
 from amphion_core.config import BaseConfig
 from amphion_core.requests import AudioInput, ControlValues
+from amphion_tts.lexicon import LexiconInput
 
 
 class TTSRequest(BaseConfig):
     """A text to speak, and how."""
 
-    text: str = Field(description="the text to speak, of any length")
+    text: str = Field(
+        description="the text to speak, of any length; [pause 0.5] is silence in seconds, and /HH AH0 L OW1/ are phones"
+    )
     speaker: Annotated[str, Field(coerce_numbers_to_str=True)] | None = Field(
         default=None, description="name of the speaker, for models with several"
     )
     pause: float = Field(default=0.2, ge=0, le=10, description="silence between sentences, seconds")
+    paragraph_pause: float = Field(
+        default=0.6, ge=0, le=10, description="silence between paragraphs, which blank lines separate, seconds"
+    )
+    lexicon: LexiconInput | None = Field(
+        default=None, description="file with a word and its phones in each line, for words that the voice says wrongly"
+    )
+    phonemes: bool = Field(default=False, description="the text is phones of the voice, not words")
+    markup: bool = Field(default=True, description="read [pause 0.5] and /phones/ in the text, not speak them")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="the same seed gives the same audio")
     controls: ControlValues = Field(
         default_factory=dict, description="a control of the model; amphion info MODEL lists them with their ranges"

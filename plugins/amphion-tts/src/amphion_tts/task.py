@@ -15,6 +15,7 @@ from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
 from amphion_core.vocoding import open_vocoder
+from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.request import TTSRequest
 
@@ -28,6 +29,16 @@ class Plan:
     speaker: Tensor | None
     prompt: Prompt | None
     controls: Any
+
+    @property
+    def text(self) -> str:
+        """The words that are spoken, without the markup of pauses and escapes."""
+        return " ".join(piece.text for piece in self.pieces if piece.parts)
+
+    @property
+    def has_phones(self) -> bool:
+        """Whether the text has phones where no word says what is spoken."""
+        return not all(part.is_word for piece in self.pieces for part in piece.parts)
 
 
 class TTSTask(TaskFramework):
@@ -66,6 +77,7 @@ class TTSTask(TaskFramework):
                 hint="convert it again with a config that has a frontend, or call synthesize with ids",
             )
         self.frontend: TextFrontend = self.net.config.frontend.build()
+        self._pronunciations: Pronunciations | None = None
         self.vocoder: Vocoder | None = None
         if self.net.output == "mel":
             self.vocoder = open_vocoder(config.vocoder, self.net.config.mel, precision=precision, device=device)
@@ -83,19 +95,32 @@ class TTSTask(TaskFramework):
         Raises DataError (nothing to say; a symbol or a speaker that the model lacks; a prompt that is missing or not
         used) and RecipeError that lists the model's controls.
         """
-        return Audio.concatenate(list(self.stream(request)))
+        return Audio.concatenate(list(self.speak(self.plan(request))))
 
     def stream(self, request: TTSRequest | str) -> Iterator[Audio]:
-        """The text sentence by sentence, each as soon as it is spoken, with the pause after all but the last."""
-        yield from self.speak(self.plan(request))
+        """The text sentence by sentence, each as soon as it is spoken, with the silence after it.
 
-    def plan(self, request: TTSRequest | str) -> "Plan":
-        """Everything that is checked before anything is spoken. Raises the errors of ``generate``."""
+        Long sentences at the beginning are cut at clauses, so that the first audio comes early.
+        """
+        yield from self.speak(self.plan(request, early=True))
+
+    def plan(self, request: TTSRequest | str, *, early: bool = False) -> "Plan":
+        """Everything that is checked before anything is spoken. Raises the errors of ``generate``.
+
+        ``early``: cut long sentences at the beginning at clauses.
+        """
         given: TTSRequest = self.as_request(request, "text")
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
         prompt = self._prompt(given)
-        return Plan(given, pieces_of(given.text, self.frontend, pause=given.pause), speaker, prompt, controls)
+        pieces = pieces_of(given, self.frontend, self._lexicon(given.lexicon), early=early)
+        return Plan(given, pieces, speaker, prompt, controls)
+
+    def _lexicon(self, lexicon: Lexicon | None) -> Pronunciations | None:
+        """A lexicon in the symbols of the frontend. That of the last request is kept, because many texts share one."""
+        if lexicon is not (self._pronunciations.lexicon if self._pronunciations else None):
+            self._pronunciations = Pronunciations(lexicon, self.frontend) if lexicon else None
+        return self._pronunciations
 
     def speak(self, plan: "Plan") -> Iterator[Audio]:
         """The pieces of ``stream`` for a request that is checked."""

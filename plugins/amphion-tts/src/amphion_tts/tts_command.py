@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = _folder(args)
     lines = many_texts(args.file) if folder else [Line("", "", one_text(args.text, args.file))]
-    requests = [_request(args, line) for line in lines]
+    requests = _requests(args, lines)
     out = args.out if args.out is not None or args.play else DEFAULT
     if args.stream:
         _say_ignored(args)
@@ -77,7 +77,11 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.stream:
         return _stream(task, requests[0])
-    plans = _plans(task, lines, requests)
+    plans = _plans(task, lines, requests, early=player is not None)
+    if scorer and any(plan.has_phones for plan in plans):
+        raise DataError(
+            "--wer needs words, and the text has phones", hint="write these words, with their phones in a --lexicon"
+        )
     targets: list[Path | None] = [Path(out) if out is not None else None]
     if folder:
         make_folder(folder)
@@ -102,21 +106,22 @@ def _folder(args: argparse.Namespace) -> Path | None:
     return out
 
 
-def _request(args: argparse.Namespace, line: Line) -> TTSRequest:
+def _requests(args: argparse.Namespace, lines: list[Line]) -> list[TTSRequest]:
+    """The request of each line. The files that the options name are read once."""
     import amphion_core as amphion
 
-    request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=line.text)
-    return request.replace(speaker=line.speaker) if line.speaker else request
+    request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=lines[0].text)
+    return [request.replace(text=line.text, speaker=line.speaker or request.speaker) for line in lines]
 
 
-def _plans(task: "TTSTask", lines: list[Line], requests: list[TTSRequest]) -> "list[Plan]":
+def _plans(task: "TTSTask", lines: list[Line], requests: list[TTSRequest], *, early: bool) -> "list[Plan]":
     """All requests, checked before anything is spoken. Raises the error of a single text, or lists those of lines."""
     if len(lines) == 1:
-        return [task.plan(requests[0])]
+        return [task.plan(requests[0], early=early)]
     plans, problems = [], []
     for line, request in zip(lines, requests, strict=True):
         try:
-            plans.append(task.plan(request))
+            plans.append(task.plan(request, early=early))
         except AmphionError as error:
             problems.append(f"{line.where}: {error.message}")
     refuse(problems, "these texts cannot be spoken")
@@ -147,7 +152,7 @@ def _speak(
                 "model": task.model_name,
             }  # fmt: skip
             if scorer:
-                result["wer"] = round(scorer.score(audio, text=plan.request.text), 2)
+                result["wer"] = round(scorer.score(audio, text=plan.text), 2)
             results.append(result)
             peaks.append(audio.peak)
     if clipped := sum(peak > 1 for peak in peaks):
