@@ -1,4 +1,4 @@
-"""Read a corpus into manifests, report what cannot be used, and compute features in advance."""
+"""Read a corpus into manifests, report what cannot be used, compute features, check texts against the audio."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amphion_core import registry
-from amphion_core.cli import prepare_features
+from amphion_core.cli import prepare_features, prepare_text_check
 from amphion_core.cli.completion import complete
 from amphion_core.cli.parsing import process_count
 from amphion_core.errors import DataError, RecipeError
@@ -15,7 +15,8 @@ from amphion_core.errors import DataError, RecipeError
 EPILOG = """examples:
   amphion prepare folder my_recordings prepared/voice
   amphion prepare ljspeech LJSpeech-1.1 prepared/ljspeech --features mel f0_dio --audio hifigan_22k_80
-  amphion prepare prepared/voice --features '{name: f0_dio, fmin: 60}'"""
+  amphion prepare prepared/voice --features '{name: f0_dio, fmin: 60}'
+  amphion prepare prepared/voice --check-text"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray", action="store_true", help="work on the Ray cluster of RAY_ADDRESS, or on a local one")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     prepare_features.add_arguments(parser)
-    complete(parser, dataset=("datasets", "paths"), features=("features",), audio=("presets",))
+    prepare_text_check.add_arguments(parser)
+    complete(parser, dataset=("datasets", "paths"), features=("features",), audio=("presets",), check_text=("metrics",))
     parser.set_defaults(run=run)
 
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             f"{options[0]} is neither a feature nor a field of one", hint="amphion list features shows the names"
         )
     if args.root is None:
-        _require_prepared(args.dataset, bool(parts))
+        _require_prepared(args.dataset, bool(parts or args.check_text))
         folder, report = Path(args.dataset), {}
     else:
         folder, report = args.out, _prepare(args, [*args.option, *options])
@@ -61,23 +63,30 @@ def run(args: argparse.Namespace) -> int:
         report["features"] = prepare_features.compute(
             folder, parts, cache=args.cache, device=args.device, processes=args.processes, ray=args.ray
         )
+    if args.check_text:
+        report["texts"] = prepare_text_check.run(folder, args.check_text, args.doubtful)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     elif parts:
         found = report["features"]
         names = f"{', '.join(found['names'])} of {found['utterances']} utterances, {found['computed']} computed now"
         print(f"features: {found['folder']}   ({names})")
+    if args.check_text and not args.json:
+        print("\n".join(prepare_text_check.lines(report["texts"])))
     return 0
 
 
-def _require_prepared(folder: str, features: bool) -> None:
-    """Raises DataError unless the only word names a prepared folder whose features are wanted."""
+def _require_prepared(folder: str, wanted: bool) -> None:
+    """Raises DataError unless the only word names a prepared folder, and features or a check are wanted of it."""
     from amphion_core.data.manifest import ABOUT
 
     if not (Path(folder) / ABOUT).is_file():
         raise DataError(f"{folder} is not a prepared folder", hint="amphion prepare READER ROOT OUT")
-    if not features:
-        raise DataError(f"{folder} is prepared already", hint=f"amphion prepare {folder} --features mel f0_dio")
+    if not wanted:
+        raise DataError(
+            f"{folder} is prepared already",
+            hint=f"amphion prepare {folder} --features mel f0_dio, or amphion prepare {folder} --check-text",
+        )
 
 
 def _prepare(args: argparse.Namespace, options: list[str]) -> dict[str, Any]:

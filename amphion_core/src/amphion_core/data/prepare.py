@@ -34,6 +34,7 @@ from amphion_core.data.spread import spread
 from amphion_core.data.tidying import check_installed, gain_to, speech_span
 from amphion_core.errors import DataError, shown
 from amphion_core.files import atomic_write, make_folder
+from amphion_core.tables import read_lines
 
 if TYPE_CHECKING:
     from amphion_core.audio_files.reading import AudioFile, Samples
@@ -60,6 +61,9 @@ class PrepareConfig(BaseConfig):
         default=None, ge=1000, le=HIGHEST_RATE, description="audio of another rate is skipped, Hz; null: any rate"
     )
     need_text: bool = Field(default=False, description="skip utterances without a text")
+    leave_out: str | None = Field(
+        default=None, description="a file with the ids of utterances to leave out, one in each line"
+    )
     trim: float | None = Field(
         default=None, ge=10, le=120,
         description="leave out silence at both ends: what is this many dB under the peak, such as 40; null: nothing",
@@ -98,7 +102,7 @@ def prepare(
     check_installed(trim=config.trim is not None, loudness=config.loudness is not None)
     given = dataset.utterances()
     found = (one if is_plain(one.path) else replace(one, path=str(absolute(one.path))) for one in given)
-    utterances, unusable = _checked(_cut_long(found, config), root)
+    utterances, unusable = _checked(_cut_long(found, config), root, _unwanted(config.leave_out))
     if not utterances:
         raise _nothing_usable(
             f"{root} holds no utterances", [*dataset.problems, *((i["id"], i["reason"]) for i in unusable)]
@@ -162,7 +166,14 @@ def _cut_long(utterances: Iterable[Utterance], config: PrepareConfig) -> Iterato
             yield replace(utterance, id=f"{utterance.id}-{index:04d}", start=start, duration=piece, extra=extra)
 
 
-def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utterance], list[Skipped]]:
+def _unwanted(file: str | None) -> frozenset[str]:
+    """The ids in a file, one in each line. Raises DataError for a file that cannot be read."""
+    return frozenset(line.strip() for _, line in read_lines(Path(file))) if file else frozenset()
+
+
+def _checked(
+    utterances: Iterable[Utterance], root: Path, unwanted: frozenset[str]
+) -> tuple[list[Utterance], list[Skipped]]:
     """The utterances with id, path and split that can be written, the first of each id; the others with a reason."""
     kept: dict[str, Utterance] = {}
     skipped: list[Skipped] = []
@@ -170,6 +181,8 @@ def _checked(utterances: Iterable[Utterance], root: Path) -> tuple[list[Utteranc
         text = f"{utterance.id}{utterance.path}{utterance.text}{utterance.speaker}"
         if not text.isascii() and printable(text) != text:
             reason = "its name is not UTF-8; rename it"
+        elif utterance.id in unwanted:
+            reason = "leave_out names it"
         elif utterance.split and (not _SPLIT.fullmatch(utterance.split) or len(utterance.split.encode()) > 200):
             reason = f"its split cannot be the name of a manifest: {shown(utterance.split)}"
         elif (before := kept.setdefault(utterance.id, utterance)) is not utterance:
