@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from amphion_tts.models.fastspeech2 import FastSpeech2
-from amphion_tts.models.fastspeech2_modules import positions, spread
+from amphion_tts.models.fastspeech2_modules import positions
+from amphion_tts.models.fastspeech2_variance import spread
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_without_masks_even_the_padding_of_the_reference_is_repeated(case, net, 
         close(found, y["logd_pred"])
         pitch = net.variance_adaptor.pitch_predictor(h, None) * passed.token_mask
         close(pitch, y["p_pred"])
-        h = net.variance_adaptor.pitch(h, x["pitch"])
+        h = net.variance_adaptor.with_pitch(h, x["pitch"])
         energy = net.variance_adaptor.energy_predictor(h, None) * passed.token_mask
         close(energy, y["e_pred"])
         close(y["mel"] + net.postnet(y["mel"], None), y["postnet_mel"])

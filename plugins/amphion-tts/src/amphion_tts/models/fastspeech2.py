@@ -12,7 +12,7 @@ cuts off the fraction of the product, so that a scale of 1.1 changes no token sh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -30,16 +30,17 @@ from amphion_core.api import (
     Synthesis,
     TextToSpeech,
 )  # fmt: skip
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.config import validate
+from amphion_core.errors import DataError, RecipeError, WeightsError
+from amphion_core.features.mel import mel_spectrogram
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
-from amphion_tts.models.fastspeech2_modules import PostNet, Predictor, TextEncoder, Transformer, masked, spread, valid
+from amphion_tts.models.aligner import Aligner, hard_durations
+from amphion_tts.models.fastspeech2_modules import PostNet, TextEncoder, Transformer, masked, valid
+from amphion_tts.models.fastspeech2_variance import Level, VarianceAdaptor, spread
 
-LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
 WIDEST = 4.0  # deviations from the mean: values beyond get the first or the last embedding
-
-Level = Literal["token", "frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +52,10 @@ class FastSpeech2Output:
     log_durations: Tensor  # (B, L): ln(frames + 1)
     pitch: Tensor  # (B, L) or (B, N)
     energy: Tensor  # (B, L) or (B, N)
+    durations: Tensor  # (B, L) in frames, those that are given or found by the aligner
     token_mask: Tensor  # (B, L), True where valid
     frame_mask: Tensor  # (B, N), True where valid
-
-
-class VarianceAdaptor(nn.Module):
-    """Predictors of duration, pitch and energy, and the embeddings of pitch and energy; section 2.3."""
-
-    def __init__(self, config: "FastSpeech2.Config") -> None:
-        super().__init__()
-        c = config
-        sizes = c.hidden_channels, c.predictor_channels, c.predictor_kernel, c.predictor_dropout
-        self.duration_predictor, self.pitch_predictor, self.energy_predictor = (Predictor(*sizes) for _ in range(3))
-        self.pitch_bins: Tensor
-        self.energy_bins: Tensor
-        self.register_buffer("pitch_bins", torch.linspace(*c.pitch_range, c.n_bins - 1))
-        self.register_buffer("energy_bins", torch.linspace(*c.energy_range, c.n_bins - 1))
-        self.pitch_embedding = nn.Embedding(c.n_bins, c.hidden_channels)
-        self.energy_embedding = nn.Embedding(c.n_bins, c.hidden_channels)
-
-    def pitch(self, x: Tensor, values: Tensor) -> Tensor:
-        """x (B, N, C) with the embedding of the normalised pitch (B, N) added."""
-        return x + self.pitch_embedding(torch.bucketize(values.contiguous(), self.pitch_bins))
-
-    def energy(self, x: Tensor, values: Tensor) -> Tensor:
-        """x (B, N, C) with the embedding of the normalised energy (B, N) added."""
-        return x + self.energy_embedding(torch.bucketize(values.contiguous(), self.energy_bins))
+    alignment: Tensor | None = None  # (B, N, L), log-probabilities of the aligner, where it was asked
 
 
 class FastSpeech2(TextToSpeech):
@@ -126,7 +105,12 @@ class FastSpeech2(TextToSpeech):
         energy_range: tuple[float, float] = Field(
             default=(-WIDEST, WIDEST), description="lowest and highest normalised energy with its own embedding"
         )
-        postnet: bool = Field(default=True, description="has a PostNet, which refines the mel")
+        postnet_channels: int = Field(
+            default=512, ge=0, description="width of the PostNet, which refines the mel; 0: none"
+        )
+        aligner: bool = Field(
+            default=False, description="has an aligner, which training without stated durations needs"
+        )
 
         @model_validator(mode="before")
         @classmethod
@@ -189,6 +173,8 @@ class FastSpeech2(TextToSpeech):
         )
 
     config: Config
+    layouts = ("ming024", "amphion")
+    layouts_with_config = ("amphion",)
     output = "mel"
 
     def __init__(self, config: Config) -> None:
@@ -206,19 +192,21 @@ class FastSpeech2(TextToSpeech):
         self.variance_adaptor = VarianceAdaptor(c)
         self.decoder = Transformer(c.hidden_channels, c.filter_channels, c.n_heads, c.decoder_layers, *sizes)
         self.mel_linear = nn.Linear(c.hidden_channels, c.mel.n_mels)
-        if c.postnet:
-            self.postnet = PostNet(c.mel.n_mels)
+        if c.postnet_channels:
+            self.postnet = PostNet(c.mel.n_mels, c.postnet_channels)
         if c.n_speakers > 1:
             self.speaker_emb = nn.Embedding(c.n_speakers, c.hidden_channels)
+        if c.aligner:
+            self.aligner = Aligner(c.vocabulary_size, c.mel.n_mels)
 
     @classmethod
     def example_config(cls) -> Config:
-        """Ten symbols, two speakers, eight bands."""
+        """Ten symbols, two speakers, eight bands, an aligner."""
         mel = MelConfig.preset("tacotron2_22k_80").replace(n_fft=256, win_length=256, hop_length=128, n_mels=8)
         return cls.Config(
             vocabulary=10, mel=mel, n_speakers=2, hidden_channels=8, encoder_layers=1, decoder_layers=1,
             filter_channels=16, kernels=(3, 1), dropout=0.0, predictor_channels=8, predictor_dropout=0.0, n_bins=16,
-            pitch_mean=150.0, pitch_std=40.0, energy_mean=1.0, energy_std=1.0, postnet=False,
+            pitch_mean=150.0, pitch_std=40.0, energy_mean=1.0, energy_std=1.0, postnet_channels=8, aligner=True,
         )  # fmt: skip
 
     @classmethod
@@ -244,37 +232,63 @@ class FastSpeech2(TextToSpeech):
         return config.replace(**changes)
 
     def example_inputs(self) -> dict[str, Any]:
-        """Two items of different lengths."""
+        """Two items of different lengths, with mels for the aligner, or with durations where there is none."""
         generator = torch.Generator().manual_seed(0)
-        return {
+        inputs = {
             "ids": torch.randint(0, self.config.vocabulary_size, (2, 5), generator=generator),
             "lengths": torch.tensor([5, 3]),
-            "durations": torch.tensor([[2, 1, 0, 3, 2], [1, 2, 2, 0, 0]]),
             "speaker": torch.tensor([0, self.config.n_speakers - 1]) if self.config.n_speakers > 1 else None,
         }
+        if not self.config.aligner:
+            return inputs | {"durations": torch.tensor([[2, 1, 0, 3, 2], [1, 2, 2, 0, 0]])}
+        mel = torch.randn(2, self.config.mel.n_mels, 9, generator=generator)
+        return inputs | {"mel": mel, "mel_lengths": torch.tensor([9, 6])}
 
     def forward(
-        self, ids: Tensor, lengths: Tensor, durations: Tensor, pitch: Tensor | None = None,
-        energy: Tensor | None = None, speaker: Tensor | None = None, *, size: int | None = None,
+        self, ids: Tensor, lengths: Tensor, durations: Tensor | None = None, pitch: Tensor | None = None,
+        energy: Tensor | None = None, speaker: Tensor | None = None, *, mel: Tensor | None = None,
+        mel_lengths: Tensor | None = None, size: int | None = None,
     ) -> FastSpeech2Output:  # fmt: skip
         """The training pass: ids (B, L), lengths (B), durations (B, L) in whole frames, speaker (B).
 
-        ``pitch`` and ``energy`` are normalised, (B, L) or (B, N) by the config's levels; None: the predictions are
-        used. ``size`` is N, if it is known, which saves waiting for a GPU.
+        Without ``durations``, the aligner finds them in ``mel`` (B, F, N) with ``mel_lengths`` (B). ``pitch`` and
+        ``energy`` are normalised, (B, L) or (B, N) by the config's levels; None: the predictions are used. ``size`` is
+        N, if it is known, which saves waiting for a GPU. Raises WeightsError where an aligner is needed and missing,
+        DataError for fewer frames than tokens.
         """
+        alignment = None
+        if durations is None:
+            if mel is None or mel_lengths is None:
+                raise DataError("neither durations nor mels are given", hint="give one of them to the training pass")
+            alignment = self._aligner()(ids, lengths, mel, mel_lengths)
+            _, durations = hard_durations(alignment, lengths, mel_lengths)
         tokens = valid(lengths, ids.shape[1])
         durations = durations.long() * tokens
         counts = durations.sum(1)
         size = int(counts.max()) if size is None else size
         frames = valid(counts, size)
         x, log_durations = self._encode(ids, tokens, speaker)
-        x, *by_token = self._vary(x, tokens, "token", pitch, energy)
-        x = spread(x, durations, size)
-        x, *by_frame = self._vary(x, frames, "frame", pitch, energy)
-        mel, refined = self._decode(x, frames)
+        x, *by_token = self.variance_adaptor.vary(x, tokens, "token", pitch, energy)
+        x, *by_frame = self.variance_adaptor.vary(spread(x, durations, size), frames, "frame", pitch, energy)
+        plain, refined = self._decode(x, frames)
         values = [own if own is not None else other for own, other in zip(by_token, by_frame, strict=True)]
         assert values[0] is not None and values[1] is not None
-        return FastSpeech2Output(mel, refined, log_durations, values[0], values[1], tokens, frames)
+        return FastSpeech2Output(
+            plain, refined, log_durations, values[0], values[1], durations, tokens, frames, alignment
+        )
+
+    @torch.no_grad()
+    def align(
+        self, ids: Tensor, lengths: Tensor, wave: Tensor, wave_lengths: Tensor, speaker: Tensor | None = None
+    ) -> Tensor:
+        """Durations (B, L) in frames of recordings wave (B, T) whose texts are ids (B, L). No speaker is needed.
+
+        Raises DataError for fewer frames than tokens, WeightsError for a network without aligner.
+        """
+        mel = self.config.mel
+        frames = wave_lengths // mel.hop_length + mel.frames(0)
+        found = self._aligner()(ids, lengths, mel_spectrogram(wave, mel, wave_lengths), frames)
+        return hard_durations(found, lengths, frames)[1]
 
     @torch.inference_mode()
     def synthesize(
@@ -295,14 +309,14 @@ class FastSpeech2(TextToSpeech):
         tokens = None if min(sizes) == ids.shape[1] else valid(lengths, ids.shape[1])
         with self.autocast():
             x, log_durations = self._encode(ids, tokens, speaker)
-            x, *_ = self._vary(x, tokens, "token", None, None, wanted)
-            durations = self._frames(log_durations.float(), tokens, scale)
+            x, *_ = self.variance_adaptor.vary(x, tokens, "token", None, None, wanted)
+            durations = self.variance_adaptor.frames(log_durations, tokens, scale)
             counts = durations.sum(1)
             frame_counts = counts.tolist()
             size = max(frame_counts)
             frames = None if min(frame_counts) == size else valid(counts, size)
             x = spread(x, durations, size)
-            x, *_ = self._vary(x, frames, "frame", None, None, wanted)
+            x, *_ = self.variance_adaptor.vary(x, frames, "frame", None, None, wanted)
             _, mel = self._decode(x, frames)
         return Synthesis(counts, mel=mel.float().contiguous(), durations=durations)
 
@@ -310,6 +324,27 @@ class FastSpeech2(TextToSpeech):
         """As for every model; convolutions are also laid out for the CPU."""
         super().for_inference(precision)
         return pack_convolutions(self) if self.device.type == "cpu" else self
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """A published checkpoint with its publisher's config as (Config, state dict).
+
+        Raises WeightsError for a checkpoint or config of another kind, RecipeError for one that contradicts itself.
+        """
+        from amphion_tts.models import fastspeech2_layouts
+
+        fields, tensors = fastspeech2_layouts.read(state, layout, config or {})
+        return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
+
+    def _aligner(self) -> Aligner:
+        if not self.config.aligner:
+            raise WeightsError(
+                "this FastSpeech 2 cannot align: it has no aligner",
+                hint="state durations, or train a network with aligner: true",
+            )
+        return self.aligner
 
     def _encode(self, ids: Tensor, mask: Tensor | None, speaker: Tensor | None) -> tuple[Tensor, Tensor]:
         """States of the symbols (B, L, C), and their log durations (B, L), which do not change the states."""
@@ -323,52 +358,10 @@ class FastSpeech2(TextToSpeech):
             x = masked(x + self.speaker_emb(speaker)[:, None], mask)
         return x, self.variance_adaptor.duration_predictor(x, mask)
 
-    def _vary(
-        self, x: Tensor, mask: Tensor | None, level: Level, pitch: Tensor | None, energy: Tensor | None,
-        controls: Controls | None = None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:  # fmt: skip
-        """x (B, N, C) with pitch and energy of ``level`` added, and their predictions (B, N) before the controls."""
-        c, adaptor = self.config, self.variance_adaptor
-        found_pitch = found_energy = None
-        if c.pitch_level == level:
-            found_pitch = adaptor.pitch_predictor(x, mask)
-            used = self._controlled("pitch", found_pitch, controls) if pitch is None else pitch
-            x = masked(adaptor.pitch(x, used), mask)
-        if c.energy_level == level:
-            found_energy = adaptor.energy_predictor(x, mask)
-            used = self._controlled("energy", found_energy, controls) if energy is None else energy
-            x = masked(adaptor.energy(x, used), mask)
-        return x, found_pitch, found_energy
-
-    def _controlled(self, name: Literal["pitch", "energy"], values: Tensor, controls: Controls | None) -> Tensor:
-        """Normalised pitch or energy as a request wants it: first the variation, then the shift of the whole voice."""
-        variation, shift = getattr(controls, f"{name}_variation", None), getattr(controls, name, None)
-        if variation is not None:
-            values = values * variation
-        if shift:
-            mean, std = getattr(self.config, f"{name}_mean"), getattr(self.config, f"{name}_std")
-            if mean is None:
-                raise DataError(
-                    f"this checkpoint does not state the mean and deviation of its {name}, so {name} cannot be shifted",
-                    hint="convert it again with its statistics: amphion convert ... --file statistics=stats.json",
-                )
-            factor = 2 ** (shift / 12) if name == "pitch" else 10 ** (shift / 20)
-            values = ((values * std + mean) * factor - mean) / std
-        return values
-
-    def _frames(self, log_durations: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-        """ln(frames + 1) (B, L) -> whole frames (B, L); at least one for each item."""
-        mel = self.config.mel
-        longest = LONGEST_TOKEN * mel.sample_rate / mel.hop_length
-        found = torch.round((torch.expm1(log_durations) * scale).clamp(0, longest)).long()
-        found = found if mask is None else found * mask
-        found[:, 0] += found.sum(1) == 0
-        return found
-
     def _decode(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, N, C) -> mel and refined mel, (B, F, N) each, 0 where the mask is False."""
         mel = masked(self.mel_linear(self.decoder(x, mask)), mask)
-        refined = masked(mel + self.postnet(mel, mask), mask) if self.config.postnet else mel
+        refined = masked(mel + self.postnet(mel, mask), mask) if self.config.postnet_channels else mel
         return mel.mT, refined.mT
 
     def _check(self, ids: Tensor, lengths: Tensor, speaker: Tensor | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""The blocks of FastSpeech 2: feed-forward Transformer, variance predictors, PostNet, length regulator.
+"""The blocks of FastSpeech 2: feed-forward Transformer with positions, and PostNet.
 
 Ren et al.: "FastSpeech 2", arXiv:2006.04558, section 2; the blocks are those of "FastSpeech", arXiv:1905.09263, section
 3.1. Parameters are named as in the published checkpoints (ming024).
@@ -139,28 +139,6 @@ class TextEncoder(Transformer):
         return super().forward(self.src_word_emb(ids), mask)
 
 
-class Predictor(nn.Module):
-    """One number for each row: log duration, pitch or energy; section 2.3."""
-
-    def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
-        super().__init__()
-        self.conv_layer = nn.ModuleDict(
-            {
-                "conv1d_1": ConvOverTime(channels, width, kernel), "layer_norm_1": nn.LayerNorm(width),
-                "conv1d_2": ConvOverTime(width, width, kernel), "layer_norm_2": nn.LayerNorm(width),
-            }
-        )  # fmt: skip
-        self.linear_layer = nn.Linear(width, 1)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, N, C) -> (B, N), 0 where the mask is False."""
-        for index in (1, 2):
-            x = torch.relu(self.conv_layer[f"conv1d_{index}"](masked(x, mask)))
-            x = self.drop(self.conv_layer[f"layer_norm_{index}"](x))
-        return masked(self.linear_layer(x), mask)[..., 0]
-
-
 class FrameNorm(nn.BatchNorm1d):
     """Batch norm whose statistics leave out padding: (B, C, N) -> (B, C, N)."""
 
@@ -185,7 +163,7 @@ class FrameNorm(nn.BatchNorm1d):
 class PostNet(nn.Module):
     """Five convolutions whose output is added to the mel; Shen et al., arXiv:1712.05884, section 2.2."""
 
-    def __init__(self, n_mels: int, width: int = 512, kernel: int = 5, layers: int = 5, dropout: float = 0.5) -> None:
+    def __init__(self, n_mels: int, width: int, kernel: int = 5, layers: int = 5, dropout: float = 0.5) -> None:
         super().__init__()
         sizes = [n_mels, *[width] * (layers - 1), n_mels]
         self.convolutions = nn.ModuleList(
@@ -200,16 +178,3 @@ class PostNet(nn.Module):
             x = norm(conv(masked(x, mask)).mT, mask).mT
             x = self.drop(x if index + 1 == len(self.convolutions) else torch.tanh(x))
         return x
-
-
-def spread(x: Tensor, durations: Tensor, size: int) -> Tensor:
-    """Length regulator: each row as often as its duration says; (B, L, C), (B, L) of int -> (B, size, C).
-
-    Rows behind the end of an item are 0.
-    """
-    ends = durations.cumsum(1)
-    frame = torch.arange(size, device=x.device).repeat(len(x), 1)
-    token = torch.searchsorted(ends, frame, right=True)  # the first token that ends behind this frame
-    inside = token < x.shape[1]
-    rows = token.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[2])
-    return masked(x.gather(1, rows), inside)
