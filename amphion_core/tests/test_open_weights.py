@@ -225,7 +225,7 @@ def test_tensors_that_a_state_lacks_stay_as_they_are_only_if_that_is_asked_for(t
     weights.load_state(target, state, what="it", missing="keep")
     assert torch.equal(target.state_dict()[gone], kept)
     assert all(torch.equal(target.state_dict()[name], value) for name, value in state.items())
-    with pytest.raises(WeightsError, match="not a it checkpoint"):
+    with pytest.raises(WeightsError, match="not a checkpoint of it"):
         weights.load_state(target, {"a": torch.zeros(1)}, what="it", missing="keep")
 
 

@@ -183,8 +183,8 @@ def test_a_folded_channel_of_zeros_stays_zero(published):
         ({"generator": {None: torch.zeros(1)}}, r"named None \(NoneType\)"),
         ({}, "holds no tensors; it holds nothing"),
         ({"epoch": 3, "generator": {"steps": [1, 2]}}, "holds no tensors; it holds epoch, generator"),
-        ({"generator": {"x": {"y": {"z": torch.zeros(1)}}}}, "not a vocoder/hifigan checkpoint"),
-        ({"generator": {"conv_pre.weight": "text", "b": torch.zeros(1)}}, "not a vocoder/hifigan checkpoint"),
+        ({"generator": {"x": {"y": {"z": torch.zeros(1)}}}}, "not a checkpoint of vocoder/hifigan"),
+        ({"generator": {"conv_pre.weight": "text", "b": torch.zeros(1)}}, "not a checkpoint of vocoder/hifigan"),
     ],
 )
 def test_a_state_dict_of_another_kind_is_one_sentence(golden, state, message):

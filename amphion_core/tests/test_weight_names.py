@@ -87,7 +87,7 @@ def test_a_key_that_does_not_fit_is_named(change, message):
 
 def test_another_models_checkpoint_is_one_sentence():
     with pytest.raises(
-        WeightsError, match=r"not a test checkpoint: it has 0 of .*begins with encoder\.weight"
+        WeightsError, match=r"not a checkpoint of test: it has 0 of .*begins with encoder\.weight"
     ) as caught:
         check_keys({"encoder.weight": torch.zeros(1)}, expected_shapes(network), "test")
     assert "\n" not in caught.value.message

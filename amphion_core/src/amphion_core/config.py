@@ -137,7 +137,7 @@ def limits(field: FieldInfo) -> str:
     if "ge" in bounds and "le" in bounds:
         return f"{bounds['ge']:.10g} to {bounds['le']:.10g}"
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    return ", ".join(f"{words[name]} {value:g}" for name, value in bounds.items())
+    return ", ".join(f"{words[name]} {value:.10g}" for name, value in bounds.items())
 
 
 def _is_other_branch(detail: ErrorDetails) -> bool:

@@ -7,15 +7,17 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amphion_core.errors import AmphionError, shortened
+from amphion_core.errors import AmphionError, nearest, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MOST_NAMES = 10_000  # of a folder in which a similar name is looked for
 _FULL_TEXT = re.compile(  # of libraries written in Rust, and of numpy.save
     rf"\(os error ({'|'.join(str(number) for number in sorted(_FULL))})\)|^\d+ requested and \d+ written$"
 )
@@ -40,6 +42,23 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def path_hint(path: str | Path, otherwise: str = "check the path") -> str:
+    """The hint for a path that does not exist: the path with a similar name that does, else ``otherwise``.
+
+    Only the first part of the path that is missing is compared with the names beside it.
+    """
+    path = Path(path)
+    with suppress(OSError, ValueError, RuntimeError):
+        missing = next((each for each in (*reversed(path.parents), path) if not each.exists()), None)
+        if missing is None:
+            return otherwise
+        with os.scandir(missing.parent) as entries:
+            close = nearest(missing.name, (entry.name for entry in islice(entries, _MOST_NAMES)))
+        if close and (found := missing.with_name(close) / path.relative_to(missing)).exists():
+            return f"did you mean {shortened(found)}?"
+    return otherwise
+
+
 def read_file(path: str | Path, error: type[AmphionError], *, wanted: str, largest: int | None = None) -> bytes:
     """The content of a regular file; ``wanted`` is what should be there, such as ``a YAML file``.
 
@@ -58,7 +77,7 @@ def read_file(path: str | Path, error: type[AmphionError], *, wanted: str, large
     except error:  # RecipeError is a ValueError too
         raise
     except FileNotFoundError as missing:
-        raise error(f"there is no file {name}", hint="check the path") from missing
+        raise error(f"there is no file {name}", hint=path_hint(path)) from missing
     except (OSError, ValueError) as refused:  # ValueError: a NUL character in the path
         reason = getattr(refused, "strerror", None) or refused
         raise error(f"{name} cannot be read: {reason}", hint="check the path and its permissions") from refused

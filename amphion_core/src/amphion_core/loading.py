@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry, yaml
 from amphion_core.config import validate
-from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError, shown
+from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError, shortened, shown
+from amphion_core.files import path_hint
 from amphion_core.stored_weights import Weights, from_files, from_folder
 from amphion_core.system_errors import clear_errors
 
@@ -95,10 +96,12 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     if folder.exists() and name not in {card.name for card in cards.cards()}:
         raise WeightsError(
             f"{place} is neither a weights folder nor a run or a checkpoint of one",
-            hint="convert a published checkpoint first: amphion convert; for a run, its folder or checkpoints/step-N",
+            hint=f"a published checkpoint is first converted: amphion convert MODEL {place} -o FOLDER; "
+            "of a run, name its folder or checkpoints/step-N",
         )
     if isinstance(place, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise WeightsError(f"there is no folder {place}", hint="check the path; amphion list --pretrained shows cards")
+        hint = path_hint(folder, "check the path; amphion list --pretrained shows cards")
+        raise WeightsError(f"there is no folder {place}", hint=hint)
     return _from_card(_card_with_weights(name), download=download)
 
 
@@ -215,7 +218,11 @@ def _from_card(card: cards.Card, *, download: bool) -> Weights:
 
 def _card_with_weights(name: str) -> cards.Card:
     tag = name.partition("@")[2]
-    base = registry.find("models", name).name  # the whole name, so that an empty tag is an error
+    try:
+        base = registry.find("models", name).name  # the whole name, so that an empty tag is an error
+    except UnknownComponent as error:
+        hint = path_hint(name, error.hint or "amphion list models")
+        raise UnknownComponent(f"{error.message}, and there is no folder {shortened(name)}", hint=hint) from error
     if tag:
         card = cards.find(f"{base}@{tag}")
         if card.source is not None:

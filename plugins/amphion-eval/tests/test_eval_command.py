@@ -331,3 +331,23 @@ def test_the_number_of_workers_has_bounds(number, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["eval", "a", "--ref", "b", "--workers", number])
     assert "is not a number from 1 to" in capsys.readouterr().err
+
+
+def test_the_console_names_a_few_files_of_each_reason(capsys):
+    from types import SimpleNamespace
+
+    from amphion_eval.eval_command import SHOWN, _print_problems
+
+    problems = [f"gen: a{number}: no reference" for number in range(100)] + ["gen: b: silent"]
+    _print_problems(SimpleNamespace(unavailable={}, problems=problems, rows=[]))
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == SHOWN + 2
+    assert shown[0] == "not scored: gen: a0: no reference"
+    assert shown[SHOWN] == f"not scored: gen: {100 - SHOWN} more: no reference (-o FOLDER writes a report with all)"
+    assert shown[-1] == "not scored: gen: b: silent"
+
+
+def test_a_setting_without_its_metric_shows_the_whole_setting(folders, capsys):
+    words = ["eval", str(folders / "gen"), "--ref", str(folders / "ref"), "--metrics", "mcd", "--set", "order=12"]
+    assert main(words) == 2
+    assert "hint: a setting begins with its metric: --set mcd.order=12" in capsys.readouterr().err

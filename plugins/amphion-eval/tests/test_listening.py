@@ -124,6 +124,7 @@ def test_preferences_are_counted_for_both_orders_of_a_pair(folders, capsys):
         (["alpha", "--max-mb", "0.01"], "--samples"),
         (["test.key.json"], "--answers is missing"),
         (["nokey.json", "--answers", "nokey.json"], "is not the key of a listening test"),
+        (["page.html", "--answers", "page.html"], "is not the key of a listening test: it is no JSON"),
     ],
 )
 def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message):
@@ -134,6 +135,7 @@ def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message)
     for number in range(3):
         Audio(np.zeros(16000, np.float32), 16000).save(folders / f"quiet/clip{number}.wav")
     (folders / "nokey.json").write_text("[]")
+    (folders / "page.html").write_text("<!doctype html>")
     assert main(["eval", "listen", *words]) == 2
     assert message in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ import amphion_core as amphion
 from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError
 from amphion_tts import playing
+from amphion_tts.tts_command import _in_language
 
 
 @pytest.fixture
@@ -257,3 +258,19 @@ def test_a_control_that_is_no_number_is_refused(speak, value):
 def test_a_very_long_word_is_spoken_in_pieces_of_bounded_length(voice):
     pieces = amphion.task("tts", model=str(voice)).plan("a" * 100_000).pieces
     assert len(pieces) == 250 and max(len(piece.text) for piece in pieces) == 400
+
+
+def test_a_text_that_is_the_name_of_a_file_is_noted(speak, tmp_path):
+    (tmp_path / "lines.txt").write_text("Hello.")
+    code, _, err = speak("lines.txt", "-o", "a.wav")
+    assert code == 0
+    assert "to speak its text: --file lines.txt" in err
+    assert "--file" not in speak("Hello.", "-o", "a.wav")[2]
+
+
+@pytest.mark.parametrize(("voice_language", "language"), [("de", "de"), ("en-us", "en")])
+def test_the_word_error_rate_is_in_the_language_of_the_voice(voice_language, language):
+    pytest.importorskip("amphion_eval", reason="it has the word error rate")
+    config = types.SimpleNamespace(language=voice_language)
+    task = types.SimpleNamespace(frontend=types.SimpleNamespace(config=config))
+    assert _in_language(amphion.get("metrics", "wer"), task).config.language == language

@@ -243,7 +243,7 @@ def test_loading_a_configuration_lists_what_has_weights():
 @pytest.mark.parametrize("layout", ["jik876", "amphion", "transformers"])
 def test_a_checkpoint_of_another_model_is_one_sentence(layout, golden):
     config = golden("hifigan_small_rb1")["config"]
-    with pytest.raises(WeightsError, match="not a vocoder/hifigan checkpoint"):
+    with pytest.raises(WeightsError, match="not a checkpoint of vocoder/hifigan"):
         amphion.import_model("vocoder/hifigan", {"encoder.weight": torch.zeros(3)}, layout=layout, config=config)
 
 

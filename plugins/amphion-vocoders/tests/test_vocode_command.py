@@ -158,3 +158,21 @@ def test_a_full_disk_ends_the_work_on_a_folder(tmp_path, quick, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert capsys.readouterr().err.count("the disk is full") == 1
+
+
+def test_a_folder_does_not_become_a_folder_with_the_name_of_a_file(quick, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    TONE.save(tmp_path / "in/a.wav")
+    assert quick(tmp_path / "in", "-o", tmp_path / "out.wav") == 2
+    assert f"hint: -o {tmp_path / 'out'}\n" in capsys.readouterr().err
+    assert not (tmp_path / "out.wav").exists()
+
+
+def test_the_reason_for_an_unreadable_file_names_it_once(quick, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    TONE.save(tmp_path / "in/a.wav")
+    (tmp_path / "in/b.wav").write_text("no audio")
+    assert quick(tmp_path / "in", "-o", tmp_path / "out") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "b.wav" in line]
+    assert [line.count("b.wav") for line in lines] == [1]
+    assert lines[0].startswith(f"not vocoded: {tmp_path / 'in/b.wav'}: not readable audio")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amphion_core.checkpoints.file_kinds import AGAIN
 from amphion_core.errors import WeightsError
+from amphion_core.files import path_hint
 
 NAMES = (  # in this order; the first is the first network that accelerate was given
     "model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json",
@@ -28,7 +29,8 @@ def checkpoint_file(path: Path) -> Path:
     if path.exists():
         raise WeightsError(f"{path} is a device or a pipe, not a file", hint="copy the checkpoint into a file first")
     raise WeightsError(
-        f"there is no checkpoint {path}", hint="check the path; amphion list --pretrained shows published weights"
+        f"there is no checkpoint {path}",
+        hint=path_hint(path, "check the path; amphion list --pretrained shows published weights"),
     )
 
 

@@ -88,7 +88,12 @@ class Published:
         known = ", ".join(self.architecture.layouts) or "none"
         if not found:
             hint = f"choose the model that the file belongs to, or name the layout with --layout ({known}) to see more"
-            config = "" if self.config is not None else "; there is no config of its publisher beside it"
+            config = ""
+            if self.config is None:
+                config = "; there is no config of its publisher beside it"
+                hint = (
+                    f"name its publisher's config with --config FILE, or a layout with --layout ({known}) to see more"
+                )
             raise WeightsError(f"{self.shown} fits no layout of {self.name}{config}", hint=hint)
         first, config, tensors = found[0]
         same = all(other == config and names.keys() == tensors.keys() for _, other, names in found[1:])

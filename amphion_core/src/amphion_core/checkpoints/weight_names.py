@@ -105,8 +105,8 @@ def check_keys(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]
     if 2 * len(missing) > len(expected):
         head = ", ".join(name[:LONGEST] for name in list(state)[:3]) or "nothing"
         raise WeightsError(
-            f"not a {what} checkpoint: it has {len(expected) - len(missing)} of the network's {len(expected)} tensors;"
-            f" it begins with {head}",
+            f"not a checkpoint of {what}: it has {len(expected) - len(missing)} of the network's "
+            f"{len(expected)} tensors; it begins with {head}",
             hint="choose the model and the layout that the file belongs to: amphion list models",
         )
     unexpected = [name for name in state if name not in expected]

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     folder = weights.save(net, args.out, card=card)
     print(f"layout: {layout}")
     print(f"sha256 for a card: {fetching.digest(folder)}")
-    print(f"wrote {folder}; use it: amphion_core.load({str(folder)!r})")
+    print(f"wrote {folder}; amphion info {folder} shows it; in Python: amphion_core.load({str(folder)!r})")
     return 0
 
 

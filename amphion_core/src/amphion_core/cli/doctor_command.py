@@ -56,7 +56,8 @@ def _machine() -> Iterator[str]:
     yield f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
     devices = ", ".join(_device_line(name) for name in available_devices()[1:]) or "no GPU"
     fast = "faster than float32" if bf16_is_fast(torch.device("cpu")) else "not faster than float32"
-    yield f"torch {torch.__version__}, {torch.get_num_threads()} threads, {devices}; bfloat16 on this CPU: {fast}"
+    threads = counted(torch.get_num_threads(), "thread")
+    yield f"torch {torch.__version__}, {threads}, {devices}; bfloat16 on this CPU: {fast}"
     for package in ("numpy", "pydantic", "soundfile", "transformers", "torchaudio"):
         try:
             yield f"{package} {version(package)}"

@@ -1,6 +1,7 @@
 """Show one component, card or weights folder: what it is, its configuration, recipes and commands."""
 
 import argparse
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core import cards, registry
 from amphion_core.cli.completion import complete
 from amphion_core.errors import UnknownComponent, shortened
+from amphion_core.mel import MelConfig
 
 if TYPE_CHECKING:
     from amphion_core.config import BaseConfig
@@ -30,9 +32,17 @@ def run(args: argparse.Namespace) -> int:
         _show_card(cards.find(name))
         return 0
     kinds = [kind] if kind else [each for each in registry.BASES if bare in registry.names(each)]
+    if not kinds and bare in _recipe_names():
+        raise UnknownComponent(f"{bare} is a recipe, not a component", hint=f"amphion recipes {bare}")
     for ref in [registry.find(each, bare) for each in kinds or [_likely_kind(bare)]]:
         _show(ref)
     return 0
+
+
+def _recipe_names() -> set[str]:
+    from amphion_core.recipe import recipes
+
+    return {path.stem for path, _, _ in recipes()}
 
 
 def _likely_kind(name: str) -> str:
@@ -51,7 +61,7 @@ def _show(ref: registry.ComponentRef) -> None:
     component = _show_head(ref)
     _show_fields("configuration", component.Config)
     if controls := getattr(component, "Controls", None):
-        _show_fields("controls of a request, --control NAME=VALUE", controls)
+        _show_fields("controls of a request, --control NAME=VALUE; None is the model's own value", controls)
     if request := getattr(component, "Request", None):
         _show_fields("request", request)
     if layouts := getattr(component, "layouts", ()):
@@ -67,9 +77,9 @@ def _show(ref: registry.ComponentRef) -> None:
 def _show_head(ref: registry.ComponentRef) -> Any:
     print(f"{ref.name}  ({ref.kind[:-1]})\n{ref.summary}\nfrom {ref.dist} {ref.version}: {ref.target}; {ref.status}")
     component = ref.load()
-    described = (component.__doc__ or "").strip().removeprefix(ref.summary).strip()
+    described = inspect.cleandoc(component.__doc__ or "").removeprefix(ref.summary).strip()
     if described:
-        print(f"\n{described}")
+        print(f"\n{described.replace('``', '')}")
     return component
 
 
@@ -146,4 +156,7 @@ def _show_values(title: str, values: Mapping[str, Any]) -> None:
 
 
 def _shown(value: object) -> str:
+    """A value on one line; a mel convention as the name of its preset if it is one."""
+    if preset := next((name for name, mel in MelConfig.presets().items() if value in (mel, mel.model_dump())), None):
+        return preset
     return shortened(repr(value) if isinstance(value, str) else value, 90)

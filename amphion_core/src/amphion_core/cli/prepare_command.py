@@ -10,7 +10,8 @@ from amphion_core import registry
 from amphion_core.cli import prepare_features, prepare_text_check
 from amphion_core.cli.completion import complete
 from amphion_core.cli.parsing import process_count
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import DataError, RecipeError, nearest
+from amphion_core.files import path_hint
 
 EPILOG = """examples:
   amphion prepare folder my_recordings prepared/voice
@@ -99,15 +100,26 @@ def _prepare(args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
     from amphion_core.data.spread import default_processes
     from amphion_core.recipe import apply_override
 
+    if args.out is None and Path(args.dataset).is_dir():
+        raise RecipeError(
+            f"the first word is the reader, and {args.dataset} is a folder",
+            hint=f"amphion prepare folder {args.dataset} {args.root}",
+        )
     if args.out is None:
-        raise RecipeError("the folder for the manifests is missing", hint="amphion prepare READER ROOT OUT")
+        hint = f"amphion prepare {args.dataset} {args.root} prepared/{args.root.absolute().name}"
+        raise RecipeError("the folder for the manifests is missing", hint=hint)
     reader = registry.find("datasets", args.dataset).load()
+    if args.root.is_file():
+        hint = f"amphion prepare {args.dataset} {args.root.parent} OUT"
+        raise DataError(f"{args.root} is a file; a corpus is a folder", hint=hint)
     if not args.root.is_dir():
-        raise DataError(f"there is no folder {args.root}", hint="amphion prepare READER ROOT OUT")
+        raise DataError(f"there is no folder {args.root}", hint=path_hint(args.root, "amphion prepare READER ROOT OUT"))
     values: dict[str, object] = {}
     for option in options:
         apply_override(values, option)
-    ours = {key: values.pop(key) for key in [*values] if key in PrepareConfig.model_fields}
+    known = (*PrepareConfig.model_fields, *reader.Config.model_fields)
+    meant = {key: key if key in known else nearest(key, known) for key in values}  # a mistyped option is refused below
+    ours = {key: values.pop(key) for key in [*values] if meant[key] in PrepareConfig.model_fields}
     config = validate(PrepareConfig, ours, where="amphion prepare")
     dataset = reader(validate(reader.Config, {"root": str(args.root), **values}, where=args.dataset))
     processes = args.processes or default_processes()

@@ -7,6 +7,7 @@ from pathlib import Path
 from amphion_core.cli.completion import complete
 from amphion_core.end_with_parent import end_with_launcher
 from amphion_core.errors import MissingPackage, RecipeError
+from amphion_core.files import path_hint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         folder, name = args.folder or source, str(source / "config.yaml")
     else:
         folder = args.folder or Path("runs") / source.stem
+    if found := next((word for word in overrides if "=" not in word and Path(word, "dataset.yaml").is_file()), None):
+        raise RecipeError(f"{found} is a prepared folder without the name of its setting", hint=f"data.root={found}")
     read = recipe.read(name, overrides)
     try:
         import accelerate  # noqa: F401
@@ -42,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from amphion_core.training.run import train
 
     if args.resume and args.folder is None and not folder.exists():
-        raise RecipeError(f"there is no run {folder} to continue", hint="leave out --resume to start it")
+        hint = path_hint(folder, "leave out --resume to start it")
+        raise RecipeError(f"there is no run {folder} to continue", hint=hint)
     weights = train(read, folder, resume=args.resume)
     if weights is None:
         return 130

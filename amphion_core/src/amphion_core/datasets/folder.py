@@ -15,7 +15,7 @@ from amphion_core.datasets.layout import LISTS, SPLITS, FolderReader, seconds
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError, shortened
-from amphion_core.files import is_file
+from amphion_core.files import is_file, path_hint
 from amphion_core.tables import Table, read_table
 
 _TABLES = ("metadata.csv", "manifest.csv", "metadata.tsv", "manifest.tsv")
@@ -30,9 +30,9 @@ class Folder(FolderReader):
     """Every audio file below a folder.
 
     A table (metadata.csv, manifest.csv or .tsv) may list the files. Its columns are id, path, text, speaker, language,
-    caption and split, in any order; other columns go to ``extra``. Without a header the first column is an id or a
-    path. Without a table, a text file with the name of an audio file (a.wav, a.txt) is its transcript; it may be in a
-    folder for texts such as txt/.
+    caption and split, in any order; other columns are kept as extra fields. Without a header the first column is an id
+    or a path. Without a table, a text file with the name of an audio file (a.wav, a.txt) is its transcript; it may be
+    in a folder for texts such as txt/.
     """
 
     class Config(TableConfig):
@@ -47,7 +47,7 @@ class Folder(FolderReader):
     def rows(self) -> Iterator[Utterance]:
         """Every utterance in the order of the table, or sorted by path without a table."""
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {shortened(self.root)}", hint="check the path")
+            raise DataError(f"there is no folder {shortened(self.root)}", hint=path_hint(self.root))
         found = self._find_table()
         yield from self._files() if found is None else self._table(found)
 

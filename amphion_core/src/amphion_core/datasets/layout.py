@@ -13,6 +13,7 @@ from amphion_core.component import Dataset, Utterance
 from amphion_core.config import BaseConfig
 from amphion_core.datasets.recordings import Recordings
 from amphion_core.errors import DataError, shortened
+from amphion_core.files import path_hint
 from amphion_core.tables import read_lines
 
 LISTS = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
@@ -76,7 +77,7 @@ class FolderReader(Dataset):
         ``hint`` is a first hint of this error.
         """
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {shortened(self.root)}", hint="check the path")
+            raise DataError(f"there is no folder {shortened(self.root)}", hint=path_hint(self.root))
         if not any(next(self.root.glob(name), None) for name in names):
             raise DataError(
                 f"{self.root} is not laid out as {type(self).__name__}: it has no {' or '.join(names)}",

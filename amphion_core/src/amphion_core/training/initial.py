@@ -64,7 +64,7 @@ def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeig
     if given.mel == "same" and any(module is target for module in model.modules()):
         _require_same_mel(model, found, given.source)
     state: dict[str, Any] = found.state
-    what = f"{name} from {given.source}"
+    what = f"the recipe's {name}, read from {given.source}"
     if given.part:
         what = f"{what}, part {given.part}"
         inside = f"{given.part}."

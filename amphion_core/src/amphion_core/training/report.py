@@ -58,7 +58,7 @@ class Report:
         losses = "  ".join(
             f"{k.removesuffix('/loss')} {v:.3f}" for k, v in (lines[-1] if lines else {}).items() if k.endswith("/loss")
         )
-        shown = f"{losses}  {speed:.1f} s audio/s"
+        shown = f"{losses}  {speed:.1f} s of audio per second"
         self._bar.update(self._task, completed=step, shown=shown, description="train")
         if not self.live and lines and now - self._printed > EVERY:
             self._printed = now

@@ -13,7 +13,7 @@ from amphion_core.cli.parsing import process_count
 from amphion_core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from amphion_eval.evaluation.measuring import Parts
     from amphion_eval.evaluation.pairing import Paired
@@ -25,6 +25,7 @@ EPILOG = """examples:
   amphion eval generated/ --ref recordings/ --metrics fad --set fad.embedding=clap
 a listening test: amphion eval listen --help"""
 GENERATED = "for each system a folder of audio files or one file; or a .jsonl of scores, from amphion eval or VERSA"
+SHOWN = 5  # files of each reason that the console names
 SLOW = 10  # seconds after which the summary says which metric took the time
 OPTIONS = {"reference": "--ref", "prompt": "--prompt", "resynthesis": "--resynthesis", "text": "--text"}
 
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
     workers = args.workers or min(default_processes(), max(1, len(items) // 8))  # a process takes seconds to start
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=None)
         report = evaluate(
             {system: items for system, (items, _) in systems.items()}, parts, stored=stored, folder=args.out,
@@ -221,11 +222,22 @@ def _times(seconds: "Mapping[str, float]") -> "Iterator[str]":
 def _print_problems(report: "Report") -> None:
     for label, why in report.unavailable.items():
         print(f"skipped: {label}: {why}", file=sys.stderr)
-    for line in report.problems:
+    for line in _few_of_each(report.problems):
         print(f"not scored: {line}", file=sys.stderr)
     for row in report.rows:
         for warning in row.get("warnings", ()):
             print(f"warning: {row['system']}: {row['id']}: {warning}", file=sys.stderr)
+
+
+def _few_of_each(problems: "Sequence[str]") -> "Iterator[str]":
+    """The first problems of each system and reason, then how many more there are; all are in the report."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for line in problems:
+        groups.setdefault((line.partition(": ")[0], line.rpartition(": ")[2]), []).append(line)
+    for (system, reason), lines in groups.items():
+        yield from lines[:SHOWN]
+        if len(lines) > SHOWN:
+            yield f"{system}: {len(lines) - SHOWN} more: {reason} (-o FOLDER writes a report with all)"
 
 
 def _plain(report: "Report") -> dict[str, Any]:

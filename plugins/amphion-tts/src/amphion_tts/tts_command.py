@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, DataError, counted
-from amphion_core.files import check_folder, make_folder
+from amphion_core.files import check_folder, is_file, make_folder
 from amphion_tts.playing import Player, find_player, pcm, play as play_pieces
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
     folder = _folder(args)
     lines = many_texts(args.file) if folder else [Line("", "", one_text(args.text, args.file))]
+    if args.text and len(args.text) < 200 and is_file(args.text):
+        print(f"note: the name of the file is spoken; to speak its text: --file {args.text}", file=sys.stderr)
     requests = _requests(args, lines)
     out = args.out if args.out is not None or args.play else DEFAULT
     if args.stream:
@@ -86,12 +88,17 @@ def run(args: argparse.Namespace) -> int:
     if folder:
         make_folder(folder)
         targets = [folder / f"{line.name}.wav" for line in lines]
-    results = _speak(task, plans, targets, scorer=scorer(scorer.Config()) if scorer else None, player=player)
+    results = _speak(task, plans, targets, scorer=_in_language(scorer, task) if scorer else None, player=player)
     if args.json:
         print(json.dumps({"files": results} if folder else results[0]))
     else:
         print(_many(results, folder) if folder else _sentence(results[0]))
     return 0
+
+
+def _in_language(scorer: "type[Metric]", task: "TTSTask") -> "Metric":
+    """The word error rate in the language of the voice's text frontend: ``en`` for the voice ``en-us``."""
+    return scorer(scorer.Config.model_validate({"language": task.frontend.config.language.partition("-")[0]}))
 
 
 def _folder(args: argparse.Namespace) -> Path | None:
@@ -167,7 +174,9 @@ def _progress(total: int) -> "Iterator[Callable[[Audio], Audio]]":
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=total < 2) as progress:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=total < 2 or not sys.stderr.isatty()
+    ) as progress:
         bar = progress.add_task("speaking", total=total)
 
         def count(piece: "Audio") -> "Audio":

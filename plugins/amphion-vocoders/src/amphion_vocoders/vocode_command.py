@@ -46,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
     several, total = args.source.is_dir(), len(pairs) + failed
     peaks: list[float] = []
     for source, target in track(
-        pairs, description="vocoding", console=Console(stderr=True), transient=True, disable=len(pairs) < 2
+        pairs,
+        description="vocoding",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(pairs) < 2 or not sys.stderr.isatty(),
     ):
         start = time.perf_counter()
         try:
@@ -91,6 +95,10 @@ def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
         found = audio_files(source, on_skip=skip)
         if not found:
             raise AudioError(f"{source} holds no audio file", hint=f"known suffixes: {', '.join(SUFFIXES)}")
+        if out.suffix.lower() in SUFFIXES and not out.is_dir():
+            raise AudioError(
+                f"{source} is a folder, and {out} is the name of an audio file", hint=f"-o {out.with_suffix('')}"
+            )
         targets = _targets([path.relative_to(source) for path in found], out)
         check_folder(out)
     else:

@@ -101,7 +101,11 @@ def read_answers(key: Path, answers: Sequence[Path]) -> Outcome:
 
 
 def _reason(error: OSError | ValidationError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else config_problems(error)[0]
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is no JSON" if error.errors()[0]["type"] == "json_invalid" else config_problems(error)[0]
 
 
 def _add(found: Sent, known: Key, path: Path, given: dict[str, dict[str, str]], problems: list[str]) -> None:

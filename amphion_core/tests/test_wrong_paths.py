@@ -1,0 +1,80 @@
+"""Names of paths that a person mistyped or mixed up: each message names what was perhaps meant."""
+
+import pytest
+
+from amphion_core.cli.main import main
+from amphion_core.files import path_hint
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The current folder, with a prepared folder, a run and a table of a name that is not usual."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("recordings", "runs/first", "prepared"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("recordings/a.wav", "prepared/dataset.yaml", "lines.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "recordings/table.csv").write_text("file;transcript\na.wav;Hello.\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("line.txt", "did you mean lines.txt?"),
+        ("run/first", "did you mean runs/first?"),
+        ("runs/frist", "did you mean runs/first?"),
+        ("recording/a.wav", "did you mean recordings/a.wav?"),
+        ("recording/b.wav", "check the path"),  # the folder is known, but not the file in it
+        ("lines.txt/a", "check the path"),
+        ("something", "check the path"),
+        ("a\0", "check the path"),
+        ("x" * 5000, "check the path"),
+        ("", "check the path"),
+    ],
+)
+def test_the_hint_for_a_missing_path_names_one_that_exists(here, typed, hint):
+    assert path_hint(typed) == hint
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("prepare recordings out", "the first word is the reader|hint: amphion prepare folder recordings out"),
+        ("prepare folder recordings", "hint: amphion prepare folder recordings prepared/recordings"),
+        ("prepare folder recording out", "there is no folder recording|did you mean recordings?"),
+        (
+            "prepare folder recordings/a.wav out",
+            "is a file; a corpus is a folder|amphion prepare folder recordings OUT",
+        ),
+        ("prepare folder recordings out shortst=1", "shortst: no such field; did you mean shortest?"),
+        ("train hifigan_v1 prepared", "is a prepared folder without|hint: data.root=prepared"),
+        ("train run/first --resume", "hint: did you mean runs/first?"),
+        ("info hifigan_v1", "is a recipe, not a component|hint: amphion recipes hifigan_v1"),
+        ("info no/model@x", "no model named"),
+    ],
+)
+def test_a_mixed_up_command_names_the_right_one(here, command, words, capsys):
+    pytest.importorskip("amphion_vocoders", reason="its recipe is named")
+    assert main(command.split()) == 2
+    shown = capsys.readouterr().err
+    assert [word for word in words.split("|") if word not in shown] == []
+
+
+def test_a_table_that_is_not_read_is_a_problem_of_the_corpus(here):
+    from amphion_core.datasets.folder import Folder
+
+    read = Folder(Folder.Config(root="recordings"))
+    next(read.rows(), None)
+    assert read.problems == [("table.csv", "a table with this name is read only with the option table=table.csv")]
+
+
+def test_info_shows_a_preset_by_name_and_whole_numbers(capsys):
+    pytest.importorskip("amphion_vocoders", reason="its trainer is shown")
+    assert main(["info", "f0_dio"]) == 0
+    assert "  mel = hifigan_22k_80\n" in capsys.readouterr().out
+    assert main(["info", "gan_vocoder"]) == 0
+    assert "at most 2147483647" in capsys.readouterr().out
+    assert main(["info", "folder"]) == 0
+    assert "\n    A table" not in (shown := capsys.readouterr().out)
+    assert "`" not in shown
