@@ -69,6 +69,12 @@ def test_a_table_that_is_not_read_is_a_problem_of_the_corpus(here):
     assert read.problems == [("table.csv", "a table with this name is read only with the option table=table.csv")]
 
 
+def test_info_shows_a_component_though_a_folder_has_its_name(here, capsys):
+    (here / "mel").mkdir()
+    assert main(["info", "mel"]) == 0
+    assert capsys.readouterr().out.startswith("mel  (feature)")
+
+
 def test_info_shows_a_preset_by_name_and_whole_numbers(capsys):
     pytest.importorskip("amphion_vocoders", reason="its trainer is shown")
     assert main(["info", "f0_dio"]) == 0

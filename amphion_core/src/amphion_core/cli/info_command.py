@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all that is known of the name. A kind before it, as in ``features:mel``, chooses between two kinds."""
-    if Path(args.name).exists() and args.name not in registry.names("models"):
+    if Path(args.name).exists() and not any(args.name in registry.names(each) for each in registry.BASES):
         return _show_weights(args.name)
     kind, _, name = args.name.rpartition(":")
     bare, _, tag = name.partition("@")
