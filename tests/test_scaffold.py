@@ -89,7 +89,12 @@ def test_a_broken_plugin_fails_its_checks_and_hurts_nobody_else(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
-    [("Bad Name", "vocoder", "cannot name a distribution"), ("amphion-x", "teapot", "no template for 'teapot'")],
+    [
+        ("Bad Name", "vocoder", "cannot name a distribution"),
+        ("amphion-x", "teapot", "no template for 'teapot'"),
+        ("amphion-eval", "metric", "belongs to Amphion itself"),
+        ("amphion-core", "metric", "belongs to Amphion itself"),
+    ],
 )
 def test_what_cannot_be_scaffolded_says_why(tmp_path, name, kind, reason):
     with pytest.raises(AmphionError, match=reason):

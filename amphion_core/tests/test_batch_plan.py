@@ -87,5 +87,5 @@ def test_crops_count_as_long_as_they_are():
 def test_an_item_longer_than_the_budget_is_left_out_and_none_that_fits_is_an_error():
     durations = np.array([1.0, 50.0], np.float32)
     assert items(plan_epoch([durations], budget=10, micro_batches=1, seed=0, epoch=0)) == [0]
-    with pytest.raises(DataError, match=r"no item fits a budget of 10 s: the shortest of 1 items has 50\.00 s"):
+    with pytest.raises(DataError, match=r"no item fits a budget of 10 s: the shortest of 1 item has 50\.00 s"):
         plan_epoch([durations[1:]], budget=10, micro_batches=1, seed=0, epoch=0)

@@ -250,6 +250,7 @@ def test_splits_are_named_in_any_case(prepare, corpus):
     [
         ("filelist.txt", "wavs/a1.wav|x\nwavs/a2.wav|y\n", "table=filelist.txt reads it"),
         ("train.txt", "wavs/a1.wav|x\nwavs/a2.wav|y\n", "table=train.txt reads it"),
+        ("table.csv", "file;transcript\nwavs/a1.wav;x\nwavs/a2.wav;y\n", "table=table.csv reads it"),
         ("text", "a1 some words\na2 other words\n", "write it as lines id|text"),
         ("metadata.jsonl", '{"file_name": "wavs/a1.wav", "text": "x"}\n', "write it as lines id|text"),
     ],

@@ -188,7 +188,7 @@ def test_a_finished_run_says_so_and_how_to_go_on(make, tmp_path, capfd):
     shown = capfd.readouterr().err
     assert f"all 2 steps are done; to train longer: amphion train {tmp_path}/run --resume engine.steps=4" in shown
     config = (tmp_path / "run/config.yaml").read_bytes()
-    with pytest.raises(RecipeError, match=r"1 steps are wanted, and the run .* has 2 already"):
+    with pytest.raises(RecipeError, match=r"the recipe wants 1 step, and the run .* has 2 already"):
         train(make(steps=1), tmp_path / "run", resume=True)
     assert (tmp_path / "run/config.yaml").read_bytes() == config
 

@@ -8,13 +8,12 @@ from amphion_core.files import path_hint
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The current folder, with a prepared folder, a run and a table of a name that is not usual."""
+    """The current folder, with recordings, a prepared folder and a run."""
     monkeypatch.chdir(tmp_path)
     for name in ("recordings", "runs/first", "prepared"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("recordings/a.wav", "prepared/dataset.yaml", "lines.txt"):
         (tmp_path / name).touch()
-    (tmp_path / "recordings/table.csv").write_text("file;transcript\na.wav;Hello.\n", encoding="utf-8")
     return tmp_path
 
 
@@ -49,6 +48,8 @@ def test_the_hint_for_a_missing_path_names_one_that_exists(here, typed, hint):
         ),
         ("prepare folder recordings out shortst=1", "shortst: no such field; did you mean shortest?"),
         ("train hifigan_v1 prepared", "is a prepared folder without|hint: data.root=prepared"),
+        ("vocode recording/a.wav -o b.wav", "there is no such file|hint: did you mean recordings/a.wav?"),
+        ("eval recording --ref recordings", "hint: did you mean recordings?"),
         ("train run/first --resume", "hint: did you mean runs/first?"),
         ("info hifigan_v1", "is a recipe, not a component|hint: amphion recipes hifigan_v1"),
         ("info no/model@x", "no model named"),
@@ -56,17 +57,10 @@ def test_the_hint_for_a_missing_path_names_one_that_exists(here, typed, hint):
 )
 def test_a_mixed_up_command_names_the_right_one(here, command, words, capsys):
     pytest.importorskip("amphion_vocoders", reason="its recipe is named")
+    pytest.importorskip("amphion_eval", reason="its command is called")
     assert main(command.split()) == 2
     shown = capsys.readouterr().err
     assert [word for word in words.split("|") if word not in shown] == []
-
-
-def test_a_table_that_is_not_read_is_a_problem_of_the_corpus(here):
-    from amphion_core.datasets.folder import Folder
-
-    read = Folder(Folder.Config(root="recordings"))
-    next(read.rows(), None)
-    assert read.problems == [("table.csv", "a table with this name is read only with the option table=table.csv")]
 
 
 def test_info_shows_a_component_though_a_folder_has_its_name(here, capsys):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MOST_NAMES = 10_000  # of a folder in which a similar name is looked for
+_MOST_NAMES = 2000  # of a folder in which a similar name is looked for
 _FULL_TEXT = re.compile(  # of libraries written in Rust, and of numpy.save
     rf"\(os error ({'|'.join(str(number) for number in sorted(_FULL))})\)|^\d+ requested and \d+ written$"
 )
@@ -45,7 +45,8 @@ def is_file(path: str | Path) -> bool:
 def path_hint(path: str | Path, otherwise: str = "check the path") -> str:
     """The hint for a path that does not exist: the path with a similar name that does, else ``otherwise``.
 
-    Only the first part of the path that is missing is compared with the names beside it.
+    Only the first part of the path that is missing is compared with the names beside it. In a folder of many files this
+    takes a tenth of a second, so it is for the paths of a command, not for each of many recordings.
     """
     path = Path(path)
     with suppress(OSError, ValueError, RuntimeError):

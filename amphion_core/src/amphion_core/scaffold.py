@@ -152,6 +152,8 @@ def _cannot_work(dist: str, kind: str) -> str:
         return f"{ident!r} cannot name a Python module"
     if package in sys.stdlib_module_names:
         return f"Python has a module {package!r}"
+    if package in {name.replace("-", "_") for name in ("amphion-core", *registry.PROVIDERS.values())}:
+        return f"{dist} belongs to Amphion itself"
     ours = any(ref.dist == dist for ref in registry.refs("api"))  # an installed plugin, written anew
     if source_text.module_path(package) and not ours:
         return f"a package {package!r} is installed already"

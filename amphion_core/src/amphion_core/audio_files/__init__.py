@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from amphion_core.errors import AudioError, shortened
-from amphion_core.files import irregular, is_file, path_hint
+from amphion_core.files import irregular, is_file
 
 SUFFIXES = (
     ".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64",
@@ -75,8 +75,7 @@ def check_file(path: str | Path) -> os.stat_result:
         found = os.stat(path)  # noqa: PTH116 - faster than Path, and there are many
     except OSError as error:
         reason = _ERRORS.get(error.errno or 0) or error.strerror or str(error)
-        hint = "check the path and its permissions"
-        raise AudioFileError(path, reason, hint=path_hint(path, hint)) from error
+        raise AudioFileError(path, reason, hint="check the path and its permissions") from error
     except ValueError as error:  # a character that no path can have
         raise AudioFileError(path, "no file can have such a name", hint="check the path") from error
     if what := irregular(found.st_mode):

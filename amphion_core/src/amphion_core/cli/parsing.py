@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         found = []
         for word in unknown:
             name = word.partition("=")[0]
-            if not name.startswith("-"):
+            if not name.startswith("-") or name in options:  # behind the word --, where no options are read
                 continue
             if close := nearest(name, options):
                 found.append(f"{name}: did you mean {close}?")

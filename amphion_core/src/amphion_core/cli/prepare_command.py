@@ -10,7 +10,7 @@ from amphion_core import registry
 from amphion_core.cli import prepare_features, prepare_text_check
 from amphion_core.cli.completion import complete
 from amphion_core.cli.parsing import process_count
-from amphion_core.errors import DataError, RecipeError, nearest
+from amphion_core.errors import DataError, RecipeError, counted, nearest
 from amphion_core.files import path_hint
 
 EPILOG = """examples:
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report, ensure_ascii=False))
     elif parts:
         found = report["features"]
-        names = f"{', '.join(found['names'])} of {found['utterances']} utterances, {found['computed']} computed now"
+        utterances = counted(found["utterances"], "utterance")
+        names = f"{', '.join(found['names'])} of {utterances}, {found['computed']} computed now"
         print(f"features: {found['folder']}   ({names})")
     if args.check_text and not args.json:
         print("\n".join(prepare_text_check.lines(report["texts"])))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, counted
 
 Items = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -53,7 +53,11 @@ def plan_epoch(
         seconds = np.minimum(seconds, crop)
     fits = seconds <= budget
     if not fits.any():
-        least = f"the shortest of {len(seconds)} items has {seconds.min():.2f} s" if len(seconds) else "there are none"
+        least = (
+            f"the shortest of {counted(len(seconds), 'item')} has {seconds.min():.2f} s"
+            if len(seconds)
+            else "there are none"
+        )
         raise DataError(f"no item fits a budget of {budget} s: {least}", hint="raise data.budget, or set data.crop")
     chosen, seconds = chosen[fits], seconds[fits]
     if len(chosen) < micro_batches:  # fewer items than a step has micro-batches: some come twice

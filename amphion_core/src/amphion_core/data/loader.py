@@ -28,7 +28,7 @@ from amphion_core.data.reading import Reader
 from amphion_core.data.spread import UNGUARDED, signals_blocked, unguarded_main
 from amphion_core.data.usable import Unusable, left_out_lines, usable_rows
 from amphion_core.end_with_parent import end_with_parent
-from amphion_core.errors import AmphionError, DataError
+from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.parts import FeaturePart
 
 GRACE = 30.0  # seconds that a loader works on after SIGTERM, so that the main process can end its step
@@ -77,7 +77,8 @@ class Corpus:
         self.rows = [self._kept(manifest) for manifest in self.manifests]
         self.left_out = sum(map(len, self.manifests)) - len(self)
         if not len(self):
-            what = f"{self.left_out} items of {split!r} are all left out by data.crop, data.shortest or data.longest"
+            items = counted(self.left_out, "item")
+            what = f"{split!r} has {items}, all left out by data.crop, data.shortest or data.longest"
             raise DataError(what, hint="choose a smaller data.crop")
         self.reasons: dict[str, list[str]] = {}
         if unusable is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from amphion_core import registry, weights
+from amphion_core.errors import counted
 from amphion_core.families import ModelArchitecture
 from amphion_core.training import checkpoint, initial
 from amphion_core.training.run_folder import RunFolder
@@ -30,4 +31,4 @@ def export(model: ModelArchitecture, state: TrainingState, run: RunFolder, *, re
     if folder.exists():
         shutil.rmtree(folder)
     title, step = registry.name_of(type(model)), state.best.step or state.step
-    return weights.save(model, folder, card=f"# {title}\n\nRecipe {recipe}, {step} steps.\n")
+    return weights.save(model, folder, card=f"# {title}\n\nRecipe {recipe}, {counted(step, 'step')}.\n")

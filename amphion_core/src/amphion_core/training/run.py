@@ -17,7 +17,7 @@ from amphion_core.data.loader import Corpus, clear_loader_errors
 from amphion_core.data.paths import absolute
 from amphion_core.data.spread import exit_while_importing_main
 from amphion_core.data.usable import left_out_lines
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import DataError, RecipeError, counted
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
 from amphion_core.system_errors import clear_errors
@@ -134,8 +134,9 @@ def _check_roots(recipe: Recipe, run: RunFolder) -> None:
 def _check_length(recipe: Recipe, step: int, run: RunFolder) -> None:
     """Raises RecipeError when the run has more steps than the recipe wants."""
     if step > recipe.engine.steps:
+        wanted = counted(recipe.engine.steps, "step")
         raise RecipeError(
-            f"engine.steps: {recipe.engine.steps} steps are wanted, and the run {run.path} has {step} already",
+            f"engine.steps: the recipe wants {wanted}, and the run {run.path} has {step} already",
             hint=f"to train longer: amphion train {run.path} --resume engine.steps={2 * step}",
         )
 
@@ -143,7 +144,7 @@ def _check_length(recipe: Recipe, step: int, run: RunFolder) -> None:
 def _how_to_go_on(recipe: Recipe, step: int, run: RunFolder) -> str:
     """What is said of a run that is finished when it is resumed."""
     change = f"engine.steps={2 * step}"
-    why = f"all {step} steps are done"
+    why = f"all {step} steps are done" if step > 1 else "its one step is done"
     if step < recipe.engine.steps:
         why, change = (
             f"no better score in {recipe.engine.patience} validations, after step {step}",

@@ -157,19 +157,27 @@ def _parts(args: argparse.Namespace, given: set[str]) -> "Parts":
     if args.recognizer:
         known = args.recognizer in registry.names("recognizers")
         shared["recognizer"] = args.recognizer if known else {"name": "faster_whisper", "model": args.recognizer}
-    return plan(names, _settings(args.set), **shared)
+    return plan(names, _settings(args.set, names), **shared)
 
 
 def _listed(metrics: str) -> list[str]:
     return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
-def _settings(words: list[str]) -> dict[str, dict[str, Any]]:
+def _settings(words: list[str], metrics: list[str]) -> dict[str, dict[str, Any]]:
+    """The words of --set, each METRIC.FIELD=VALUE. Raises DataError for a word without a metric or a field."""
     from amphion_core.recipe import apply_override
 
     settings: dict[str, Any] = {}
     for word in words:
         apply_override(settings, word)
+    for label, value in settings.items():
+        if not isinstance(value, dict):
+            meant = f"{label}.FIELD" if label in metrics else f"{next(iter(metrics), 'wer')}.{label}"
+            raise DataError(
+                f"--set {label}={value} does not name a metric and a field",
+                hint=f"a setting begins with its metric: --set {meant}={value}",
+            )
     return settings
 
 

@@ -15,7 +15,7 @@ from amphion_core.audio_files import SUFFIXES, AudioFileError, audio_files, chec
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, AudioError, counted, shortened
-from amphion_core.files import check_folder, ignores_case, is_full, make_folder
+from amphion_core.files import check_folder, ignores_case, is_full, make_folder, path_hint
 from amphion_vocoders.request import VocoderRequest
 
 
@@ -102,7 +102,10 @@ def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
         targets = _targets([path.relative_to(source) for path in found], out)
         check_folder(out)
     else:
-        check_file(source)
+        try:
+            check_file(source)
+        except AudioFileError as error:
+            raise AudioFileError(source, error.reason, hint=path_hint(source, error.hint or "")) from error
         found, targets = [source], [out / source.with_suffix(".wav").name if out.is_dir() else out]
         Audio.check_target(targets[0])
     sources = {os.path.realpath(path) for path in found}  # unlike resolve, it takes links in a circle

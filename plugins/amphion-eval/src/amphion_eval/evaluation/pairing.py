@@ -10,7 +10,7 @@ from pathlib import Path
 from amphion_core import audio_files as files_on_disk
 from amphion_core.config import checked_call
 from amphion_core.errors import DataError, shortened
-from amphion_core.files import is_file
+from amphion_core.files import is_file, path_hint
 from amphion_core.tables import read_table
 from amphion_eval.evaluation.texts import match_texts
 
@@ -133,7 +133,8 @@ def audio_files(folder: Path) -> dict[str, Path]:
         except files_on_disk.AudioFileError as error:
             missing = f"there is no file or folder {shortened(folder)}"
             message = missing if error.reason == files_on_disk.MISSING else error.message
-            raise DataError(message, hint="give an audio file, or a folder of them") from error
+            hint = path_hint(folder, "give an audio file, or a folder of them")
+            raise DataError(message, hint=hint) from error
     found: dict[str, Path] = {}
     skipped: dict[Path, str] = {}
     for path in files_on_disk.audio_files(folder, skipped.__setitem__):

@@ -51,11 +51,10 @@ def plan(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None 
         common = {key: value for key, value in shared.items() if key in known and value is not None}
         fields[label] = {"name": name, **common, **given}
     if settings:
-        label, value = next(iter(settings.items()))
-        hint = f"add it to --metrics; the metrics are {', '.join(fields)}"
-        if not isinstance(value, Mapping) and label not in registry.names("metrics"):
-            hint = f"a setting begins with its metric: --set {next(iter(fields), 'wer')}.{label}={value}"
-        raise DataError(f"there are settings for {', '.join(settings)}, which is not measured", hint=hint)
+        raise DataError(
+            f"there are settings for {', '.join(settings)}, which is not measured",
+            hint=f"add it to --metrics; the metrics are {', '.join(fields)}",
+        )
     return tuple(validate(Plan, {"metrics": fields}, where="the metrics").metrics.items())
 
 
