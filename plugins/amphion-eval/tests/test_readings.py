@@ -343,3 +343,11 @@ def test_a_text_without_words_is_an_error():
 @pytest.mark.parametrize("text", ["5.05%", "1m\u0130", "4.56 km", "5.30 pm", "3 \u212a", "Apr\u0130l 5", "\u0130.e."])
 def test_unusual_letters_and_units_after_decimals_equal_themselves(text):
     assert metric("wer").edits(text, text).edits == 0
+
+
+def test_a_text_with_too_many_words_and_one_with_too_many_readings_are_named():
+    heard = Lattice.from_spans([("a",)])
+    with pytest.raises(DataError, match="more than 60,000 words"):
+        align(Lattice.from_spans([("a",)] * 60_001, joins=False), heard)
+    with pytest.raises(DataError, match="the longest reading of the text has over 16,383 words more than the shortest"):
+        align(Lattice.from_spans([("a", "a b")] * 16_384, joins=False), heard)

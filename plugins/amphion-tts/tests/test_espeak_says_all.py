@@ -105,6 +105,7 @@ def test_punctuation_keeps_its_position_between_the_words(text, pattern):
     ("uk", "3,50", "3 кома 5 0"), ("ja", "3.5です", "3てん5 です"), ("ko", "3.14", "3 점 1 4"), ("ko", "1,500", "1500"),
     ("cmn", "是3.5元", "是 3.5 元"), ("lb", "3,5", "3.5"), ("be", "2,5", "2 коска 5"), ("yue", "3.5", "3點5"),
     ("pt", "D. Pedro", "d Pedro"), ("pt-br", "R$ 3,50", "3,50 reais"), ("pt", "lugar 1.º", "lugar primeiro"),
+    ("ar", "٣٫١٤", "3.14"), ("fa", "۱۲٬۳۴۵٬۶۷۸٫۵", "12345678.5"), ("ur", "1٬500", "1500"),
     ("es", "20ºC", "20 °C"), ("de", "10\u00a0% und 5\u202f€", "10 % und 5 €"),
 ])  # fmt: skip
 def test_a_value_is_said_as_its_words(language, text, whole):

@@ -114,12 +114,15 @@ class Lattice:
 def align(reference: Lattice, heard: Lattice) -> Edits:
     """The alignment of two texts with the fewest edits over all their readings.
 
-    Raises DataError for texts of more than 60,000 words.
+    Raises DataError for texts of more than 60,000 words, and for a reference whose readings differ too much in length.
     """
     columns = _Columns(heard)
     shortest, longest = _lengths(reference, min), _lengths(reference, max)
-    if max(shortest[-1], columns.shortest[-1]) > LONGEST or longest[-1] - shortest[-1] > _MOST_LONGER:
+    if max(shortest[-1], columns.shortest[-1]) > LONGEST:
         raise DataError(f"a text has more than {LONGEST:,} words", hint="evaluate shorter recordings")
+    if longest[-1] - shortest[-1] > _MOST_LONGER:
+        most = f"the longest reading of the text has over {_MOST_LONGER:,} words more than the shortest"
+        raise DataError(most, hint="evaluate shorter recordings")
     incoming: list[list[tuple[int, str, int]]] = [[] for _ in shortest]
     last_use: dict[int, int] = {}
     for source, target, word, number in reference.edges:

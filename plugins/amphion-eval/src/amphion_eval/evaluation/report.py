@@ -44,6 +44,8 @@ class Report:
             for label, why in row["problems"].items():
                 reasons.setdefault(why, []).append(label)
             for why, labels in reasons.items():
+                if f"{row['id']}: {why.removeprefix('the item has ')}" in self.missing.get(row["system"], ()):
+                    continue  # as in "no reference"; `pair_folders` has said it
                 named = ", ".join(labels) if len(labels) <= FEW else f"{len(labels)} metrics"
                 lines.append(f"{row['system']}: {row['id']}: {named}: {why}")
         for system, found in self.summary.items():

@@ -27,10 +27,13 @@ _WIDE_BEFORE = re.compile(r"(?<=[\u3400-\u9fff])(?=\d+\.\d)")
 _HARD_SPACE = re.compile(f"[{HARD_SPACES}]")
 _DEGREES = re.compile(r"(?<=\d)\s?º(?=\s?[CF]\b)")
 _INDICATOR = re.compile(r"(?<=\d)\.(?=[ºª])")
+_ARABIC_DECIMAL, _ARABIC_THOUSANDS = re.compile(r"(?<=\d)\u066b(?=\d)"), re.compile(r"(?<=\d)\u066c(?=\d)")
+"""The marks of ٣٫١٤ and ١٬٢٣٤: eSpeak's voices of all languages in Arabic letters know the point as decimal mark."""
 
 
 def plain_numbers(text: str, language: str) -> str:
     """The numbers of ``text`` as eSpeak's voice of ``language`` (a code such as ``cs``) reads them. Linear time."""
+    text = _ARABIC_DECIMAL.sub(".", _ARABIC_THOUSANDS.sub("", text))
     text = _DEGREES.sub("°", _INDICATOR.sub("", text))
     for pattern in (_HARD_SPACED, _SPACED):
         text = pattern.sub(_digits, text)
