@@ -41,6 +41,9 @@ class Card:
     ``statistics``: the file's contents are handed to ``import_state_dict`` as ``config[key]``. Our own format needs no
     entry for its ``config.yaml``, which is always taken from beside ``model.safetensors``.
 
+    ``vocoder`` is a card or a place of a vocoder, for a model whose output is a mel: tasks use it unless a user names
+    another one.
+
     ``needs`` are the import names of the packages that the model needs, ``pip`` is the requirement that installs them.
     """
 
@@ -54,6 +57,7 @@ class Card:
     licence: str = ""
     data_licence: str = ""
     default: bool = False
+    vocoder: str | None = None
     needs: tuple[str, ...] = ()
     pip: str = ""
 

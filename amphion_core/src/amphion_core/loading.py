@@ -102,7 +102,7 @@ def open_weights(place: str | Path, *, download: bool = True) -> Weights:
     if isinstance(place, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
         hint = path_hint(folder, "check the path; amphion list --pretrained shows cards")
         raise WeightsError(f"there is no folder {place}", hint=hint)
-    return _from_card(_card_with_weights(name), download=download)
+    return _from_card(card_with_weights(name), download=download)
 
 
 @clear_errors
@@ -216,7 +216,8 @@ def _from_card(card: cards.Card, *, download: bool) -> Weights:
     return replace(found, origin=card.name)
 
 
-def _card_with_weights(name: str) -> cards.Card:
+def card_with_weights(name: str) -> cards.Card:
+    """The card called ``name``, or the default card of a model. Raises UnknownComponent unless it has weights."""
     tag = name.partition("@")[2]
     try:
         base = registry.find("models", name).name  # the whole name, so that an empty tag is an error

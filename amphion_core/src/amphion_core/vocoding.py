@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amphion_core import cards, loading, registry
+from amphion_core import cards, loading, registry, yaml
 from amphion_core.config import validate
 from amphion_core.errors import AudioError, RegistryError, UnknownComponent
 from amphion_core.families import Vocoder
@@ -58,6 +58,27 @@ def open_named_vocoder(
     if mel is not None:
         mel.require_same(net.config.mel, ours="input", theirs="vocoder")
     return chosen, net
+
+
+def own_vocoder(place: str | Path) -> str | None:
+    """The vocoder that a model whose output is a mel states for itself, or None. Whatever `open_vocoder` takes.
+
+    ``place`` is what ``amphion.load`` takes. A card has a field ``vocoder``. A weights folder has a line ``vocoder`` in
+    its ``config.yaml``, where ``./`` and ``../`` begin at the folder. A run and its checkpoints have that of the
+    trainer. Raises RegistryError.
+    """
+    folder = Path(place).expanduser().absolute()
+    if (folder / "state.json").is_file():  # RUN/checkpoints/step-N
+        folder = folder.parents[1]
+    about = folder / "config.yaml"
+    if not about.is_file():
+        return None if folder.is_dir() else loading.card_with_weights(str(place)).vocoder
+    stated = yaml.read(about)
+    trainer = stated.get("trainer") if isinstance(stated, dict) and "model" in stated else stated
+    found = trainer.get("vocoder") if isinstance(trainer, dict) else None
+    if not found:
+        return None
+    return str(folder / found) if str(found).startswith(("./", "../")) else str(found)
 
 
 def _require_vocoder(name: str) -> None:

@@ -25,9 +25,10 @@ from amphion_core.families import ModelArchitecture
 from amphion_core.files import not_written, write_safetensors
 
 
-def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
+def save(net: ModelArchitecture, folder: str | Path, *, card: str = "", vocoder: str | None = None) -> Path:
     """Write a network as a weights folder, whole or not at all; ``card`` is the text of ``card.md``.
 
+    ``vocoder`` names the vocoder of a model whose output is a mel, see `vocoding.own_vocoder`.
     Raises WeightsError if ``folder`` exists and is not empty, or cannot be written.
     """
     from importlib.metadata import version
@@ -37,6 +38,7 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "") -> Path:
         raise WeightsError(f"{folder} exists already", hint="choose another folder, or remove it first")
     ref = registry.find("models", registry.name_of(type(net)))
     about = {"name": ref.name, "dist": ref.dist, "version": ref.version, "torch": version("torch")}
+    about |= {"vocoder": vocoder} if vocoder else {}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")

@@ -87,7 +87,8 @@ def _show_card(card: cards.Card) -> None:
     ref = registry.find("models", card.name.partition("@")[0])
     print(f"{card.name}  (card)\n{card.title}\nstatus: {card.status}")
     files = ", ".join(file.source for key, file in card.sources.items() if key != "weights")
-    described = {"source": card.source, "files": files, "licence": card.licence, "data": card.data_licence}
+    described = {"source": card.source, "files": files, "vocoder": card.vocoder}
+    described |= {"licence": card.licence, "data": card.data_licence}
     for label, value in described.items():
         if value:
             print(f"{label}: {value}")

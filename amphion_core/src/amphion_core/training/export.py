@@ -13,12 +13,15 @@ from amphion_core.training.run_folder import RunFolder
 from amphion_core.training.state import TrainingState
 
 
-def export(model: ModelArchitecture, state: TrainingState, run: RunFolder, *, recipe: str) -> Path:
+def export(
+    model: ModelArchitecture, state: TrainingState, run: RunFolder, *, recipe: str, vocoder: str | None = None
+) -> Path:
     """Write ``model`` into the run's ``weights`` folder and return the folder.
 
     The networks are those of the checkpoint with the best score, else the last; each is replaced by its average where
     there is one. Networks are modules of the model, so loading a network puts it at its path in the model's state.
-    What is not trained is written as it is. Raises WeightsError when the checkpoint is damaged.
+    What is not trained is written as it is. ``vocoder`` is the one that
+    validations used. Raises WeightsError when the checkpoint is damaged.
     """
     networks: dict[str, nn.Module] = dict(state.networks)
     if state.best.step is not None and state.best.step != state.step:
@@ -31,4 +34,7 @@ def export(model: ModelArchitecture, state: TrainingState, run: RunFolder, *, re
     if folder.exists():
         shutil.rmtree(folder)
     title, step = registry.name_of(type(model)), state.best.step or state.step
-    return weights.save(model, folder, card=f"# {title}\n\nRecipe {recipe}, {counted(step, 'step')}.\n")
+    if vocoder and Path(vocoder).exists():
+        vocoder = str(Path(vocoder).absolute())
+    card = f"# {title}\n\nRecipe {recipe}, {counted(step, 'step')}.\n"
+    return weights.save(model, folder, card=card, vocoder=vocoder)

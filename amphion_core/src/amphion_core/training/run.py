@@ -89,7 +89,10 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
         return None
     if engine.state.step == begin:
         report.note(_how_to_go_on(recipe, begin, run))
-    return export(trainer.model, engine.state, run, recipe=recipe.name) if processes.first else run.path / "weights"
+    if not processes.first:
+        return run.path / "weights"
+    vocoder = getattr(trainer.config, "vocoder", None)
+    return export(trainer.model, engine.state, run, recipe=recipe.name, vocoder=vocoder)
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -14,7 +14,7 @@ from amphion_core import cards, registry
 from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework, TextFrontend, TextToSpeech, Vocoder
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
-from amphion_core.vocoding import open_vocoder
+from amphion_core.vocoding import open_vocoder, own_vocoder
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.request import TTSRequest
@@ -53,7 +53,7 @@ class TTSTask(TaskFramework):
         vocoder: str | None = Field(
             default=None,
             description="card, weights folder, run or vocoder/griffin_lim, for models whose output is a mel; "
-            "null: the default card with the same mel, else a vocoder that needs no weights",
+            "null: the model's own, else the default card with the same mel, else one that needs no weights",
         )
 
     config: Config
@@ -80,7 +80,8 @@ class TTSTask(TaskFramework):
         self._pronunciations: Pronunciations | None = None
         self.vocoder: Vocoder | None = None
         if self.net.output == "mel":
-            self.vocoder = open_vocoder(config.vocoder, self.net.config.mel, precision=precision, device=device)
+            name = config.vocoder or own_vocoder(self.model_name)
+            self.vocoder = open_vocoder(name, self.net.config.mel, precision=precision, device=device)
         elif config.vocoder:
             raise AudioError(f"{self.model_name} makes waves itself", hint="leave the vocoder out")
 
