@@ -90,12 +90,13 @@ def _seconds(text: str, match: re.Match[str]) -> float:
 def _phones(text: str, match: re.Match[str], frontend: "TextFrontend") -> list[str]:
     """The phones between two slashes; none where the slashes and what is between them are ordinary text."""
     content = match["phones"]
-    if not _is_arpabet(content) and (content.isascii() if _is_written_together(frontend) else content.islower()):
+    is_meant = _is_arpabet(content) or bool(set(content) & set("ˈˌː"))
+    if not is_meant and (content.isascii() if _is_written_together(frontend) else content.islower()):
         return []
     try:
         return frontend.phones(content)
     except DataError as error:
-        if set(content) & set("ˈˌː") or _is_arpabet(content):
+        if is_meant:
             raise DataError(
                 f"the phones {_where(text, match.start())} are not all phones of the voice: {error.message}",
                 hint=f"{error.hint}; \\/ is a slash that belongs to the text",

@@ -76,7 +76,7 @@ def _find(tokens: list[str], wanted: list[str], start: int) -> int:
 
 
 def _begins_with_vowel(phones: Phones) -> bool:
-    first = next((char for token in phones.tokens for char in token if char.isalpha()), "")
+    first = next((char for token in phones.tokens for char in token if char.isalpha() and char not in "ˈˌ"), "")
     return first in _VOWELS
 
 
