@@ -1,11 +1,13 @@
 """Options generated from a request: names, help, choices, dictionaries, recordings, and the checked request."""
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 import amphion_core as amphion
 from amphion_core import registry
@@ -16,11 +18,22 @@ from amphion_core.cli.request_options import add_device_options, add_request_opt
 from amphion_core.config import limits
 from amphion_core.errors import AudioError, RecipeError
 from amphion_core.registry import ComponentRef
+from amphion_core.requests import FromFile
 
 
 class Colour(Enum):
     RED = "red"
     BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Words(FromFile):
+    """The words of a file."""
+
+    found: tuple[str, ...]
+
+
+WordsInput = Annotated[Words, PlainValidator(lambda path: Words(tuple(Path(path).read_text().split())))]
 
 
 class Request(BaseConfig):
@@ -36,6 +49,7 @@ class Request(BaseConfig):
     seeds: tuple[int, ...] = Field(default=(), description="several numbers")
     controls: dict[str, float | str] = Field(default_factory=dict, description="of the model")
     voice: AudioInput | None = Field(default=None, description="a recording")
+    words: WordsInput | None = Field(default=None, description="a list of words")
 
 
 class Task(TaskFramework):
@@ -107,6 +121,13 @@ def test_a_recording_is_loaded_and_a_missing_one_is_named(parser, tmp_path):
         read(parser, f"--caption a --voice {tmp_path}/no.wav")
     with pytest.raises(RecipeError, match="a recording is the path of an audio file"):
         Task.request(caption="a", voice=3)
+
+
+def test_the_path_of_a_file_is_not_read_as_yaml(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("12").write_text("one two")
+    assert "--words FILE a list of words" in " ".join(parser.format_help().split())
+    assert read(parser, "--caption a --words 12").words == Words(("one", "two"))
 
 
 def test_every_problem_is_reported_at_once_with_the_name_of_the_task(parser):

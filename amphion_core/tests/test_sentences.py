@@ -5,7 +5,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from amphion_core.text import split_sentences
+from amphion_core.text import clause_ends, paragraphs, split_sentences
 
 CASES = """
 en | He moved to the U.S. in 1990. / Then he left.
@@ -197,3 +197,24 @@ def test_a_long_sentence_is_cut_at_a_comma():
 
 def test_a_long_word_is_not_cut_between_a_letter_and_its_mark():
     assert split_sentences("abcdefghi\u0301jk", max_chars=9) == ["abcdefgh", "i\u0301jk"]
+
+
+def test_the_lines_of_a_paragraph_stay_together():
+    text = "The Story\nIt was the first day of the year, and nobody in the old house had slept\nmuch.\n \n\nThe end."
+    wrapped = "It was the first day of the year, and nobody in the old house had slept much."
+    assert paragraphs(text) == [["The Story", wrapped], ["The end."]]
+    assert paragraphs(" \n\n ") == []
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "When it rained,| we stayed;| 1,500 came:| all -| old --| and young —| left",
+        "去年、|彼は，|来た",
+        "3:30 and well-known",
+    ],
+)
+def test_clauses_end_at_marks_and_not_inside_numbers_and_words(marked):
+    text = marked.replace("|", "")
+    ends = clause_ends(text)
+    assert "|".join(text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)) == marked
