@@ -107,7 +107,7 @@ def test_durations_spread_the_rows_as_in_the_reference(case):
     assert torch.equal(spread(x["x"], x["dur"], 15), case["outputs"]["length_regulator"])
 
 
-TINY = FastSpeech2.example_config().replace(postnet_channels=0, aligner=False)
+TINY = FastSpeech2.example_config().replace(frontend=None, vocabulary=10, postnet_channels=0, aligner=False)
 
 
 def build(**changes):

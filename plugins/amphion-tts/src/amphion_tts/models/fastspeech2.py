@@ -201,12 +201,13 @@ class FastSpeech2(TextToSpeech):
 
     @classmethod
     def example_config(cls) -> Config:
-        """Ten symbols, two speakers, eight bands, an aligner."""
+        """Latin letters, two speakers, eight bands, an aligner."""
         mel = MelConfig.preset("tacotron2_22k_80").replace(n_fft=256, win_length=256, hop_length=128, n_mels=8)
         return cls.Config(
-            vocabulary=10, mel=mel, n_speakers=2, hidden_channels=8, encoder_layers=1, decoder_layers=1,
-            filter_channels=16, kernels=(3, 1), dropout=0.0, predictor_channels=8, predictor_dropout=0.0, n_bins=16,
-            pitch_mean=150.0, pitch_std=40.0, energy_mean=1.0, energy_std=1.0, postnet_channels=8, aligner=True,
+            frontend=FrontendPart.named("characters"), mel=mel, n_speakers=2, hidden_channels=8, encoder_layers=1,
+            decoder_layers=1, filter_channels=16, kernels=(3, 1), dropout=0.0, predictor_channels=8,
+            predictor_dropout=0.0, n_bins=16,
+            pitch_mean=150.0, pitch_std=40.0, energy_mean=1.0, energy_std=1.0, postnet_channels=0, aligner=True,
         )  # fmt: skip
 
     @classmethod

@@ -37,13 +37,18 @@ class TextCollator:
         batch.counts["tokens"] = sum(lengths)
         return batch
 
+    @property
+    def frontend(self) -> TextFrontend:
+        """The frontend, built once in each process."""
+        if self._frontend is None:
+            self._frontend = self.frontend_part.build()
+        return self._frontend
+
     def ids(self, text: str, *, item: str) -> list[int]:
         """The ids of the text of ``item``. Raises DataError with the item's id."""
         if text not in self._ids:
-            if self._frontend is None:
-                self._frontend = self.frontend_part.build()
             try:
-                self._ids[text] = self._frontend.ids(self._frontend.tokens(text))
+                self._ids[text] = self.frontend.ids(self.frontend.tokens(text))
             except AmphionError as error:
                 raise DataError(
                     f"item {item}: {error.message}, in the text {text[:60]!r}",
@@ -58,4 +63,4 @@ class TextCollator:
             raise DataError(f"item {example.utterance.id}: {error.message}", hint=error.hint) from error
 
     def __getstate__(self) -> dict[str, object]:
-        return {"frontend_part": self.frontend_part, "speakers": self.speakers, "_frontend": None, "_ids": {}}
+        return self.__dict__ | {"_frontend": None, "_ids": {}}
