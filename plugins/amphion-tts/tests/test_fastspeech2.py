@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 import amphion_core as amphion
 from amphion_core.api import CorpusFacts
@@ -147,6 +148,27 @@ def test_batch_norm_leaves_padding_out():
         close(norm(torch.where(mask[:, None], x, 1e3), mask).mT[mask], expected)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(norm.state_dict()[name], value)
+
+
+def test_two_processes_have_the_running_statistics_of_one(monkeypatch):
+    batches, mask = torch.randn(4, 2, 3, 7), torch.ones(2, 7, dtype=torch.bool)
+    one, other, whole = FrameNorm(3), FrameNorm(3), FrameNorm(3)
+    for batch in batches:
+        whole(batch, mask)
+    whole.after_update()
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    for batch in batches[::2]:
+        one(batch, mask)
+    for batch in batches[1::2]:
+        other(batch, mask)
+    rows = [torch.stack(norm._seen) for norm in (one, other)]
+    monkeypatch.setattr(dist, "all_gather", lambda found, own: [a.copy_(b) for a, b in zip(found, rows, strict=True)])
+    for norm in (one, other):
+        norm.after_update()
+        norm.after_update()  # nothing is left to be added
+        for name, value in whole.state_dict().items():
+            assert torch.equal(norm.state_dict()[name], value)
 
 
 def test_durations_scale_and_each_item_has_a_frame():
