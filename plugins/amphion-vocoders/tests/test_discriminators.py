@@ -156,3 +156,53 @@ def test_hinge_and_feature_losses_are_their_formulas():
     recorded = torch.ones(1, 2, requires_grad=True)
     feature_loss([[recorded]], [[torch.zeros(1, 2, requires_grad=True)]]).sum().backward()
     assert recorded.grad is None
+
+
+@pytest.mark.parametrize("layout", ["jaywalnut310", "piper"])
+def test_the_discriminator_of_vits_loads_as_one_scale_and_five_periods(published_layout, layout):
+    torch.manual_seed(0)
+    state = {name: torch.randn(shape) * 0.1 + 0.1 for name, shape in published_layout("vits_discriminator").items()}
+    stored = {"state_dict": {f"model_d.{name}": value for name, value in state.items()} | {"model_g.x": torch.ones(1)}}
+    given = {"model": state, "iteration": 1} if layout == "jaywalnut310" else stored
+    scale = amphion.import_model("discriminator/msd", given, layout=layout)
+    periods = amphion.import_model("discriminator/mpd", given, layout=layout)
+    folded = sum(tensor.numel() for name, tensor in state.items() if name.endswith("weight_g"))
+    loaded = sum(tensor.numel() for net in (scale, periods) for tensor in net.parameters())
+    assert loaded + folded == 46_747_132  # the published number of parameters
+    wave = torch.randn(1, 1, 2000)
+    x = wave
+    for index, (stride, groups) in enumerate([(1, 1), (4, 4), (4, 16), (4, 64), (4, 256), (1, 1)]):
+        g, v, bias = (state[f"discriminators.0.convs.{index}.{name}"] for name in ("weight_g", "weight_v", "bias"))
+        weight = g * v / v.square().sum((1, 2), keepdim=True).sqrt()
+        x = torch.conv1d(x, weight, bias, stride, v.shape[2] // 2, groups=groups)
+        x = torch.where(x > 0, x, 0.1 * x)
+    with torch.no_grad():
+        scores, features = scale(wave)
+        _, maps = periods(wave)
+    torch.testing.assert_close(features[0][5], x, atol=1e-4, rtol=1e-4)
+    assert len(scores) == 1 and len(features[0]) == 7
+    first = torch.conv2d(
+        fold(wave, 3),
+        _weight(state, "discriminators.2.convs.0"),
+        state["discriminators.2.convs.0.bias"],
+        (3, 1),
+        (2, 0),
+    )
+    torch.testing.assert_close(maps[1][0], torch.where(first > 0, first, 0.1 * first), atol=1e-4, rtol=1e-4)
+
+
+def _weight(state, layer):
+    g, v = state[f"{layer}.weight_g"], state[f"{layer}.weight_v"]
+    return g * v / v.square().sum((1, 2, 3), keepdim=True).sqrt()
+
+
+def test_a_discriminator_of_hifigan_is_no_discriminator_of_vits(golden):
+    with pytest.raises(WeightsError, match="no discriminator of VITS"):
+        amphion.import_model("discriminator/mpd", golden("hifigan_mpd")["state_dict"], layout="jaywalnut310")
+
+
+def test_a_scale_whose_channels_are_no_multiple_of_its_groups_is_refused():
+    with pytest.raises(ValueError, match="channels: 4 is not a multiple of 16"):
+        amphion.build("discriminator/msd", channels=4)
+    wave = torch.zeros(1, 1, 300)
+    assert len(amphion.build("discriminator/msd", channels=4, convolutions="melgan", scales=2)(wave)[0]) == 2

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from amphion_core.checkpoints.publisher_values import Values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
+from amphion_core.errors import WeightsError
 
 
 def example_wave() -> Tensor:
@@ -21,6 +22,36 @@ def network_tensors(state: Mapping[str, Any], *wrappers: str) -> dict[str, Tenso
     The prefix ``module.`` of DistributedDataParallel is removed.
     """
     return strip_prefix(unwrap(state, *wrappers, "state_dict", "model"), "module.")
+
+
+OF_VITS = ("jaywalnut310", "piper")
+"""Layouts whose checkpoints hold VITS's discriminator: one of a scale, then those of the periods."""
+_SCALE = "discriminators.0."  # VITS: the discriminator of the scale; those of the periods follow
+
+
+def parts_of_vits(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of the scale, and those of the periods counted from 0, in VITS's discriminator.
+
+    Piper's checkpoints hold it beside the generator, under the prefix ``model_d.``. Raises WeightsError for another
+    discriminator.
+    """
+    tensors = network_tensors(state)
+    if any(name.startswith("model_d.") for name in tensors):
+        tensors = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("model_d.")}
+    axes = {tensor.dim() for name, tensor in tensors.items() if name.startswith(f"{_SCALE}convs.0.weight")}
+    if axes != {3}:
+        raise WeightsError(
+            "this is no discriminator of VITS: its first part is not that of a scale",
+            hint="discriminators of HiFi-GAN have the layout jik876",
+        )
+    scale, periods = {}, {}
+    for name, tensor in tensors.items():
+        index, _, rest = name.removeprefix("discriminators.").partition(".")
+        if name.startswith(_SCALE):
+            scale[name] = tensor
+        else:
+            periods[f"discriminators.{int(index) - 1}.{rest}" if index.isdecimal() else name] = tensor
+    return scale, periods
 
 
 def whole_numbers(given: Values, names: tuple[str, ...], default: tuple[int, ...]) -> tuple[int, ...]:

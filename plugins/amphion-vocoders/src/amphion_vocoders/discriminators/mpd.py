@@ -1,7 +1,8 @@
 """Multi-period discriminator: folds the wave at several periods and scores each by 2-D convolutions along time.
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.3.
-Layouts read: "jik876" (HiFi-GAN), "nvidia" (BigVGAN), "amphion" (set ``last_stride`` 3). Deviations: none.
+Layouts read: "jik876" (HiFi-GAN), "nvidia" (BigVGAN), "amphion" (set ``last_stride`` 3), "jaywalnut310" and
+"piper" (VITS's discriminator without its first part, which discriminator/msd reads). Deviations: none.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class MPD(Discriminator):
         )
 
     config: Config
-    layouts = ("jik876", "nvidia", "amphion")
+    layouts = ("jik876", "nvidia", "amphion", *layouts.OF_VITS)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -70,7 +71,10 @@ class MPD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
-        tensors = layouts.network_tensors(state, "mpd", "MultiPeriodDiscriminator")
+        if layout in layouts.OF_VITS:
+            _, tensors = layouts.parts_of_vits(state)
+        else:
+            tensors = layouts.network_tensors(state, "mpd", "MultiPeriodDiscriminator")
         given = flat_values(config)
         count = layouts.count_indices(tensors, "discriminators.")
         usual = (2, 3, 5, 7, 11, 17, 23, 37)[:count]

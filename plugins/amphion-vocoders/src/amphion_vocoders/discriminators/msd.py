@@ -1,16 +1,18 @@
 """Multi-scale discriminator: scores the wave and its averages at half and quarter rate by grouped 1-D convolutions.
 
-Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A.
-Layouts read: "jik876". Deviations: the power iteration of the first scale's spectral norm runs once after each update
-of the weights (``after_update``), not in every forward pass. So the forward pass changes nothing: training gives the
-same numbers on one process and on many, and a resumed run continues exactly.
+Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A, or with
+MelGAN's own, of which VITS (arXiv:2106.06103) has one scale.
+Layouts read: "jik876" (HiFi-GAN), "jaywalnut310" and "piper" (the first part of VITS's discriminator). Deviations: the
+power iteration of the first scale's spectral norm runs once after each update of the weights (``after_update``), not in
+every forward pass. So the forward pass changes nothing: training gives the same numbers on one process and on many, and
+a resumed run continues exactly.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
@@ -22,33 +24,48 @@ from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
 SLOPE = 0.1
-# (kernel, stride, groups) and channels relative to the first convolution's
-_CONVS = ((15, 1, 1, 1), (41, 2, 4, 1), (41, 2, 16, 2), (41, 4, 16, 4), (41, 4, 16, 8), (41, 1, 16, 8), (5, 1, 1, 8))
+# kernel, stride, groups, and channels relative to the first convolution's
+_CONVS = {
+    "hifigan": (
+        (15, 1, 1, 1), (41, 2, 4, 1), (41, 2, 16, 2), (41, 4, 16, 4), (41, 4, 16, 8), (41, 1, 16, 8), (5, 1, 1, 8),
+    ),
+    "melgan": ((15, 1, 1, 1), (41, 4, 4, 4), (41, 4, 16, 16), (41, 4, 64, 64), (41, 4, 256, 64), (5, 1, 1, 64)),
+}  # fmt: skip
 
 
 class MSD(Discriminator):
     """Multi-scale discriminator: wave (B, 1, T) -> a score map and feature maps for each scale."""
 
     class Config(BaseConfig):
-        """The defaults are HiFi-GAN's."""
+        """The defaults are HiFi-GAN's. VITS has ``scales: 1, convolutions: melgan, channels: 16``."""
 
         scales: int = Field(
             default=3, gt=0, le=16, description="number of scales; each has half the rate of the one before"
         )
-        channels: int = Field(
-            default=128,
-            gt=0,
-            le=4096,
-            multiple_of=16,
-            description="channels of the first convolution; the last have 8 times",
+        convolutions: Literal["hifigan", "melgan"] = Field(
+            default="hifigan",
+            description="sizes of the convolutions of a scale; with melgan the first scale has weight norms too",
         )
+        channels: int = Field(
+            default=128, gt=0, le=4096, multiple_of=4,
+            description="channels of the first convolution; the last have 8 times (hifigan) or 64 times (melgan)",
+        )  # fmt: skip
+
+        @model_validator(mode="after")
+        def _groups_divide(self) -> Self:
+            if self.convolutions == "hifigan" and self.channels % 16:
+                raise ValueError(f"channels: {self.channels} is not a multiple of 16, the number of groups")
+            return self
 
     config: Config
-    layouts = ("jik876",)
+    layouts = ("jik876", *layouts.OF_VITS)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.discriminators = nn.ModuleList(_Scale(config.channels, first=n == 0) for n in range(config.scales))
+        spectral = config.convolutions == "hifigan"
+        convs = _CONVS[config.convolutions]
+        scales = (_Scale(config.channels, convs, spectral=spectral and n == 0) for n in range(config.scales))
+        self.discriminators = nn.ModuleList(scales)
         self.pool = nn.AvgPool1d(4, 2, padding=2)  # the mean includes the zeros of the padding, as published
 
     @classmethod
@@ -89,15 +106,20 @@ class MSD(Discriminator):
 
     def _spectral(self) -> list[Any]:
         first: Any = self.discriminators[0]
-        return [*first.convs, first.conv_post]
+        return [*first.convs, first.conv_post] if self.config.convolutions == "hifigan" else []
 
     @classmethod
     def import_state_dict(
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
-        tensors = layouts.network_tensors(state, "msd", "MultiScaleDiscriminator")
+        of_vits = layout in layouts.OF_VITS
+        if of_vits:
+            tensors, _ = layouts.parts_of_vits(state)
+        else:
+            tensors = layouts.network_tensors(state, "msd", "MultiScaleDiscriminator")
         fields = {
+            "convolutions": "melgan" if of_vits else "hifigan",
             "scales": max(1, layouts.count_indices(tensors, "discriminators.")),
             "channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 128),
         }
@@ -106,13 +128,13 @@ class MSD(Discriminator):
 
 
 class _Scale(nn.Module):
-    """The discriminator of one scale; the first has spectral norms, the others weight norms."""
+    """The discriminator of one scale, with spectral norms or weight norms."""
 
-    def __init__(self, channels: int, *, first: bool) -> None:
+    def __init__(self, channels: int, convs: tuple[tuple[int, int, int, int], ...], *, spectral: bool) -> None:
         super().__init__()
-        norm: Any = spectral_norm if first else weight_norm
+        norm: Any = spectral_norm if spectral else weight_norm
         self.convs, before = nn.ModuleList(), 1
-        for kernel, stride, groups, width in _CONVS:
+        for kernel, stride, groups, width in convs:
             conv = BlockedConv1d(before, width * channels, kernel, stride, kernel // 2, groups=groups)
             self.convs.append(norm(conv))
             before = width * channels
