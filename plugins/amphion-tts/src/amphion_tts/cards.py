@@ -4,6 +4,15 @@ from amphion_core.cards import Card, CardFile
 
 _ESPEAK = {"frontend": "espeak"}
 
+_PIPER_SYMBOLS = [
+    *"_^$ !'(),-.:;?abcdefhijklmnopqrstuvwxyz",
+    *"æçðøħŋœǀǁǂǃɐɑɒɓɔɕɖɗɘəɚɛɜɞɟɠɡɢɣɤɥɦɧɨɪɫɬɭɮɯɰɱɲɳɴɵɶɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟʡʢʲˈˌːˑ˞βθχᵻⱱ",
+    *"0123456789\u0327\u0303\u032a\u032f\u0329ʰˤε↓#",
+    '"',
+]
+"""The position of a symbol is its id in every voice of Piper."""
+_PIPER = {"name": "espeak", "symbols": _PIPER_SYMBOLS, "begin": "^", "end": "$", "blank_ends": False}
+
 CARDS = [
     Card(
         name="tts/vits@piper-en-us-joe",
@@ -28,5 +37,19 @@ CARDS = [
         name="tts/vits@vctk",
         title="configuration of the paper: 109 speakers, 39.7 M parameters",
         config={**_ESPEAK, "n_speakers": 109},
+    ),
+    Card(
+        name="tts/vits@piper-medium",
+        title="configuration of Piper's medium voices, with a posterior encoder: to fine-tune them",
+        config={
+            "frontend": _PIPER,
+            "vocabulary": 256,
+            "channels": 256,
+            "upsample_rates": [8, 8, 4],
+            "upsample_kernels": [16, 16, 8],
+            "resblock": "2",
+            "resblock_kernels": [3, 5, 7],
+            "resblock_dilations": [[1, 2], [2, 6], [3, 12]],
+        },
     ),
 ]

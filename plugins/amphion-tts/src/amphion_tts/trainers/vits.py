@@ -59,6 +59,10 @@ class VITSTrainer(ModelTrainer):
         duration_weight: float = Field(default=1.0, ge=0, le=1e6, description="weight of the duration loss")
         adversarial_weight: float = Field(default=1.0, ge=0, le=1e6, description="weight of the adversarial loss")
         feature_weight: float = Field(default=2.0, ge=0, le=1e6, description="weight of the feature matching loss")
+        posterior_steps: int = Field(
+            default=0, ge=0, le=2**31 - 1,
+            description="first steps, which train the posterior encoder alone: for voices published without one",
+        )  # fmt: skip
         metrics: tuple[MetricPart, ...] = Field(
             default=(), description="metrics of the spoken validation texts: wer, cer, mcd, ..."
         )
@@ -130,6 +134,9 @@ class VITSTrainer(ModelTrainer):
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave``, ``lengths``, ``ids``, ``id_lengths`` -> the discriminator's update, then the network's."""
         c, totals = self.config, batch.totals
+        if step <= c.posterior_steps:
+            yield self._posterior_update(batch)
+            return
         out, spec = self._forward(self.network, batch)
         real = self._slice(batch["wave"], out)
         adversarial = bool(len(self.discriminator))
@@ -138,11 +145,7 @@ class VITSTrainer(ModelTrainer):
             halves = [score.chunk(2) for score in scores]
             loss = discriminator_loss([half[0] for half in halves], [half[1] for half in halves])
             yield Update("discriminator", loss.sum() / totals["items"])
-        losses = {
-            "mel": self._mel_distance(out, spec).sum() / totals["items"],
-            "kl": kl_loss(out.z_p, out.logs_q, out.m_p, out.logs_p, out.frame_mask) / totals["frames"],
-            "duration": out.duration_loss.sum() / totals["tokens"],
-        }
+        losses = self._losses(out, spec, totals)
         total = c.mel_weight * losses["mel"] + c.kl_weight * losses["kl"] + c.duration_weight * losses["duration"]
         if adversarial:
             with torch.no_grad():
@@ -153,6 +156,27 @@ class VITSTrainer(ModelTrainer):
             losses["feature"] = feature_loss(real_features, fake_features).sum() / totals["items"]
             total = total + c.adversarial_weight * losses["adversarial"] + c.feature_weight * losses["feature"]
         yield Update("generator", total, losses)
+
+    def _losses(self, out: "VITSOutput", spec: Tensor, totals: Mapping[str, int]) -> dict[str, Tensor]:
+        """The losses without discriminators, as contributions to the step."""
+        return {
+            "mel": self._mel_distance(out, spec).sum() / totals["items"],
+            "kl": kl_loss(out.z_p, out.logs_q, out.m_p, out.logs_p, out.frame_mask) / totals["frames"],
+            "duration": out.duration_loss.sum() / totals["tokens"],
+        }
+
+    def _posterior_update(self, batch: Batch) -> Update:
+        """An update of the posterior encoder. The trained parts keep their weights, and their gradients pass through.
+
+        A new posterior encoder gives noise. With this noise, the prior and the decoder would forget what they know.
+        """
+        others = nn.ModuleList(part for name, part in self.network.named_children() if name != "enc_q")
+        with without_gradients_of(others):
+            out, spec = self._forward(self.network, batch)
+        losses = self._losses(out, spec, batch.totals)
+        return Update(
+            "generator", self.config.mel_weight * losses["mel"] + self.config.kl_weight * losses["kl"], losses
+        )
 
     def validation_step(self, batch: Batch) -> Validation:
         """The losses without discriminators, copy synthesis through the latent, the alignment, and what is spoken."""
