@@ -8,7 +8,6 @@ Deviations: items of different lengths are decoded one by one, so that padding d
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -35,29 +34,13 @@ from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
+from amphion_tts.models.vits_losses import VITSOutput, prior_log_likelihood
 from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
-from amphion_tts.models.vits_prior import prior_log_likelihood
 from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech, draw_noise, generators
 from amphion_vocoders import HiFiGANGenerator
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 
-
-@dataclass(frozen=True, slots=True)
-class VITSOutput:
-    """Result of the training pass. ``wave`` (B, 1, S * hop) begins at frame ``starts`` (B) of each item."""
-
-    wave: Tensor
-    starts: Tensor
-    path: Tensor  # (B, N, L)
-    duration_loss: Tensor  # (B), summed over tokens: divide by the number of tokens of the step
-    z: Tensor  # (B, C, N)
-    z_p: Tensor
-    m_p: Tensor  # expanded to frames
-    logs_p: Tensor
-    m_q: Tensor
-    logs_q: Tensor
-    token_mask: Tensor  # (B, 1, L)
-    frame_mask: Tensor  # (B, 1, N)
+ALIGNMENT_SAMPLES = 4  # with the mean of the posterior alone, the sharpest token would take most frames
 
 
 class VITS(TextToSpeech):
@@ -310,16 +293,19 @@ class VITS(TextToSpeech):
     ) -> Tensor:
         """Durations (B, L) in frames of recordings wave (B, T) whose texts are ids (B, L); equation 6.
 
-        The mean of the posterior takes the place of a sample. Raises DataError for fewer frames than tokens,
-        WeightsError for a network without posterior encoder.
+        The likelihood is the mean over some samples of the posterior; an item's samples are always the same. Raises
+        DataError for fewer frames than tokens, WeightsError for a network without posterior encoder.
         """
         self._need_posterior("align")
-        g, spec = self._speaker(speaker), linear_spectrogram(wave, self.config.mel, wave_lengths)
-        frames = wave_lengths // self.config.mel.hop_length
+        c, g = self.config, self._speaker(speaker)
+        spec, frames = linear_spectrogram(wave, c.mel, wave_lengths), wave_lengths // c.mel.hop_length
         mask = length_mask(frames, spec.shape[2])
         _, m_p, logs_p = self.enc_p(ids, length_mask(lengths, ids.shape[1]))
-        _, mean, _ = self.enc_q(spec, mask, g, spec.new_zeros(len(spec), self.config.latent_channels, spec.shape[2]))
-        scores = prior_log_likelihood(self.flow(mean, mask, g), m_p, logs_p)
+        draws, scores = generators(0, len(ids), spec.device), m_p.new_zeros(())
+        for _ in range(ALIGNMENT_SAMPLES):
+            noise = draw_noise(draws, c.latent_channels, frames.tolist(), spec.shape[2])
+            z, _, _ = self.enc_q(spec, mask, g, noise)
+            scores = scores + prior_log_likelihood(self.flow(z, mask, g), m_p, logs_p)
         return monotonic_alignment(scores, lengths, frames).sum(1).long()
 
     def decode(self, z: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Tensor:

@@ -30,7 +30,7 @@ from amphion_core.api import (
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
-from amphion_tts.models.vits_prior import kl_loss
+from amphion_tts.models.vits_losses import VITSOutput, kl_loss
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.spoken_validation import SpokenValidation
 from amphion_tts.trainers.text_batch import TextCollator
@@ -42,7 +42,7 @@ from amphion_vocoders import (
 )
 
 if TYPE_CHECKING:
-    from amphion_tts.models.vits import VITS, VITSOutput
+    from amphion_tts.models.vits import VITS
 
 
 class VITSTrainer(ModelTrainer):
@@ -157,7 +157,7 @@ class VITSTrainer(ModelTrainer):
             total = total + c.adversarial_weight * losses["adversarial"] + c.feature_weight * losses["feature"]
         yield Update("generator", total, losses)
 
-    def _losses(self, out: "VITSOutput", spec: Tensor, totals: Mapping[str, int]) -> dict[str, Tensor]:
+    def _losses(self, out: VITSOutput, spec: Tensor, totals: Mapping[str, int]) -> dict[str, Tensor]:
         """The losses without discriminators, as contributions to the step."""
         return {
             "mel": self._mel_distance(out, spec).sum() / totals["items"],
@@ -207,20 +207,20 @@ class VITSTrainer(ModelTrainer):
         """Words about an alignment that has not been learned."""
         return alignment_remarks(scores)
 
-    def _forward(self, network: "VITS", batch: Batch) -> tuple["VITSOutput", Tensor]:
+    def _forward(self, network: "VITS", batch: Batch) -> tuple[VITSOutput, Tensor]:
         """The training pass, and the linear spectrograms (B, n_fft / 2 + 1, N)."""
         spec = linear_spectrogram(batch["wave"], self.mel, batch["lengths"])
         frames = batch["lengths"] // self.mel.hop_length
         return network(batch["ids"], batch["id_lengths"], spec, frames, batch.tensors.get("speaker")), spec
 
-    def _slice(self, wave: Tensor, out: "VITSOutput") -> Tensor:
+    def _slice(self, wave: Tensor, out: VITSOutput) -> Tensor:
         """(B, T) -> the samples (B, 1, S * hop) that the decoded slices stand for, 0 after the end of the batch."""
         size = out.wave.shape[2]
         index = out.starts[:, None] * self.mel.hop_length + torch.arange(size, device=wave.device)
         padded = nn.functional.pad(wave, (0, max(0, size - wave.shape[1])))
         return padded.gather(1, index)[:, None]
 
-    def _mel_distance(self, out: "VITSOutput", spec: Tensor) -> Tensor:
+    def _mel_distance(self, out: VITSOutput, spec: Tensor) -> Tensor:
         """Mean absolute difference of the mels of the decoded and the recorded slices, (B)."""
         made = mel_spectrogram(out.wave[:, 0].float(), self.loss_mel)
         size = made.shape[2]

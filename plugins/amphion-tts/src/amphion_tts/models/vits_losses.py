@@ -1,12 +1,31 @@
-"""The prior of VITS: how likely frames are, given tokens, and how far the posterior is from it.
+"""The result of the training pass of VITS, and the likelihood and the divergence that its losses need.
 
 Kim, Kong, Son, arXiv:2106.06103. Equation numbers refer to it.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class VITSOutput:
+    """Result of the training pass. ``wave`` (B, 1, S * hop) begins at frame ``starts`` (B) of each item."""
+
+    wave: Tensor
+    starts: Tensor
+    path: Tensor  # (B, N, L)
+    duration_loss: Tensor  # (B), summed over tokens: divide by the number of tokens of the step
+    z: Tensor  # (B, C, N)
+    z_p: Tensor
+    m_p: Tensor  # expanded to frames
+    logs_p: Tensor
+    m_q: Tensor
+    logs_q: Tensor
+    token_mask: Tensor  # (B, 1, L)
+    frame_mask: Tensor  # (B, 1, N)
 
 
 def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
