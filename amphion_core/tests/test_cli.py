@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,28 @@ def test_a_plugin_whose_component_exists_already_is_written_with_a_note(tmp_path
 )
 def test_tab_completes_commands_and_names(line, expected):
     assert completed(line) == expected
+
+
+def test_a_process_ends_after_its_threads_and_its_registered_functions():
+    script = textwrap.dedent("""
+        import atexit, sys, threading, time
+        from amphion_core.cli.main import program
+
+        def late():
+            time.sleep(0.2)
+            print("thread")
+
+        class Object:
+            def __del__(self):
+                print("freed")
+
+        kept = Object()
+        threading.Thread(target=late).start()
+        atexit.register(print, "registered")
+        sys.argv = ["amphion", *sys.argv[1:]]
+        sys.exit(program())
+    """)
+    done = subprocess.run([sys.executable, "-c", script, "list", "models"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[-2:]) == (0, ["thread", "registered"])
+    refused = subprocess.run([sys.executable, "-c", script, "no_command"], capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout.split()) == (2, ["thread", "registered"])

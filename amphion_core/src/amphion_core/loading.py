@@ -46,12 +46,16 @@ def load(place: str | Path, *, precision: "Precision" = "float32", device: str =
     gains from it. Raises RegistryError, RecipeError, WeightsError, DeviceError.
     """
     from amphion_core.devices import resolve_device
+    from amphion_core.hooks import manager
+    from amphion_core.modules.workers import run_on_one_thread
     from amphion_core.precision import check_precision
 
     check_precision(precision)
     target = resolve_device(device)
-    net = open_weights(place, download=download).network().to(target).for_inference(precision)
-    from amphion_core.hooks import manager
+    # One thread: each of these many small operations would wait for a second one, long where its core is busy.
+    net = run_on_one_thread(
+        lambda: open_weights(place, download=download).network().to(target).for_inference(precision)
+    )
 
     manager().hook.amphion_model_loaded(name=str(place), net=net)
     return net

@@ -1,5 +1,6 @@
 """A network as it is stored: which component, its configuration and its tensors."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,14 +69,18 @@ class Weights:
         return found
 
     def empty(self) -> Any:
-        """The network without these weights. Its size is limited by theirs, unless frozen parts come from elsewhere."""
+        """The network without these weights, its parameters without values unless there are frozen parts.
+
+        Its size is limited by theirs, unless frozen parts come from elsewhere.
+        """
         from amphion_core.checkpoints.network_size import bounded
+        from amphion_core.checkpoints.undrawn import Undrawn
 
         architecture = registry.get("models", self.name)
         where = self.origin or self.name
         config = validate(architecture.Config, self.config, where=where)
         most = None if self.frozen else SPARE + 8 * sum(getattr(tensor, "nbytes", 0) for tensor in self.state.values())
-        with bounded(where, most):
+        with bounded(where, most), nullcontext() if self.frozen else Undrawn():
             return architecture(config)
 
 

@@ -1,9 +1,12 @@
 """``amphion``: finds the typed subcommand among the installed distributions and runs it."""
 
 import argparse
+import atexit
+import gc
 import io
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -15,6 +18,27 @@ from amphion_core.errors import AmphionError
 from amphion_core.system_errors import explained
 
 GUIDE = "amphion doctor checks an installation; amphion list shows what is installed"
+
+
+COLLECT_AFTER = 50_000  # new objects between two searches for unused ones; imports create many, and nearly all stay
+
+
+def program() -> int:
+    """``main`` as a whole process, which ends without freeing its objects one by one.
+
+    When torch has been imported, the interpreter needs half a second for that. Before the process ends, other threads
+    finish their work, functions registered with ``atexit`` run, and all output is written, as at every exit.
+    """
+    gc.set_threshold(COLLECT_AFTER)
+    code = main()
+    threading._shutdown()  # type: ignore[attr-defined]  # the interpreter calls these two functions in this order too
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # the usual exit reports it
+        return code
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ times as long. Short inputs and kernels of size 1 therefore become matrix produc
 The results equal those of ``nn.Conv1d`` to rounding. On a GPU, or with gradients, ``nn.Conv1d`` itself runs.
 """
 
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -36,7 +37,8 @@ class PackedConv1d(nn.Conv1d):
     """Convolution with stride 1 and one group: (B, C_in, T) -> (B, C_out, T').
 
     Without gradients it keeps and returns activations in the memory order (B, T, C), so that a chain of such layers
-    copies nothing in between. Loading other weights updates the reordered copies.
+    copies nothing in between. A reordered copy of the weights is made when a call first needs it; loading other weights
+    discards the copies.
     """
 
     def __init__(self, conv: Any) -> None:
@@ -45,20 +47,27 @@ class PackedConv1d(nn.Conv1d):
             bias=conv.bias is not None, device="meta",
         )  # fmt: skip
         self.weight, self.bias = conv.weight, conv.bias
-        self._pack()
 
-    def _pack(self) -> None:
-        weight = self.weight.detach()
-        by_tap = weight.permute(2, 1, 0)  # (K, C_in, C_out)
-        self.matrix = by_tap.reshape(-1, self.out_channels).contiguous()  # (K * C_in, C_out)
-        self.by_output = weight.mT.reshape(self.out_channels, -1).T  # the same numbers in the other memory order
-        if self.kernel_size[0] > 1:
-            channels_last = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-            self.order = blocked(channels_last, int(self.padding[0]), self.dilation[0])
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(K * C_in, C_out), the weights tap by tap."""
+        return self.weight.detach().permute(2, 1, 0).reshape(-1, self.out_channels).contiguous()
+
+    @cached_property
+    def by_output(self) -> Tensor:
+        """The numbers of ``matrix`` in the other memory order."""
+        return self.weight.detach().mT.reshape(self.out_channels, -1).T
+
+    @cached_property
+    def order(self) -> Tensor:
+        """(C_out, C_in, 1, K) as oneDNN wants it for long inputs."""
+        weight = self.weight.detach().unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return blocked(weight, int(self.padding[0]), self.dilation[0])
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._pack()
+        for name in ("matrix", "by_output", "order"):
+            self.__dict__.pop(name, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, T) -> (B, C_out, T'), T' = T where the padding is half the kernel's reach."""

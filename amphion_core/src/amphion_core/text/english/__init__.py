@@ -23,6 +23,7 @@ read digit by digit with "oh" for zero; -5 is "minus five".
 """
 
 import re
+from functools import cache
 
 from amphion_core.text.english import (
     abbreviations,
@@ -34,7 +35,7 @@ from amphion_core.text.english import (
     quantities,
 )
 from amphion_core.text.english.characters import plain_characters
-from amphion_core.text.english.rules import Rule
+from amphion_core.text.english.rules import Replacement, Rule
 
 _DIGIT, _STOP, _MARK = re.compile(r"\d"), re.compile(r"\."), re.compile(r"[^\w\s.,;:!?'\"()-]|_")
 _CAPITALS = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,}|A)\b|&|/|WW|[A-F]-")
@@ -63,9 +64,12 @@ _ORDER: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
     (re.compile(""), marks.SPACE_RULES),
 )
 """The rules in their order. A group is left out where the text has nothing that its first pattern finds."""
-_RULES = tuple(
-    (needed, tuple((re.compile(pattern), replacement) for pattern, replacement in rules)) for needed, rules in _ORDER
-)
+
+
+@cache
+def _compiled(group: int) -> list[tuple[re.Pattern[str], Replacement]]:
+    """The rules of a group of ``_ORDER``. Most texts need few groups, and compiling all takes as long as a sentence."""
+    return [(re.compile(pattern), replacement) for pattern, replacement in _ORDER[group][1]]
 
 
 def normalize_english(text: str) -> str:
@@ -90,8 +94,8 @@ _MOST_PASSES = 5
 
 def _one_pass(text: str) -> str:
     text = plain_characters(text)
-    for needed, rules in _RULES:
+    for group, (needed, _) in enumerate(_ORDER):
         if needed.search(text):
-            for pattern, replacement in rules:
+            for pattern, replacement in _compiled(group):
                 text = pattern.sub(replacement, text)
     return text.strip()

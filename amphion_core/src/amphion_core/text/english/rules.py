@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+Replacement = str | Callable[[re.Match[str]], str]
+Rule = tuple[str, Replacement]
 """A regular expression, and what replaces its matches."""
 
 

@@ -8,7 +8,7 @@ It is faster for these reasons (measured by benchmarks/hifigan.py and benchmarks
 * A convolution with few outputs is one matrix product.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -140,7 +140,11 @@ class _Layer:
         weight = weight.detach().to(dtype)
         self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         self.bias = None if bias is None else bias.detach().to(dtype)
-        self.matrix = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])  # for short inputs
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(K * C_in, C_out), the weights for short inputs, made when they are first needed."""
+        return self.weight.squeeze(2).permute(2, 1, 0).reshape(-1, self.weight.shape[0])
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C', 1, T'), T' = T where the padding is half the convolution's reach."""
