@@ -14,7 +14,9 @@ from amphion_core.text import plain_marks
 from amphion_tts.markup import PHONES, Phones
 from amphion_tts.passages import Words
 
-_STAND_INS = ("zogovidu", "ogovidu")  # no words of a language; they begin with a consonant and with a vowel
+_STAND_IN = "ogovidu"  # no word of a language
+_VOICELESS = frozenset(("P", "T", "K", "F", "TH", *"ptkfθ"))
+_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH", *"szʃʒ"))
 _VOWELS = frozenset("aeiouyAEIOUɑɐɒæɔəɘɚɛɜɝɞɨɪɯɵøœɶʉʊʌɤʏᵻ")
 _MARKS_BEFORE = re.compile(r"[^\w]*")
 
@@ -46,7 +48,7 @@ def parts_of(words: Words, frontend: TextFrontend) -> tuple[Part, ...]:
 def _in_the_sentence(words: Words, frontend: TextFrontend) -> list[list[str]]:
     """The symbols before, between and after the stated phones; empty if the stand-ins cannot be found again."""
     texts = words.text.split(PHONES)
-    names = [_STAND_INS[_begins_with_vowel(phones)] for phones in words.phones]
+    names = [_stand_in(phones) for phones in words.phones]
     if words.text.isupper():  # a frontend may read words in capitals differently in a text that has others
         names = [name.upper() for name in names]
     sentence = texts[0] + "".join(name + text for name, text in zip(names, texts[1:], strict=True))
@@ -75,9 +77,12 @@ def _find(tokens: list[str], wanted: list[str], start: int) -> int:
     return next((at for at in range(start, len(tokens) - size + 1) if tokens[at : at + size] == wanted), -1)
 
 
-def _begins_with_vowel(phones: Phones) -> bool:
-    first = next((char for token in phones.tokens for char in token if char.isalpha() and char not in "ˈˌ"), "")
-    return first in _VOWELS
+def _stand_in(phones: Phones) -> str:
+    """A word that begins and ends with sounds of the same kind: "the" depends on the first, an ending on the last."""
+    sounds = [token.lstrip("@") for token in phones.tokens if any(map(str.isalpha, token)) and token not in "ˈˌː"]
+    begin = "" if sounds and sounds[0][0] in _VOWELS else "z"
+    end = "t" if sounds and sounds[-1] in _VOICELESS else "s" if sounds and sounds[-1] in _SIBILANTS else ""
+    return begin + _STAND_IN + end
 
 
 def _alone(texts: list[str], phones: tuple[Phones, ...], frontend: TextFrontend) -> list[list[str]]:
