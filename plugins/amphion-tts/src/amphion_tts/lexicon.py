@@ -18,7 +18,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from amphion_core.errors import DataError
 from amphion_core.requests import FromFile
 from amphion_core.tables import read_lines
-from amphion_tts.markup import PHONES, Marked, Phones
+from amphion_tts.markup import PHONES, WIDTH, Marked, Phones
 from amphion_tts.texts import refuse
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Pronunciations:
                 phones.append(next(before))
             elif found := self._find(text, run):
                 word, tokens = found
-                written += [text[position : run.start()], PHONES]
+                written += [text[position : run.start()], PHONES, WIDTH * (len(word) - 1)]
                 phones.append(Phones(word, tokens, is_word=True))
                 position = run.start() + len(word)
         return Marked("".join(written) + text[position:], marked.pauses, tuple(phones))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PAUSE = "\ud800"  # stands for a pause in a marked text. Texts have no such character: ``check_text`` refuses it
 PHONES = "\0"  # stands for a word whose phones are stated
+WIDTH = "\u2060"  # follows a stand-in for each further character that it replaces: the width of lines decides on breaks
 LONGEST_PAUSE = 60.0  # seconds
 PAUSE_HINT = f"write [pause 0.5], with 0 to {LONGEST_PAUSE:g} seconds; \\[ is a bracket that belongs to the text"
 
@@ -45,7 +46,10 @@ class Phones:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A text in which ``PAUSE`` and ``PHONES`` stand for ``pauses`` (seconds) and ``phones``, in their order."""
+    """A text in which ``PAUSE`` and ``PHONES`` stand for ``pauses`` (seconds) and ``phones``, in their order.
+
+    ``WIDTH`` after them keeps the lines as long as they were.
+    """
 
     text: str
     pauses: tuple[float, ...] = ()
@@ -68,10 +72,10 @@ def read_markup(text: str, frontend: "TextFrontend", *, slashes: bool = True) ->
             written.append(match["escaped"])
         elif match["phones"] is None:
             pauses.append(_seconds(text, match))
-            written.append(PAUSE)
+            written.append(PAUSE + WIDTH * (len(match[0]) - 1))
         elif slashes and (tokens := _phones(text, match, frontend)):
             phones.append(Phones(match[0], tuple(tokens)))
-            written.append(PHONES)
+            written.append(PHONES + WIDTH * (len(match[0]) - 1))
         else:
             written.append("/")
             position = match.start() + 1

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from amphion_core.text import clause_ends, cut_sentence, paragraphs, sentences_of_line
-from amphion_tts.markup import PAUSE, PHONES, Marked, Phones
+from amphion_tts.markup import PAUSE, PHONES, WIDTH, Marked, Phones
 
 SENTENCE_LIMIT = 400  # characters at once; longer sentences are cut at commas, then at spaces
 CLAUSE_PAUSE = 0.1  # seconds where a sentence is cut at a comma; a voice makes about 0.25 s at the ends of two pieces
@@ -51,13 +51,14 @@ class Words:
 def sentences_of_text(text: str, language: str) -> list[list[str]]:
     """The sentences of each paragraph of a text in words."""
     return [
-        [sentence for line in lines for sentence in sentences_of_line(line, language)] for lines in paragraphs(text)
+        [sentence for line in lines for sentence in sentences_of_line(line.replace(WIDTH, ""), language)]
+        for lines in paragraphs(text)
     ]
 
 
 def sentences_of_phones(text: str) -> list[list[str]]:
     """The sentences of each paragraph of a text in phones; they end at . ! ? and white space, and at blank lines."""
-    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text.replace(WIDTH, ""))]
     return [re.split(r"(?<=[.!?])\s+", block) for block in blocks if block]
 
 
