@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -222,17 +223,27 @@ def test_a_voice_without_posterior_encoder_is_trained_on_and_what_is_new_is_list
     assert not moved  # the first step trains the posterior encoder alone
 
 
-def test_a_run_lists_what_it_leaves_out_and_all_symbols_that_it_cannot_read(prepared, tmp_path, capsys):
-    import numpy as np
-
+def test_a_run_says_what_it_leaves_out_and_which_speakers_it_has(prepared, tmp_path, capsys):
     wave = np.random.default_rng(0).standard_normal(22050).astype(np.float32) * 0.1
-    texts = {"a": "good day", "b": "", "c": "well " * 200, "d": "fine"}
-    root = prepared({"train": dict.fromkeys("abc", wave), "dev": {"d": wave}}, rate=22050, text=texts)
+    texts = {"a": "good day", "b": "", "c": "well " * 200, "d": "fine", "long": "a long story"}
+    splits = {"train": dict.fromkeys("abc", wave) | {"long": np.tile(wave, 9)}, "dev": {"d": wave}}
+    speakers = {"a": "ann", "b": "tom", "c": "ann", "d": "ann", "long": "tom"}
+    root = prepared(splits, rate=22050, text=texts, speaker=speakers)
     train(make(root, 1), tmp_path / "run")
     said = " ".join(capsys.readouterr().err.split())
     assert "1 item of the split 'train' is left out, with no text: b" in said
     assert "with a text too long for the recording (fewer frames than tokens): c" in said
-    assert "starting: 1 items" in said or "starting: 1 item" in said
+    assert "2 speakers: ann, tom" in said  # the recipe states one speaker
+    assert "starting: 1 item, 1 left out for their length" in said  # nine seconds are more than the budget
+
+
+def test_a_run_names_every_text_that_its_frontend_cannot_read(prepared, tmp_path):
+    wave = np.random.default_rng(0).standard_normal(22050).astype(np.float32) * 0.1
+    texts = {"a": "good day", "b": "Привет", "c": "中文", "d": "fine"}
+    root = prepared({"train": dict.fromkeys("abc", wave), "dev": {"d": wave}}, rate=22050, text=texts)
+    with pytest.raises(DataError, match=r"(?s)2 items of .*item b: .*'Привет'.*item c: .*'中文'"):
+        train(make(root, 1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_recipe_is_valid():

@@ -179,6 +179,9 @@ class Corpus:
         keep = seconds * self.rate >= least * self.rate + (1 if self.crop else 0)
         if self.training and self.config.longest is not None:
             keep &= seconds <= self.config.longest
+        fits = keep & (seconds <= self.config.budget)
+        if self.training and self.crop is None and fits.any():  # else the batch plan says what the budget should be
+            keep = fits
         return np.flatnonzero(keep)
 
 

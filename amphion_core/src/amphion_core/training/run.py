@@ -16,7 +16,7 @@ from amphion_core.data.feature_cache import release_extractors
 from amphion_core.data.loader import Corpus, clear_loader_errors
 from amphion_core.data.paths import absolute
 from amphion_core.data.spread import exit_while_importing_main
-from amphion_core.data.usable import left_out_lines
+from amphion_core.data.usable import SHOWN, left_out_lines
 from amphion_core.errors import DataError, RecipeError, counted
 from amphion_core.parts import ModelPart, Part
 from amphion_core.recipe import Recipe
@@ -65,6 +65,8 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     for split, corpus in zip((recipe.data.train, recipe.data.dev), corpora, strict=False):
         for line in left_out_lines(str(split), corpus.reasons):
             report.warn(line)
+    if len(speakers := getattr(recipe.model.config, "speakers", ())) > 1:
+        report.note(f"{len(speakers)} speakers: {', '.join(speakers[:SHOWN])}{' ...' if len(speakers) > SHOWN else ''}")
     if processes.first:
         _complete_features(corpora, report, processes.device)
     release_extractors()  # each process built them to read the frame rates

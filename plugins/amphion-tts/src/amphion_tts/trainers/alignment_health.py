@@ -33,6 +33,8 @@ def alignment_remarks(scores: Mapping[str, float]) -> list[str]:
     return [
         f"the alignment of text and recordings has not been learned: on average {short:.0%} of a text's tokens have"
         f" one frame only, and one token has {longest:.0%} of all frames. This is normal in the first thousands of"
-        " steps. If it stays so, check that the texts say what is in the recordings, that the frontend fits their"
-        " language, and that long silences are cut; the pictures alignment_* show a diagonal when it is learned"
+        " steps. If it stays so, check that the texts say what is in the recordings (amphion prepare --check-text),"
+        " that the frontend fits their language, that long silences are cut (trim=40), and that there is enough speech:"
+        " about half an hour for a new voice, some minutes to fine-tune one. The pictures alignment_* show a diagonal"
+        " when it is learned"
     ]
