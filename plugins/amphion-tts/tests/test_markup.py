@@ -82,6 +82,14 @@ def test_phones_of_single_characters_are_not_all_ascii():
     assert [phones.text for phones in read_markup(text, IPA_TABLE).phones] == ["/ˈbed/", "/kæt/"]
 
 
+@pytest.mark.skipif(find_spec("pypinyin") is None, reason='needs pypinyin: pip install "amphion-tts[chinese]"')
+@pytest.mark.parametrize("text", ["我去 /ch ong2 q ing4/。", "我去/chong2 qing4/。", "我去重庆。"])
+def test_phones_need_no_spaces_around_them_in_chinese(text):
+    mandarin = FrontendPart.named("pypinyin").build()
+    marked = Pronunciations(Lexicon.of({"重庆": "chong2 qing4"}), mandarin).apply(read_markup(text, mandarin))
+    assert [phones.tokens for phones in marked.phones] == [("ch", "ong2", "q", "ing4")]
+
+
 def test_words_around_stated_phones_are_read_as_in_a_sentence(arpabet):
     stated = tokens(arpabet, "Then a /T AH0 M EY1 T OW2/ fell, and the /K AE1 T/.")
     assert stated == tokens(arpabet, "Then a tomato fell, and the cat.")

@@ -18,15 +18,14 @@ from pydantic import PlainValidator, WithJsonSchema
 from amphion_core.errors import DataError
 from amphion_core.requests import FromFile
 from amphion_core.tables import read_lines
-from amphion_tts.markup import PHONES, WIDTH, Marked, Phones
+from amphion_tts.markup import PHONES, SPACELESS, WIDTH, Marked, Phones
 from amphion_tts.texts import refuse
 
 if TYPE_CHECKING:
     from amphion_core.api import TextFrontend
 
-_WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # kana, Chinese, Hangul: words without spaces between them
-_RUN = re.compile(rf"{PHONES}|[{_WIDE}]|(?:(?![{_WIDE}])\w)+")
-_ENDS = re.compile(rf"[^\W{_WIDE}]\Z")
+_RUN = re.compile(rf"{PHONES}|[{SPACELESS}]|(?:(?![{SPACELESS}])\w)+")
+_ENDS = re.compile(rf"[^\W{SPACELESS}]\Z")
 
 
 @dataclass(frozen=True, slots=True)

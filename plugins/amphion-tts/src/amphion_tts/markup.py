@@ -21,12 +21,16 @@ WIDTH = "\u2060"  # follows a stand-in for each further character that it replac
 LONGEST_PAUSE = 60.0  # seconds
 PAUSE_HINT = f"write [pause 0.5], with 0 to {LONGEST_PAUSE:g} seconds; \\[ is a bracket that belongs to the text"
 
+SPACELESS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # kana, Chinese, Hangul: spaces do not separate all words
+_BEFORE = rf"\s(\[{{\"'“‘«„¿¡—–\u3001-\u303f\uff01-\uff60{SPACELESS}-"  # what may stand before and after phones
+_AFTER = rf"\s.,;:!?…)\]}}\"'”’»—–\u3001-\u303f\uff01-\uff60{SPACELESS}-"
 _MARKUP = re.compile(
     r"\\(?P<escaped>[\[/])"
     r"|\[pause(?=[\s\]]|\Z)(?P<length>[^\]]{0,40})(?P<closed>\]?)"
-    r"|(?<![^\s(\[{\"'“‘«„¿¡—–-])/(?=[^\s/])(?P<phones>[^/]{1,300})(?<=\S)/(?![^\s.,;:!?…)\]}\"'”’»—–-])",
+    rf"|(?<![^{_BEFORE}])/(?=[^\s/])(?P<phones>[^/]{{1,300}})(?<=\S)/(?![^{_AFTER}])",
     re.I,
 )
+_SIGN = re.compile(r"[^\Wa-z_]")  # a capital letter, a digit or a letter that is not ASCII
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|ms)?\s*", re.I)
 _STRESSED = re.compile(r"[A-Z]{2}[012]", re.I)  # a vowel of ARPAbet
 _SHORT = re.compile(r"[A-Z]{1,3}\d?|[|,.;:!?-]", re.I)
@@ -95,7 +99,7 @@ def _phones(text: str, match: re.Match[str], frontend: "TextFrontend") -> list[s
     """The phones between two slashes; none where the slashes and what is between them are ordinary text."""
     content = match["phones"]
     is_meant = _is_arpabet(content) or bool(set(content) & set("ˈˌː"))
-    if not is_meant and (content.isascii() if _is_written_together(frontend) else content.islower()):
+    if not is_meant and (content.isascii() if _is_written_together(frontend) else not _SIGN.search(content)):
         return []
     try:
         return frontend.phones(content)
