@@ -33,15 +33,19 @@ def speaker_index(name: str, speakers: Sequence[str], *, model: str = "the model
 def speaker_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Raw config values with ``n_speakers`` and ``speakers`` completed, each from the other.
 
-    Names that are only numbers follow the count. For a ``model_validator(mode="before")``; ``check_speakers`` then
-    finds a table that contradicts the count.
+    Names that are only numbers follow the count. A field that nothing is known of is not added, so that it does not
+    count as stated. For a ``model_validator(mode="before")``; ``check_speakers`` then finds a table that contradicts
+    the count.
     """
     names, count = tuple(values.get("speakers") or ()), values.get("n_speakers")
-    if count is None:
-        return {**values, "speakers": names, "n_speakers": max(1, len(names))}
+    completed = dict(values)
+    if count is None and (names or "n_speakers" in values):
+        completed["n_speakers"] = max(1, len(names))
     if isinstance(count, int) and count > 0 and names == number_names(len(names)):
         names = number_names(count)
-    return {**values, "speakers": names}
+    if names or "speakers" in values:
+        completed["speakers"] = names
+    return completed
 
 
 def check_speakers(speakers: Sequence[str], count: int) -> None:

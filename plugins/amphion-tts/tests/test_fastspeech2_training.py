@@ -48,7 +48,7 @@ def prepared(clips, target, texts=None):
     target.mkdir()
     texts = texts or [text for _, _, text in lines]
     records = [
-        Record(Utterance(id, f"{id}.wav", duration, text=text), 22050, f"digest-{id}").line() + "\n"
+        Record(Utterance(id, f"{id}.wav", duration, text=text, speaker="kathleen"), 22050, f"digest-{id}").line() + "\n"
         for (id, duration, _), text in zip(lines, texts, strict=True)
     ]
     for split in ("train", "dev"):
@@ -121,6 +121,14 @@ def test_the_aligners_durations_sum_to_the_frames_of_each_recording(learned, cli
     batch = trainer.collator()([corpus.example(item, (0,)) for item in (0, 1)])
     durations = net.align(batch["ids"], batch["id_lengths"], batch["wave"], batch["lengths"])
     assert durations.sum(1).equal(batch["frames"]) and batch.counts["frames"] == int(batch["frames"].sum())
+
+
+def test_a_run_whose_speaker_came_from_the_corpus_is_resumed(clips, tmp_path):
+    root = prepared(clips, tmp_path / "data")
+    run(make(root, 1), tmp_path / "run")
+    train(make(root, 2), tmp_path / "run", resume=True)
+    assert [line["step"] for line in RunFolder(tmp_path / "run").curve() if "model/mel" in line] == [1, 2]
+    assert amphion.load(tmp_path / "run" / "weights").config.speakers == ("kathleen",)
 
 
 def test_durations_of_another_model_train_without_an_aligner(learned, tmp_path):
