@@ -26,7 +26,11 @@ class TTSRequest(BaseConfig):
         default=None, description="file with a word and its phones in each line, for words that the voice says wrongly"
     )
     phonemes: bool = Field(default=False, description="the text is phones of the voice, not words")
-    markup: bool = Field(default=True, description="read [pause 0.5] and /phones/ in the text, not speak them")
+    markup: bool = Field(
+        default=True,
+        description="read [pause 0.5] in the text as silence, and what is between two slashes as phones if each symbol "
+        "is a phone of the voice; \\[ and \\/ are the characters themselves",
+    )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="the same seed gives the same audio")
     controls: ControlValues = Field(
         default_factory=dict, description="a control of the model; amphion info MODEL lists them with their ranges"
