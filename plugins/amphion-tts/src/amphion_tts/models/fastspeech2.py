@@ -62,7 +62,7 @@ class FastSpeech2(TextToSpeech):
     """Text to speech: ids (B, L) -> mel (B, F, N)."""
 
     class Config(BaseConfig):
-        """The defaults are those of the published LJSpeech checkpoints: 35.2 M parameters."""
+        """The defaults are those of the published LJSpeech checkpoints: 34.6 M parameters without position tables."""
 
         frontend: FrontendPart | None = Field(
             default=None, description="frontend that turns text into symbols; null: the network takes ids only"
