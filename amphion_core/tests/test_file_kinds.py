@@ -86,7 +86,7 @@ KINDS = {  # contents, what the message says, what the hint says
     "GGUF": (b"GGUF\x03\x00\x00\x00", "a GGUF file", "checkpoint file"),
     "audio": (b"RIFF\x24\x00\x00\x00WAVEfmt ", "an audio file", "checkpoint file"),
     "noise": (bytes(range(128, 256)) * 9, "damaged or not a checkpoint", "download it again"),
-    "a list": (b"\x80\x02]q\x00.", "damaged or not a checkpoint", "again"),
+    "a list": (b"\x80\x02]q\x00.", "a pickle that torch.save did not write", "safetensors"),
 }
 
 

@@ -11,7 +11,7 @@ from amphion_core.component import Utterance
 from amphion_core.data.batch import collate_audio, pad
 from amphion_core.data.config import DataConfig
 from amphion_core.data.extraction import complete_features
-from amphion_core.data.loader import Corpus, Position, training_batches, validation_batches
+from amphion_core.data.loader import Corpus, LoaderDied, Position, training_batches, validation_batches
 from amphion_core.data.reading import Reader
 from amphion_core.errors import DataError
 from amphion_core.parts import AugmentationPart, FeaturePart
@@ -229,3 +229,30 @@ def test_padding_fills_up_and_keeps_lengths():
     wave, lengths = pad([np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)], fill=-1)
     assert wave.tolist() == [[[1, 1, 1], [1, 1, 1]], [[1, -1, -1], [1, -1, -1]]]
     assert lengths.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), LoaderDied),
+        (EOFError(), LoaderDied),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), LoaderDied),
+        (ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0."), ConnectionResetError),
+    ],
+)
+def test_a_loader_process_that_dies_while_it_sends_a_batch_is_one_sentence(folder, monkeypatch, raised, expected):
+    class Died:
+        _workers = ()
+
+        def __init__(self, *_, **fields):
+            pass
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            raise raised
+
+    monkeypatch.setattr("torch.utils.data.DataLoader", Died)
+    with pytest.raises(expected):
+        batches(corpus(folder), workers=2)

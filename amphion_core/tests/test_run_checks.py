@@ -11,7 +11,7 @@ from torch import nn
 import amphion_core as amphion
 from amphion_core import recipe as recipes, registry, yaml
 from amphion_core.api import BaseConfig, FrontendPart, ModelArchitecture, ModelTrainer, Update, Validation
-from amphion_core.errors import AmphionError, DeviceError, MissingPackage, RecipeError, UnknownComponent
+from amphion_core.errors import AmphionError, DeviceError, MissingPackage, RecipeError, UnknownComponent, counted
 from amphion_core.loading import open_weights
 from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
@@ -221,7 +221,7 @@ def test_the_best_checkpoint_follows_the_direction_that_the_score_declares(spoke
     train(make(spoken, [f"engine.monitor={monitor}"], keep_last=1), tmp_path / "run")
     assert json.loads((tmp_path / "run/checkpoints/best.json").read_text())["step"] == best
     assert checkpoint.steps(tmp_path / "run/checkpoints") == sorted({3, best}, reverse=True)
-    assert f"{best} steps" in (tmp_path / "run/weights/card.md").read_text(encoding="utf-8")
+    assert f", {counted(best, 'step')}." in (tmp_path / "run/weights/card.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from amphion_core.errors import DataError
 from amphion_tts.models.aligner import (
     BLANK,
     Aligner,
@@ -74,5 +75,5 @@ def test_the_scores_of_an_item_do_not_depend_on_its_neighbours():
 
 
 def test_an_item_with_fewer_frames_than_tokens_is_refused():
-    with pytest.raises(ValueError, match="item 0 has 2 frames for 3 tokens"):
+    with pytest.raises(DataError, match="item 0 has 2 frames for 3 tokens"):
         hard_durations(torch.zeros(1, 2, 3), torch.tensor([3]), torch.tensor([2]))

@@ -311,6 +311,10 @@ def _from_workers(
             if UNGUARDED in {worker.exitcode for worker in running._workers}:
                 raise unguarded_main() from None
             raise
+        except (ConnectionError, EOFError) as error:
+            if "in DataLoader worker process" in str(error):  # an item raised it
+                raise
+            raise _loader_died() from error  # the process was killed while it sent a batch
 
 
 @contextmanager
@@ -321,10 +325,14 @@ def clear_loader_errors() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise LoaderDied(
-            "a loader process was killed, perhaps because the memory was full",
-            hint="run the same command with --resume; data.workers=0 needs the least memory",
-        ) from error
+        raise _loader_died() from error
+
+
+def _loader_died() -> LoaderDied:
+    return LoaderDied(
+        "a loader process was killed, perhaps because the memory was full",
+        hint="run the same command with --resume; data.workers=0 needs the least memory",
+    )
 
 
 def _begin(worker: int) -> None:
