@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 _MODULES = {
     "amphion_core.audio": ("Audio",),
+    "amphion_core.audio_files.writing": ("AudioWriter",),
     "amphion_core.cards": ("Card", "CardFile"),
     "amphion_core.component": (
         "AudioEmbedding", "Augmentation", "Component", "Dataset", "Embedded", "FeatureExtractor", "Metric", "Score",
@@ -36,6 +37,7 @@ __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
+    from amphion_core.audio_files.writing import AudioWriter as AudioWriter
     from amphion_core.cards import Card as Card, CardFile as CardFile
     from amphion_core.component import (
         AudioEmbedding as AudioEmbedding,

@@ -13,12 +13,12 @@ from typing import Any, Self
 import numpy as np
 
 from amphion_core.audio_files import HIGHEST_RATE, AudioFileError
+from amphion_core.audio_files.encoding import FORMATS, encode
 from amphion_core.errors import AudioError
 
-FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 LOUDEST = 32.0  # peak above which samples must be integers stored as floats; overdriven audio stays below 30 dB
-_PIECE = 1 << 16  # frames written at a time; libsndfile's Vorbis encoder overflows the stack on minutes of audio
+_PIECE = 1 << 16  # frames written at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Audio:
         if self.peak > 1:
             warnings.warn(f"{path}: samples beyond full scale ({self.peak:.2f}) are clipped", UserWarning, stacklevel=2)
         try:
-            data = self._encoded(FORMATS[path.suffix.lower()])
+            data = self._encoded(path.suffix)
         except (RuntimeError, ValueError) as error:  # soundfile's errors are RuntimeErrors
             at = f"at {self.sample_rate} Hz"
             raise AudioError(f"{path} cannot be written {at}: {error}", hint="use .wav") from error
@@ -156,22 +156,19 @@ class Audio:
         gain = min(10 ** ((loudness - now) / 20), 1 / self.peak)
         return Audio((self.samples * np.float32(gain)).clip(-1, 1), self.sample_rate)
 
-    def _encoded(self, form: str) -> bytes:
+    def _encoded(self, suffix: str) -> bytes:
         """The content of an audio file, clipped to full scale, with 16 bits if the format allows it."""
-        import soundfile
-
         buffer, data = io.BytesIO(), np.clip(self.samples.T, -1, 1)
         channels = 1 if data.ndim == 1 else data.shape[1]
-        with soundfile.SoundFile(buffer, "w", self.sample_rate, channels, format=form) as file:
-            for start in range(0, len(data), _PIECE):
-                file.write(data[start : start + _PIECE])
+        blocks = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+        encode(buffer, blocks, sample_rate=self.sample_rate, channels=channels, suffix=suffix)
         return buffer.getvalue()
 
     def _repr_html_(self) -> str:
         """A player for notebooks; the page contains the audio."""
         import base64
 
-        data = base64.b64encode(self._encoded("WAV")).decode()
+        data = base64.b64encode(self._encoded(".wav")).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
 
 
