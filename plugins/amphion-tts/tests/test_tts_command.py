@@ -14,7 +14,7 @@ import soundfile
 import amphion_core as amphion
 from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError
-from amphion_tts import playing
+from amphion_tts import playing, speaking
 from amphion_tts.tts_command import _in_language
 
 
@@ -76,7 +76,7 @@ def test_each_line_of_a_file_becomes_a_file_named_by_its_number(speak, tmp_path)
     alone = speak("one line", "-o", "alone.wav")
     assert alone[0] == 0
     np.testing.assert_array_equal(soundfile.read("out/0001.wav")[0], soundfile.read("alone.wav")[0])
-    assert sorted(path.name for path in Path("out").iterdir()) == ["0001.wav", "0003.wav"]
+    assert sorted(path.name for path in Path("out").glob("*.*")) == [".spoken.jsonl", "0001.wav", "0003.wav"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,11 @@ def test_all_wrong_lines_are_reported_before_anything_is_spoken(speak, tmp_path)
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "has no texts"), ("id|words\na|b\n", "has the columns id, words"), ("a|b|c\nd|e|f\n", "3 columns")],
+    [
+        ("", "has no texts"),
+        ("id|words\na|b\n", "has no column text; it has the columns id, words"),
+        ("a|b|c\nd|e|f\n", "3 columns"),
+    ],
 )
 def test_a_table_without_texts_is_refused(speak, tmp_path, content, message):
     (tmp_path / "t.txt").write_text(content)
@@ -140,9 +144,8 @@ def test_what_stream_ignores_is_said(speak):
 
 
 def test_audio_that_clips_is_reported_once(speak, tmp_path, monkeypatch):
-    task = amphion.get("tasks", "tts")
-    original = task._speak
-    monkeypatch.setattr(task, "_speak", lambda *args, **fields: original(*args, **fields) * 1e3)
+    original = speaking._wave
+    monkeypatch.setattr(speaking, "_wave", lambda *args: original(*args) * 1e3)
     (tmp_path / "t.txt").write_text("one. two.\nthree\n")
     with pytest.warns(UserWarning, match="2 of 2 files went beyond full scale") as caught:
         assert speak("--file", "t.txt", "-o", "out/")[0] == 0

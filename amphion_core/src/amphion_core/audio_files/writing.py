@@ -7,7 +7,6 @@ import os
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -70,6 +69,8 @@ class AudioWriter:
         target = self.path.expanduser().resolve()
         stem = target.name.encode()[:_LONGEST_STEM].decode(errors="ignore")
         stem += f".{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+        if not self._resumes:
+            stem = f".{stem}"
         self.part, self._journal = target.with_name(f"{stem}.part"), target.with_name(f"{stem}.json")
         self._descriptors: tuple[int, int] | None = None
         self.pieces = 0
@@ -84,6 +85,11 @@ class AudioWriter:
     def duration(self) -> float:
         """The seconds that are written."""
         return self.samples / self.sample_rate
+
+    @property
+    def keeps_part(self) -> bool:
+        """Whether an error would keep the part, so that a later writer can go on."""
+        return self._resumes and self.pieces > 0
 
     def write(self, audio: Audio, note: Any = None) -> None:
         """Add a piece, with a ``note`` in values of JSON. Samples beyond full scale are clipped.
@@ -121,7 +127,7 @@ class AudioWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Make the file, or keep or remove the part. Raises AudioError for audio without samples, AmphionError."""
-        keep = self._resumes and self.pieces > 0
+        keep = self.keeps_part
         try:
             if kind is None:
                 self._finish()
@@ -212,7 +218,7 @@ class AudioWriter:
                 yield from map(json.loads, file)
 
     def _not_written(self, error: OSError) -> AmphionError:
-        if is_full(error) and self._resumes and self.pieces:
+        if is_full(error) and self.keeps_part:
             folder = shlex.quote(str(self.part.parent))
             return AmphionError(
                 f"{self.path} cannot be written: the disk is full; {self.duration:.0f} s are kept in {self.part.name}",

@@ -6,13 +6,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amphion_core.errors import AmphionError
 
 if TYPE_CHECKING:
     from amphion_core.api import Audio
 
+Piece = TypeVar("Piece", bound="Audio")
 Player = Callable[[int], contextlib.AbstractContextManager[Callable[[bytes], Any]]]
 """Given the rate in Hz, a context with a function that plays 16-bit mono samples."""
 HINT = 'pip install "amphion-tts[play]", or install aplay (alsa-utils) or ffplay (ffmpeg); -o FILE writes a file'
@@ -24,7 +25,7 @@ _PLAYERS = {  # programs that read 16-bit mono samples from standard input, so t
 }
 
 
-def play(pieces: "Iterable[Audio]", sample_rate: int, player: Player) -> "Iterator[Audio]":
+def play(pieces: "Iterable[Piece]", sample_rate: int, player: Player) -> "Iterator[Piece]":
     """Yield the pieces, each after it was given to the player; ends when all are played.
 
     Raises AmphionError if the player fails.

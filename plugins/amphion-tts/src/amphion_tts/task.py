@@ -1,10 +1,10 @@
 """Text to speech as a task: text -> symbols -> acoustic model (-> vocoder) -> audio, sentence by sentence."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,6 +18,8 @@ from amphion_core.vocoding import open_vocoder, own_vocoder
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.request import TTSRequest
+from amphion_tts.speaking import BATCH, fingerprint, spoken_pieces
+from amphion_tts.spoken import Spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class TTSTask(TaskFramework):
             )
         self.frontend: TextFrontend = self.net.config.frontend.build()
         self._pronunciations: Pronunciations | None = None
+        self._weights: list[str] | None = None
         self.vocoder: Vocoder | None = None
         if self.net.output == "mel":
             name = config.vocoder or own_vocoder(self.model_name)
@@ -123,15 +126,37 @@ class TTSTask(TaskFramework):
             self._pronunciations = Pronunciations(lexicon, self.frontend) if lexicon else None
         return self._pronunciations
 
-    def speak(self, plan: "Plan") -> Iterator[Audio]:
-        """The pieces of ``stream`` for a request that is checked."""
-        for piece in plan.pieces:
-            wave = np.zeros(0, np.float32)
-            if piece.ids:
-                wave = self._speak(
-                    piece.ids, plan.speaker, plan.prompt, plan.controls, seed=plan.request.seed + piece.number
-                )
-            yield Audio(np.pad(wave, (0, round(piece.pause * self.sample_rate))), self.sample_rate)
+    def speak(self, plan: "Plan", *, start: int = 0) -> Iterator[Spoken]:
+        """The pieces of a plan from number ``start`` on, each as soon as it is spoken, with the times of its words."""
+        return self.speak_all((plan, piece) for piece in plan.pieces[start:])
+
+    def speak_all(self, pieces: Iterable[tuple["Plan", Piece]]) -> Iterator[Spoken]:
+        """Pieces of one or more plans in their order, each equal to the piece spoken alone.
+
+        ``batch_size`` pieces of similar length are spoken at once, so that on a GPU several are ready together.
+        """
+        return spoken_pieces(self, pieces)
+
+    @property
+    def batch_size(self) -> int:
+        """Pieces that are spoken at once: several on a GPU, where the model takes a seed for each of them.
+
+        On a CPU a batch takes as long as its pieces one by one, and pieces of a batch are equal to rounding only.
+        """
+        return BATCH if self.net.device.type != "cpu" and self.net.takes_seeds else 1
+
+    def work(self, plan: "Plan") -> dict[str, Any]:
+        """What determines the audio of a plan, in values of JSON: symbols, pauses, weights, seed, controls."""
+        if self._weights is None:
+            self._weights = [fingerprint(net) for net in (self.net, self.vocoder) if net is not None]
+        symbols = hashlib.sha256(repr([(each.ids, each.pause, each.number) for each in plan.pieces]).encode())
+        prompt = plan.request.prompt
+        return {
+            "model": self.model_name, "weights": self._weights, "device": self.net.device.type,
+            "precision": self.net.precision, "symbols": symbols.hexdigest(), "speaker": plan.request.speaker,
+            "seed": plan.request.seed, "controls": plan.request.controls, "prompt_text": plan.request.prompt_text,
+            "prompt": prompt and hashlib.sha256(prompt.samples.tobytes()).hexdigest(),
+        }  # fmt: skip
 
     def _speaker(self, name: str | None) -> Tensor | None:
         """(1), the index of the speaker called ``name``; None for a model of one speaker."""
@@ -162,21 +187,6 @@ class TTSTask(TaskFramework):
             return Prompt(wave, lengths)
         ids = torch.tensor([self.frontend.ids(self.frontend.tokens(request.prompt_text))], device=device)
         return Prompt(wave, lengths, ids, torch.tensor([ids.shape[1]], device=device))
-
-    def _speak(
-        self, ids: tuple[int, ...], speaker: Tensor | None, prompt: Prompt | None, controls: Any, *, seed: int
-    ) -> np.ndarray[Any, Any]:
-        row = torch.tensor([list(ids)], device=self.net.device)
-        lengths = torch.tensor([len(ids)], device=self.net.device)
-        made = self.net.synthesize(row, lengths, speaker, prompt=prompt, seed=seed, controls=controls)
-        count = int(made.lengths[0])
-        if made.wave is not None:
-            wave = made.wave[0, :count]
-        else:
-            assert made.mel is not None and self.vocoder is not None
-            f0 = made.f0[:, :count] if self.vocoder.needs_f0 and made.f0 is not None else None
-            wave = self.vocoder.vocode(made.mel[..., :count], f0, seed=seed)[0]
-        return wave.float().cpu().numpy()
 
 
 def _other_family(name: str) -> WeightsError:

@@ -79,7 +79,11 @@ def _rows(file: Path) -> list[Line]:
     table = read_table(file, names=NAMES)
     first = table.header or (tuple(cell.casefold() for cell in table.rows[0].cells) if table.rows else ())
     if set(first) & set(NAMES) and not {"id", "text"} <= set(table.header):
-        raise DataError(f"{file} has the columns {', '.join(first)}", hint="name the columns id and text")
+        missing = " and ".join(name for name in ("id", "text") if name not in first)
+        raise DataError(
+            f"{file} has no column {missing}; it has the columns {', '.join(first)}",
+            hint="name the columns id and text, and maybe speaker, in the first line",
+        )
     if not table.header and table.width != 2:
         raise DataError(
             f"{file} has {table.width} columns without names, and id|text has two",

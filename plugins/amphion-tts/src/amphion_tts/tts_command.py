@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.files import check_folder, is_file, make_folder
-from amphion_tts.playing import Player, find_player, pcm, play as play_pieces
+from amphion_tts.playing import Player, find_player, pcm, play
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
 
 if TYPE_CHECKING:
-    from amphion_core.api import Audio, Metric
+    from amphion_core.api import Metric
+    from amphion_tts.spoken_files import Count, Output
     from amphion_tts.task import Plan, TTSTask
 
 DEFAULT = "speech.wav"
@@ -46,10 +47,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stream",
         action="store_true",
-        help="write 16-bit mono PCM to standard output as it is spoken; ignores -o, --play, --wer and --json",
+        help="write 16-bit mono PCM to standard output as it is spoken; ignores the options of files and --play",
     )
     parser.add_argument(
         "--wer", action="store_true", help="let a speech recogniser check what was said (needs amphion-eval)"
+    )
+    parser.add_argument(
+        "--timings", metavar="FILE", help="write when each word and phone is said, as JSON; .json: beside the audio"
+    )
+    parser.add_argument(
+        "--subtitles", metavar="FILE", help="write subtitles, .srt or .vtt; the suffix alone: beside the audio"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     complete(parser, model=("cards:tts", "paths"), vocoder=("cards:vocoder", "models:vocoder", "paths"))
@@ -72,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         check_folder(folder)
     elif out is not None:
         amphion.Audio.check_target(out)
+    outputs = _outputs(args, lines, folder, out)
     scorer = amphion.get("metrics", "wer") if args.wer and not args.stream else None
     player = find_player() if args.play and not args.stream else None
     task: TTSTask = amphion.task(
@@ -84,16 +92,33 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(
             "--wer needs words, and the text has phones", hint="write these words, with their phones in a --lexicon"
         )
-    targets: list[Path | None] = [Path(out) if out is not None else None]
     if folder:
         make_folder(folder)
-        targets = [folder / f"{line.name}.wav" for line in lines]
-    results = _speak(task, plans, targets, scorer=_in_language(scorer, task) if scorer else None, player=player)
+    results = _speak(task, plans, outputs, folder, player)
+    if scorer:
+        metric = _in_language(scorer, task)
+        for plan, result in zip(plans, results, strict=True):
+            result["wer"] = round(metric.score(amphion.Audio.load(result["file"]), text=plan.text), 2)
     if args.json:
         print(json.dumps({"files": results} if folder else results[0]))
     else:
         print(_many(results, folder) if folder else _sentence(results[0]))
     return 0
+
+
+def _outputs(args: argparse.Namespace, lines: list[Line], folder: Path | None, out: str | None) -> "list[Output]":
+    """The files of each line; none for a text that is only played. Raises DataError for options without a file."""
+    from amphion_tts.spoken_files import Output
+
+    if args.stream:
+        return []
+    if folder is None and out is None:
+        wanted = {"--timings": args.timings, "--subtitles": args.subtitles, "--wer": args.wer}
+        if needing := [name for name, given in wanted.items() if given]:
+            raise DataError(f"{needing[0]} needs a file of audio", hint="-o speech.wav")
+        return []
+    audio = [folder / f"{line.name}.wav" for line in lines] if folder else [Path(str(out))]
+    return [Output.beside(path, args.timings, args.subtitles, many=folder is not None) for path in audio]
 
 
 def _in_language(scorer: "type[Metric]", task: "TTSTask") -> "Metric":
@@ -136,41 +161,43 @@ def _plans(task: "TTSTask", lines: list[Line], requests: list[TTSRequest], *, ea
 
 
 def _speak(
-    task: "TTSTask", plans: "list[Plan]", targets: list[Path | None], *, scorer: "Metric | None", player: Player | None
+    task: "TTSTask", plans: "list[Plan]", outputs: "list[Output]", folder: Path | None, player: Player | None
 ) -> list[dict[str, Any]]:
     """Speak, play and write each plan, with a progress bar on standard error when there are several sentences."""
-    import amphion_core as amphion
+    from amphion_tts.spoken_files import write, write_all
 
-    results: list[dict[str, Any]] = []
-    peaks: list[float] = []
-    with _progress(sum(len(plan.pieces) for plan in plans)) as advance:
-        for plan, target in zip(plans, targets, strict=True):
-            start = time.perf_counter()
-            pieces: Iterable[Audio] = task.speak(plan)
-            if player:
-                pieces = play_pieces(pieces, task.sample_rate, player)
-            audio = amphion.Audio.concatenate([advance(piece) for piece in pieces])
-            seconds = time.perf_counter() - start
-            if target:  # clipped here, because `save` would warn for each file
-                amphion.Audio(audio.samples.clip(-1, 1), audio.sample_rate).save(target)
-            result = {
-                "file": str(target) if target else None, "duration": round(audio.duration, 3),
-                "sample_rate": audio.sample_rate, "real_time_factor": round(seconds / audio.duration, 4),
-                "model": task.model_name,
-            }  # fmt: skip
-            if scorer:
-                result["wer"] = round(scorer.score(audio, text=plan.text), 2)
-            results.append(result)
-            peaks.append(audio.peak)
+    with _progress(sum(len(plan.pieces) for plan in plans)) as count:
+        if folder:
+            results = write_all(task, plans, outputs, count, folder, player=player)
+        elif outputs:
+            results = write(task, [(plans[0], outputs[0])], count, player=player)
+        else:
+            assert player is not None  # without a player there is a file
+            results = [_played(task, plans[0], count, player)]
+    peaks = [result.pop("peak") for result in results]
     if clipped := sum(peak > 1 for peak in peaks):
         what = "the audio" if len(peaks) == 1 else f"{clipped} of {len(peaks)} files"
         warnings.warn(f"{what} went beyond full scale (up to {max(peaks):.2f}) and was clipped", stacklevel=2)
     return results
 
 
+def _played(task: "TTSTask", plan: "Plan", count: "Count", player: Player) -> dict[str, Any]:
+    """Play a text without a file."""
+    start, samples, peak = time.perf_counter(), 0, 0.0
+    for piece in play(task.speak(plan), task.sample_rate, player):
+        samples += len(piece.samples)
+        peak = max(peak, piece.peak)
+        count(1)
+    duration = samples / task.sample_rate
+    return {
+        "file": None, "duration": round(duration, 3), "sample_rate": task.sample_rate,
+        "real_time_factor": round((time.perf_counter() - start) / duration, 4), "model": task.model_name, "peak": peak,
+    }  # fmt: skip
+
+
 @contextlib.contextmanager
-def _progress(total: int) -> "Iterator[Callable[[Audio], Audio]]":
-    """A function that counts a spoken sentence; the bar is on standard error."""
+def _progress(total: int) -> "Iterator[Count]":
+    """A function that counts spoken sentences; the bar is on standard error."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -178,17 +205,15 @@ def _progress(total: int) -> "Iterator[Callable[[Audio], Audio]]":
         console=Console(stderr=True), transient=True, disable=total < 2 or not sys.stderr.isatty()
     ) as progress:
         bar = progress.add_task("speaking", total=total)
-
-        def count(piece: "Audio") -> "Audio":
-            progress.advance(bar)
-            return piece
-
-        yield count
+        yield lambda number: progress.advance(bar, number)
 
 
 def _say_ignored(args: argparse.Namespace) -> None:
     """Name the options that --stream does not use."""
-    given = {"-o": args.out is not None, "--play": args.play, "--wer": args.wer, "--json": args.json}
+    given = {
+        "-o": args.out is not None, "--play": args.play, "--wer": args.wer, "--json": args.json,
+        "--timings": args.timings, "--subtitles": args.subtitles,
+    }  # fmt: skip
     if ignored := [name for name, is_given in given.items() if is_given]:
         print(f"note: --stream writes to standard output only and ignores {', '.join(ignored)}", file=sys.stderr)
 

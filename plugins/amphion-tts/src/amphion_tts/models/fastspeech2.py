@@ -10,7 +10,7 @@ single text there is no difference. A scale of durations is applied before round
 cuts off the fraction of the product, so that a scale of 1.1 changes no token shorter than ten frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -176,6 +176,7 @@ class FastSpeech2(TextToSpeech):
     layouts = ("ming024", "amphion")
     layouts_with_config = ("amphion",)
     output = "mel"
+    takes_seeds = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -294,7 +295,7 @@ class FastSpeech2(TextToSpeech):
     @torch.inference_mode()
     def synthesize(
         self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, prompt: Prompt | None = None,
-        seed: int | None = None, controls: Controls | None = None,
+        seed: int | Sequence[int] | None = None, controls: Controls | None = None,
     ) -> Synthesis:  # fmt: skip
         """ids (B, L), lengths (B), speaker (B) -> mel (B, F, N), lengths in frames, durations (B, L) in frames.
 

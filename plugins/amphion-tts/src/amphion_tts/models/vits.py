@@ -7,7 +7,7 @@ Layouts read: "jaywalnut310" (authors), "amphion", "piper" (checkpoint, or ONNX 
 Deviations: items of different lengths are decoded one by one, so that padding does not change their ends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -131,6 +131,7 @@ class VITS(TextToSpeech):
     config: Config
     layouts = layouts_with_config = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
     output = "wave"
+    takes_seeds = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -243,12 +244,13 @@ class VITS(TextToSpeech):
     @torch.inference_mode()
     def synthesize(
         self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, prompt: Prompt | None = None,
-        seed: int | None = None, controls: Controls | None = None,
+        seed: int | Sequence[int] | None = None, controls: Controls | None = None,
     ) -> Synthesis:  # fmt: skip
         """ids (B, L), lengths (B), speaker (B) -> wave (B, T), lengths in samples, durations (B, L) in frames.
 
-        ``speaker`` are indices in the config's ``speakers``. Item b draws from seed + b, so its result does not depend
-        on the other items. Raises DataError for ids and speakers that the network does not have, and for a prompt.
+        ``speaker`` are indices in the config's ``speakers``. Item b draws from seed + b or from the seed b of several,
+        so its result does not depend on the other items. Raises DataError for ids and speakers that the network does
+        not have, and for a prompt.
         """
         c = self.config
         sizes = self._check_tokens(ids, lengths)

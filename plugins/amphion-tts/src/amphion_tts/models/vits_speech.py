@@ -4,6 +4,7 @@ Between them one number must be read back, the number of frames. On a GPU each h
 launching its several hundred operations takes longer than computing them.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -135,14 +136,14 @@ class GPUSpeech(Speech):
         return (super().render(*inputs, size=inputs[4].shape[2]),)
 
 
-def generators(seed: int | None, count: int, device: torch.device) -> list[torch.Generator]:
-    """A source of random numbers for each item: item b draws from ``seed`` + b, or from a random seed."""
+def generators(seed: int | Sequence[int] | None, count: int, device: torch.device) -> list[torch.Generator]:
+    """A source of random numbers for each item: from ``seed`` + b, from the seed b of several, or from a random one."""
     found = [torch.Generator(device) for _ in range(count)]
     for item, generator in enumerate(found):
         if seed is None:
             generator.seed()
         else:
-            generator.manual_seed(seed + item)
+            generator.manual_seed(seed + item if isinstance(seed, int) else seed[item])
     return found
 
 
