@@ -2,35 +2,44 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amphion_core.api import Synthesis
+from amphion_core.api import Synthesis, TextFrontend, TextToSpeech, Vocoder
 from amphion_tts.pieces import Piece
+from amphion_tts.plan import Plan
 from amphion_tts.spoken import Spoken
-
-if TYPE_CHECKING:
-    from amphion_tts.task import Plan, TTSTask
 
 BATCH = 8  # pieces of similar length that are spoken at once
 WINDOW = 128  # pieces among which those of similar length are looked for; their audio is in memory at once
 
 Wave = np.ndarray[Any, np.dtype[np.float32]]
-Planned = tuple["Plan", Piece]
+Planned = tuple[Plan, Piece]
 
 
-def spoken_pieces(task: "TTSTask", pieces: Iterable[Planned]) -> Iterator[Spoken]:
-    """The pieces in their order. A window of them is sorted by length and spoken in batches of ``task.batch_size``."""
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The networks that speak; ``vocoder`` follows a network whose output is a mel. ``sample_rate`` is in Hz."""
+
+    net: TextToSpeech
+    vocoder: Vocoder | None
+    frontend: TextFrontend
+    sample_rate: int
+
+
+def spoken_pieces(voice: Voice, pieces: Iterable[Planned], batch_size: int) -> Iterator[Spoken]:
+    """The pieces in their order. A window of them is sorted by length and spoken in batches of ``batch_size``."""
     waiting = iter(pieces)
-    while window := list(islice(waiting, 1 if task.batch_size == 1 else WINDOW)):
+    while window := list(islice(waiting, 1 if batch_size == 1 else WINDOW)):
         order = sorted(range(len(window)), key=lambda index: len(window[index][1].ids))
         made: dict[int, Spoken] = {}
-        for group in _groups(order, window, task.batch_size):
-            for index, spoken in zip(group, _spoken(task, [window[index] for index in group]), strict=True):
+        for group in _groups(order, window, batch_size):
+            for index, spoken in zip(group, _spoken(voice, [window[index] for index in group]), strict=True):
                 made[index] = spoken
         for index in range(len(window)):
             yield made.pop(index)
@@ -56,45 +65,45 @@ def _groups(order: list[int], window: list[Planned], size: int) -> Iterator[list
             yield group
 
 
-def _spoken(task: "TTSTask", group: list[Planned]) -> Iterator[Spoken]:
+def _spoken(voice: Voice, group: list[Planned]) -> Iterator[Spoken]:
     """A group of pieces, spoken at once."""
     if not group[0][1].ids:
         for _, piece in group:
-            yield _padded(task, piece, np.zeros(0, np.float32))
+            yield _padded(voice, piece, np.zeros(0, np.float32))
         return
     seeds = [plan.request.seed + piece.number for plan, piece in group]
-    made = _synthesized(task, group, seeds)
+    made = _synthesized(voice, group, seeds)
     durations = None if made.durations is None else made.durations.tolist()
     for row, (count, (_, piece)) in enumerate(zip(made.lengths.tolist(), group, strict=True)):
         frames = tuple(durations[row][: len(piece.ids)]) if durations else None
-        yield _padded(task, piece, _wave(task, made, row, count, seeds[row]), frames)
+        yield _padded(voice, piece, _wave(voice, made, row, count, seeds[row]), frames)
 
 
-def _synthesized(task: "TTSTask", group: list[Planned], seeds: list[int]) -> Synthesis:
-    device = task.net.device
+def _synthesized(voice: Voice, group: list[Planned], seeds: list[int]) -> Synthesis:
+    device = voice.net.device
     lengths = [len(piece.ids) for _, piece in group]
     ids = torch.zeros(len(group), max(lengths), dtype=torch.long)
     for row, (_, piece) in zip(ids, group, strict=True):
         row[: len(piece.ids)] = torch.tensor(piece.ids)
     speakers: list[Tensor] = [plan.speaker for plan, _ in group if plan.speaker is not None]
     seed: Any = seeds if len(seeds) > 1 else seeds[0]  # a list only for models that take one
-    return task.net.synthesize(
+    return voice.net.synthesize(
         ids.to(device), torch.tensor(lengths, device=device), torch.cat(speakers) if speakers else None,
         prompt=group[0][0].prompt, seed=seed, controls=group[0][0].controls,
     )  # fmt: skip
 
 
-def _wave(task: "TTSTask", made: Synthesis, row: int, count: int, seed: int) -> Wave:
+def _wave(voice: Voice, made: Synthesis, row: int, count: int, seed: int) -> Wave:
     """An item of a result, (T,); ``count`` are its valid samples or frames."""
     if made.wave is not None:
         wave = made.wave[row, :count]
     else:
-        assert made.mel is not None and task.vocoder is not None
-        f0 = made.f0[row : row + 1, :count] if task.vocoder.needs_f0 and made.f0 is not None else None
-        wave = task.vocoder.vocode(made.mel[row : row + 1, :, :count], f0, seed=seed)[0]
+        assert made.mel is not None and voice.vocoder is not None
+        f0 = made.f0[row : row + 1, :count] if voice.vocoder.needs_f0 and made.f0 is not None else None
+        wave = voice.vocoder.vocode(made.mel[row : row + 1, :, :count], f0, seed=seed)[0]
     return wave.float().cpu().numpy()
 
 
-def _padded(task: "TTSTask", piece: Piece, wave: Wave, durations: tuple[int, ...] | None = None) -> Spoken:
-    samples = np.pad(wave, (0, round(piece.pause * task.sample_rate)))
-    return Spoken(samples, task.sample_rate, piece, task.frontend, len(wave), durations)
+def _padded(voice: Voice, piece: Piece, wave: Wave, durations: tuple[int, ...] | None = None) -> Spoken:
+    samples = np.pad(wave, (0, round(piece.pause * voice.sample_rate)))
+    return Spoken(samples, voice.sample_rate, piece, voice.frontend, len(wave), durations)

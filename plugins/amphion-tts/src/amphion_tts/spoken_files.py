@@ -22,7 +22,8 @@ from amphion_tts.subtitles import cues, srt, vtt
 from amphion_tts.timings import Word
 
 if TYPE_CHECKING:
-    from amphion_tts.task import Plan, TTSTask
+    from amphion_tts.plan import Plan
+    from amphion_tts.task import TTSTask
 
 FEW_PIECES = 8  # a text of fewer is spoken again from its beginning, which takes seconds
 SUBTITLES = {".srt": srt, ".vtt": vtt}

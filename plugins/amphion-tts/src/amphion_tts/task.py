@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,30 +16,10 @@ from amphion_core.speakers import speaker_index
 from amphion_core.vocoding import open_vocoder, own_vocoder
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
+from amphion_tts.plan import Plan
 from amphion_tts.request import TTSRequest
-from amphion_tts.speaking import BATCH, fingerprint, spoken_pieces
+from amphion_tts.speaking import BATCH, Voice, fingerprint, spoken_pieces
 from amphion_tts.spoken import Spoken
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A checked request: the pieces of its text, and what else the network gets."""
-
-    request: TTSRequest
-    pieces: list[Piece]
-    speaker: Tensor | None
-    prompt: Prompt | None
-    controls: Any
-
-    @property
-    def text(self) -> str:
-        """The words that are spoken, without the markup of pauses and escapes."""
-        return " ".join(piece.text for piece in self.pieces if piece.parts)
-
-    @property
-    def has_phones(self) -> bool:
-        """Whether the text has phones where no word says what is spoken."""
-        return not all(part.is_word for piece in self.pieces for part in piece.parts)
 
 
 class TTSTask(TaskFramework):
@@ -108,7 +87,7 @@ class TTSTask(TaskFramework):
         """
         yield from self.speak(self.plan(request, early=True))
 
-    def plan(self, request: TTSRequest | str, *, early: bool = False) -> "Plan":
+    def plan(self, request: TTSRequest | str, *, early: bool = False) -> Plan:
         """Everything that is checked before anything is spoken. Raises the errors of ``generate``.
 
         ``early``: cut long sentences at the beginning at clauses.
@@ -126,16 +105,17 @@ class TTSTask(TaskFramework):
             self._pronunciations = Pronunciations(lexicon, self.frontend) if lexicon else None
         return self._pronunciations
 
-    def speak(self, plan: "Plan", *, start: int = 0) -> Iterator[Spoken]:
+    def speak(self, plan: Plan, *, start: int = 0) -> Iterator[Spoken]:
         """The pieces of a plan from number ``start`` on, each as soon as it is spoken, with the times of its words."""
         return self.speak_all((plan, piece) for piece in plan.pieces[start:])
 
-    def speak_all(self, pieces: Iterable[tuple["Plan", Piece]]) -> Iterator[Spoken]:
+    def speak_all(self, pieces: Iterable[tuple[Plan, Piece]]) -> Iterator[Spoken]:
         """Pieces of one or more plans in their order, each equal to the piece spoken alone.
 
         ``batch_size`` pieces of similar length are spoken at once, so that on a GPU several are ready together.
         """
-        return spoken_pieces(self, pieces)
+        voice = Voice(self.net, self.vocoder, self.frontend, self.sample_rate)
+        return spoken_pieces(voice, pieces, self.batch_size)
 
     @property
     def batch_size(self) -> int:
@@ -145,7 +125,7 @@ class TTSTask(TaskFramework):
         """
         return BATCH if self.net.device.type != "cpu" and self.net.takes_seeds else 1
 
-    def work(self, plan: "Plan") -> dict[str, Any]:
+    def work(self, plan: Plan) -> dict[str, Any]:
         """What determines the audio of a plan, in values of JSON: symbols, pauses, weights, seed, controls."""
         if self._weights is None:
             self._weights = [fingerprint(net) for net in (self.net, self.vocoder) if net is not None]

@@ -21,8 +21,9 @@ from amphion_tts.texts import Line, many_texts, one_text, refuse
 
 if TYPE_CHECKING:
     from amphion_core.api import Metric
+    from amphion_tts.plan import Plan
     from amphion_tts.spoken_files import Count, Output
-    from amphion_tts.task import Plan, TTSTask
+    from amphion_tts.task import TTSTask
 
 DEFAULT = "speech.wav"
 
