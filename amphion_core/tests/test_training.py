@@ -206,12 +206,12 @@ def test_the_second_network_sees_the_updated_first_one_in_every_micro_batch(data
 
 
 def test_averages_follow_the_networks(data, tmp_path):
-    recipe = make(data, ["engine.ema.model=0.75"], steps=3, save_every=1, keep_last=9)
+    recipe = make(data, ["engine.ema.model=0.2"], steps=3, save_every=1, keep_last=9)
     torch.manual_seed(recipe.seed)
     expected = recipe.model.build().line.weight.detach().clone()
     folder = train(recipe, tmp_path / "run")
-    for step in (1, 2, 3):
-        expected = 0.75 * expected + 0.25 * networks(tmp_path / "run", step)["model.line.weight"]
+    for step, decay in ((1, 1 / 10), (2, 2 / 11), (3, 0.2)):  # n / (n + 9), until it reaches the recipe's decay
+        expected = decay * expected + (1 - decay) * networks(tmp_path / "run", step)["model.line.weight"]
     averaged = checkpoint.read(tmp_path / "run/checkpoints/step-3")[0]["ema"]["model.line.weight"]
     torch.testing.assert_close(averaged, expected, atol=1e-6, rtol=0)
     assert from_folder(folder).state["line.weight"].equal(averaged)  # what is published is the average

@@ -170,7 +170,8 @@ class EngineConfig(BaseConfig):
     )
     ema: dict[str, float] = Field(
         default_factory=dict,
-        description="networks of which a moving average is kept, each with its decay per step, such as 0.999",
+        description="networks of which a moving average is kept, each with its largest decay per step, such as 0.999; "
+        "in step n the decay is at most n / (n + 9), so that the random start is soon forgotten",
     )
     init_from: Annotated[str | dict[str, InitialWeights] | None, BeforeValidator(_read_sources)] = Field(
         default=None,

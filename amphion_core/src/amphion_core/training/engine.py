@@ -152,7 +152,7 @@ class Engine:
             norm = self._update(group_name, logging=step % self.config.log_every == 0)
             if norm is not None:  # every process has the same norm, and logs are summed over processes
                 logs[f"{group_name}/gradient_norm"] = norm.float() if self.processes.first else torch.zeros_like(norm)
-        self._average()
+        self._average(step)
         return StepLog(step, logs, [id for _, batch in group for id in batch.ids], totals.get("samples", 0))
 
     def _advance(self, iterator: Iterator[Update], step: int, number: int, turn: int) -> Update | None:
@@ -181,9 +181,10 @@ class Engine:
         return norm
 
     @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averages towards the networks, in float32."""
-        for name, decay in self.config.ema.items():
+    def _average(self, step: int) -> None:
+        """Move the averages towards the networks, in float32. At first they follow faster, to forget the start."""
+        for name, largest in self.config.ema.items():
+            decay = min(largest, step / (step + 9))
             averaged, present = self.trainer.ema[name].state_dict(), self.networks[name].state_dict()
             for key, value in averaged.items():
                 if value.is_floating_point():
