@@ -70,6 +70,11 @@ def _ids(task, text):
     return torch.tensor([row]), torch.tensor([len(row)])
 
 
+def test_info_names_the_vocoder(folder, capsys):
+    assert main(["info", str(folder / "voice")]) == 0
+    assert f"vocoder: {folder / 'voice' / '../vocoder'}" in capsys.readouterr().out
+
+
 def test_a_named_vocoder_is_used_instead(folder):
     task = amphion.task("tts", model=folder / "voice", vocoder="vocoder/griffin_lim")
     assert registry.name_of(type(task.vocoder)) == "vocoder/griffin_lim"

@@ -14,6 +14,7 @@ from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
+from amphion_core.vocoding import own_vocoder
 
 MEL = {"preset": "hifigan_22k_80", "n_mels": 20, "hop_length": 256}
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
@@ -123,10 +124,11 @@ def test_the_aligners_durations_sum_to_the_frames_of_each_recording(learned, cli
     assert durations.sum(1).equal(batch["frames"]) and batch.counts["frames"] == int(batch["frames"].sum())
 
 
-def test_a_run_whose_speaker_came_from_the_corpus_is_resumed(clips, tmp_path):
-    root = prepared(clips, tmp_path / "data")
-    run(make(root, 1), tmp_path / "run")
-    train(make(root, 2), tmp_path / "run", resume=True)
+def test_a_run_whose_speaker_came_from_the_corpus_is_resumed_and_its_voice_states_the_vocoder(clips, tmp_path):
+    root, vocoder = prepared(clips, tmp_path / "data"), "vocoder/griffin_lim"
+    run(make(root, 1, vocoder=vocoder), tmp_path / "run")
+    train(make(root, 2, vocoder=vocoder), tmp_path / "run", resume=True)
+    assert own_vocoder(tmp_path / "run") == own_vocoder(tmp_path / "run" / "weights") == vocoder
     assert [line["step"] for line in RunFolder(tmp_path / "run").curve() if "model/mel" in line] == [1, 2]
     assert amphion.load(tmp_path / "run" / "weights").config.speakers == ("kathleen",)
 

@@ -16,7 +16,7 @@ needs_espeak = pytest.mark.skipif(
     not all(map(find_spec, ("phonemizer", "espeakng_loader"))),
     reason='needs eSpeak NG: pip install "amphion-tts[espeak]"',
 )
-FRONTENDS = ["characters", "cmudict", pytest.param("espeak", marks=needs_espeak)]
+FRONTENDS = ["characters", "cmudict", "amphion_symbols", pytest.param("espeak", marks=needs_espeak)]
 
 
 def texts(data_pack, folder, language=None):

@@ -100,11 +100,14 @@ def _show_card(card: cards.Card) -> None:
 
 def _show_weights(place: str) -> int:
     from amphion_core.loading import open_weights
+    from amphion_core.vocoding import own_vocoder
 
     found = open_weights(place)
     ref = registry.find("models", found.name)
     count = sum(tensor.numel() for tensor in found.state.values())
     print(f"{place}  (weights of {ref.name})\n{ref.summary}\n{count:,} numbers in {len(found.state)} tensors")
+    if vocoder := own_vocoder(place):
+        print(f"vocoder: {vocoder}")
     _show_values("configuration", found.config)
     _show_use(ref, place, loads=True)
     return 0

@@ -97,7 +97,7 @@ def _check_positions(table: Any, name: str, channels: int) -> None:
     if not wanted or tuple(table.shape) != wanted:
         raise WeightsError(f"{name} is not a table (1, positions, {channels})", hint="check --layout")
     ours = positions(wanted[1], channels, torch.device("cpu"))
-    if table.is_meta or float((table[0].float() - ours).abs().max()) > NEAR:
+    if table.is_meta or not float((table[0].float() - ours).abs().max()) <= NEAR:  # also for values that are not finite
         raise WeightsError(
             f"{name} does not hold sines and cosines, so another network was trained",
             hint="only the published position tables are read",
