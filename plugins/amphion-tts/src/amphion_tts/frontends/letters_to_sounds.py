@@ -38,7 +38,11 @@ class LettersToSounds:
         self._layers: int = settings["layers"]
         self._history: int = settings["history"]
         channels, size = settings["channels"], settings["history_channels"]
-        first = weights["first.weight"].T
+        self._width: int = settings["width"]
+        kernels = [weights[f"convolutions.{layer}.weight"] for layer in range(self._layers)]
+        self._kernels = [np.ascontiguousarray(kernel.reshape(len(kernel), -1).T) for kernel in kernels]
+        self._second, self._third = (np.ascontiguousarray(weights[f"{name}.weight"].T) for name in ("second", "third"))
+        first = np.ascontiguousarray(weights["first.weight"].T)
         self._of_letters = first[:channels]
         parts = first[channels:].reshape(self._history + 1, size, -1)
         self._of_past = np.einsum("sc,kco->kso", weights["sounds.weight"], parts[:-1])  # a table for each place
@@ -57,11 +61,10 @@ class LettersToSounds:
         numbers = [EDGE, *(LETTERS.index(letter) for letter in word), EDGE]
         hidden = weights["letters.weight"][numbers]
         for layer in range(self._layers):
-            kernel = weights[f"convolutions.{layer}.weight"]
-            around = kernel.shape[2] // 2
-            padded = np.pad(self._normed(hidden, layer), ((around, around), (0, 0)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2], 0)
-            change = np.tensordot(windows, kernel, ((1, 2), (1, 2))) + weights[f"convolutions.{layer}.bias"]
+            kernel = self._kernels[layer]
+            padded = np.pad(self._normed(hidden, layer), ((self._width // 2, self._width // 2), (0, 0)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded, self._width, 0)
+            change = _product(windows.reshape(len(hidden), -1), kernel) + weights[f"convolutions.{layer}.bias"]
             hidden = hidden + np.maximum(change, 0)
         return self._normed(hidden, self._layers)[1:-1]
 
@@ -73,14 +76,14 @@ class LettersToSounds:
     def _best(self, letters: Floats) -> list[str]:
         """The most probable sounds of encoded letters (L, channels)."""
         weights = self._weights
-        known = letters @ self._of_letters + weights["first.bias"]
+        known = _product(letters, self._of_letters) + weights["first.bias"]
         paths = np.full((1, self._history), len(self.outputs))  # this number stands for "before the word"
         stressed, scores = np.zeros(1, int), np.zeros(1, np.float32)
         for place in known:
             past = paths[:, -self._history :]
             hidden = place + self._of_stress[stressed] + self._of_past[np.arange(self._history), past].sum(1)
-            hidden = np.maximum(np.maximum(hidden, 0) @ weights["second.weight"].T + weights["second.bias"], 0)
-            logits = hidden @ weights["third.weight"].T + weights["third.bias"]
+            hidden = np.maximum(_product(np.maximum(hidden, 0), self._second) + weights["second.bias"], 0)
+            logits = _product(hidden, self._third) + weights["third.bias"]
             top = logits.max(1, keepdims=True)
             total = scores[:, None] + logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
             best = np.argsort(-total, axis=None, kind="stable")[:_BEAM]
@@ -89,6 +92,12 @@ class LettersToSounds:
             paths = np.concatenate([paths[rows], sounds[:, None]], 1)
             stressed = stressed[rows] | self._stressed[sounds]
         return [sound for number in paths[0, self._history :] for sound in self.outputs[number]]
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """``left @ right``, in blocks so small that the linear algebra library starts no threads, which take longer."""
+    size = max(1, 200_000 // left.size)
+    return np.concatenate([left @ right[:, start : start + size] for start in range(0, right.shape[1], size)], 1)
 
 
 @cache
