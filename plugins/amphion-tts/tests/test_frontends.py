@@ -224,22 +224,6 @@ def test_a_stated_transcription_is_that_of_the_text():
 
 
 @needs_espeak
-@pytest.mark.parametrize(
-    ("language", "folder", "code"),
-    [("de", "kerstin_de", None), ("es-419", "asterisk_multi", "es-MX"), ("fr-fr", "asterisk_multi", "fr-CA"),
-     ("ru", "asterisk_multi", "ru-RU")],
-)  # fmt: skip
-def test_other_languages_have_symbols(data_pack, language, folder, code):
-    frontend = FrontendPart.named("espeak", language=language).build()
-    found = texts(data_pack, folder, code)[:20]
-    assert found
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # marks that the English table lacks
-        for text in found:
-            assert len(frontend.tokens(text)) > 3
-
-
-@needs_espeak
 def test_the_default_voice_knows_every_symbol_of_english_text(data_pack):
     from amphion_core import cards
 

@@ -11,7 +11,7 @@ import unicodedata
 import warnings
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from amphion_core.api import FrontendConfig, TextFrontend
 from amphion_core.errors import DataError, MissingPackage, nearest
@@ -29,6 +29,8 @@ IPA = (
     "'", "\u0329", "'", "ᵻ",
 )  # fmt: skip
 """The 178 symbols of the published VITS models: padding, punctuation, letters, IPA. The apostrophe occurs twice."""
+IPA_WITH_MARKS = (*IPA, *"\u0303^\u0308\u030a\u0324\u0325\u0330\u031a\u031d\u031e\u032a\u0361", *"1234567")
+"""The same symbols, and what other languages need: nasal vowels, other marks of letters, and tones by their numbers."""
 
 _MARK = f"[{re.escape(PUNCTUATION)}]"
 _BREAK = re.compile(rf"(\s*(?<!\d){_MARK}(?:{_MARK}|\s)*|\s*{_MARK}(?!\d)(?:{_MARK}|\s)*)")
@@ -59,13 +61,24 @@ class Espeak(TextFrontend):
     needs_packages = ("phonemizer",)
 
     class Config(FrontendConfig):
-        """The language and the symbol table, by default that of the published VITS models."""
+        """The language and the symbol table: by default that of the published VITS models, for English.
+
+        For other languages, the marks of their sounds follow, such as that of French nasal vowels.
+        """
 
         language: str = Field(default="en-us", description="voice of eSpeak NG, such as en-us, de, es-419")
         symbols: tuple[str, ...] = Field(
             default=IPA, description="all symbols that the model knows; the position of a symbol is its id"
         )
         blank: str | None = Field(default="_", description="symbol inserted between all others; null: none")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _table_of_the_language(cls, values: Any) -> Any:
+            if not isinstance(values, dict) or "symbols" in values:
+                return values
+            english = str(values.get("language", "en")).startswith("en")
+            return values if english else {**values, "symbols": IPA_WITH_MARKS}
 
     config: Config
 
@@ -80,8 +93,8 @@ class Espeak(TextFrontend):
     def tokens(self, text: str) -> list[str]:
         """The code points of the transcription. Marks outside the table, such as tones, are removed with a warning.
 
-        Raises DataError for a text, or a part of a text, that eSpeak cannot speak. Words of a script that the voice
-        does not read are named in the message.
+        An empty table takes all symbols. Raises DataError for a text, or a part of a text, that eSpeak cannot speak.
+        Words of a script that the voice does not read are named in the message.
         """
         text = self._prepared(text)
         if not any(char.isalnum() for char in text):
@@ -89,6 +102,8 @@ class Espeak(TextFrontend):
         self._check(text)
         known = frozenset(self.config.symbols)
         found = in_table_forms(self._transcribe(text), known, ("NFD", "NFC"))
+        if not known:  # the table is being collected
+            return [char for char in found if char != "-"]
         letters = [char for char in found if char in known or char.isalpha()]
         dropped = {char for char in found if char not in known and not char.isalpha() and not char.isspace()}
         if dropped := dropped - {"-"}:  # a hyphen joins words, as in French; it has no sound
