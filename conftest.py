@@ -12,8 +12,9 @@ SHARED = Path(os.environ.get("AMPHION_SHARED") or Path(__file__).resolve().paren
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread a worker: results do not depend on how many workers there are."""
+    """One thread a worker: results do not depend on how many workers there are. Tests leave the user's cache alone."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["AMPHION_CACHE"] = "off"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from amphion_core.cards import Card, hub_address, locate
 from amphion_core.errors import WeightsError, first_line
+from amphion_core.weights_cache import sha256
 
 LOADED = ("config.yaml", "model.safetensors")  # the files of a weights folder that loading reads, in sorted order
 
@@ -50,12 +51,6 @@ def digest(path: Path) -> str:
         )
     lines = "".join(f"{sha256(path / name)}  {name}\n" for name in LOADED)
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(card: Card, source: str) -> Path:

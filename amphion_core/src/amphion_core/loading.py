@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,15 +206,19 @@ def read_published(
 
 def _from_card(card: cards.Card, *, download: bool) -> Weights:
     """The card's files, verified; converted where the card states a publisher's layout."""
-    from amphion_core import fetching
+    from amphion_core import fetching, weights_cache
     from amphion_core.checkpoints import publisher_files
 
     files = fetching.fetch(card, download=download)
     path, config = files.pop("weights"), files.pop("config", None)
     base = card.name.partition("@")[0]
     if card.layout:
-        given = {**(publisher_files.read_config(config) if config else {}), **card.config} or None
-        return replace(read_published(base, path, layout=card.layout, config=given, files=files), origin=card.name)
+        stated = {**(publisher_files.read_config(config) if config else {}), **card.config}
+        given = stated or publisher_files.find_config(path)
+        convert = partial(read_published, base, path, layout=card.layout, config=given, files=files)
+        made_from = {"model": base, "layout": card.layout, "config": given}
+        found = weights_cache.converted(made_from, {"": path, **files}, registry.get("models", base), convert)
+        return replace(found, origin=card.name)
     found = from_folder(path) if path.is_dir() else from_files(config or path.with_name("config.yaml"), path, card.name)
     if found.name != registry.find("models", base).name:
         raise WeightsError(f"{card.name} holds weights of {found.name}", hint="report it to the card's author")

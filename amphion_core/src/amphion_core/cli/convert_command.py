@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the checkpoint, check every key, and write the folder whole or not at all."""
-    from amphion_core import fetching, loading, weights
+    from amphion_core import fetching, loading, weights, weights_cache
     from amphion_core.checkpoints import publisher_files
     from amphion_core.checkpoints.folders import checkpoint_file
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     layout = args.layout or loading.find_layout(args.name, args.checkpoint, config=config, files=files)
     net = loading.convert(args.name, args.checkpoint, layout=layout, config=config, files=files)
     file = checkpoint_file(args.checkpoint)
-    origin = f"`{file.name}` (layout {layout}, sha256 {fetching.sha256(file)})"
+    origin = f"`{file.name}` (layout {layout}, sha256 {weights_cache.sha256(file)})"
     card = f"# {args.name}\n\nConverted from {origin}.\n\nLicence: that of the original weights.\n"
     folder = weights.save(net, args.out, card=card)
     print(f"layout: {layout}")

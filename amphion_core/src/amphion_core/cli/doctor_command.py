@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from amphion_core import cards, registry
+from amphion_core import cards, registry, weights_cache
 from amphion_core.errors import counted
 
 OPTIONAL = {
@@ -64,6 +64,7 @@ def _machine() -> Iterator[str]:
         except PackageNotFoundError:
             yield f"{package}: not installed"
     offline = os.environ.get("HF_HUB_OFFLINE")
+    yield f"cache of converted weights: {weights_cache.described()}"
     yield f"model hub: {'offline (HF_HUB_OFFLINE)' if offline else 'used only when you name weights on a hub'}"
 
 

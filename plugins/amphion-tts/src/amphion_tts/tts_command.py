@@ -198,13 +198,14 @@ def _played(task: "TTSTask", plan: "Plan", count: "Count", player: Player) -> di
 
 @contextlib.contextmanager
 def _progress(total: int) -> "Iterator[Count]":
-    """A function that counts spoken sentences; the bar is on standard error."""
+    """A function that counts spoken sentences; the bar is on standard error, if that is a terminal."""
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda number: None
+        return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=total < 2 or not sys.stderr.isatty()
-    ) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("speaking", total=total)
         yield lambda number: progress.advance(bar, number)
 
