@@ -119,9 +119,23 @@ def test_a_phone_that_the_model_lacks_is_named_with_its_item_and_time(tmp_path, 
         row(tmp_path, frontend, utterance())
 
 
+def test_silence_that_prepare_left_out_is_left_out_of_the_grid(tmp_path, frontend):
+    write(tmp_path, PHONES)
+    whole = row(tmp_path, frontend, utterance())
+    tokens, durations = row(tmp_path, frontend, utterance(start=0.05, duration=1.3))
+    assert tokens == whole[0]
+    assert durations[0] == round(0.05 / HOP) and durations[-1] == sum(durations) - round(1.15 / HOP)
+
+
+def test_a_recording_that_ends_before_its_last_phone_is_refused(tmp_path, frontend):
+    write(tmp_path, PHONES)
+    with pytest.raises(DataError, match=r"its last phone at 1.20 s, and its recording at 1.00 s"):
+        row(tmp_path, frontend, utterance(duration=1.0))
+
+
 def test_a_grid_of_another_recording_is_refused(tmp_path, frontend):
     write(tmp_path, PHONES)
-    with pytest.raises(DataError, match=r"ends at 1.50 s, its recording has 2.00 s"):
+    with pytest.raises(DataError, match=r"ends at 1.50 s, its last phone at 1.20 s, and its recording at 2.00 s"):
         row(tmp_path, frontend, utterance(duration=2.0))
 
 

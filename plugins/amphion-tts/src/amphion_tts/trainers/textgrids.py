@@ -89,13 +89,20 @@ class TextGrids:
         and the phone: a grid of another text, a phone that the model lacks, a grid of another recording.
         """
         intervals = self.intervals(utterance)
-        end = intervals[-1].end if intervals else 0.0
-        if not intervals or abs(end - utterance.duration) > LATEST_END:
+        length = intervals[-1].end if intervals else 0.0
+        last = max((one.end for one in intervals if one.phone), default=0.0)
+        own = abs(length - utterance.duration) <= LATEST_END  # else the times are those of the whole file
+        begin = 0.0 if own else utterance.start
+        end = begin + utterance.duration
+        if not intervals or length < end - LATEST_END or last > end + LATEST_END:
             raise DataError(
-                f"item {utterance.id}: its TextGrid ends at {end:.2f} s, its recording has {utterance.duration:.2f} s",
+                f"item {utterance.id}: its TextGrid ends at {length:.2f} s, its last phone at {last:.2f} s, and its"
+                f" recording at {end:.2f} s",
                 hint="align the recording again",
             )
-        borders = [min(frames, round(one.end * mel.sample_rate / mel.hop_length)) for one in intervals]
+        borders = [
+            min(frames, max(0, round((one.end - begin) * mel.sample_rate / mel.hop_length))) for one in intervals
+        ]
         borders[-1] = frames
         counts = [after - before for before, after in zip([0, *borders], borders, strict=False)]
         phones = [one.phone for one in intervals]
