@@ -161,7 +161,7 @@ def step(items: int) -> None:
     torch.set_num_threads(1)
     recipe, trainer = paper_trainer()
     batch = batch_for(trainer, items)
-    theirs = coqui_step(batch["ids"] % 100, batch["wave"])
+    theirs = coqui_step(batch["ids"] % 40, batch["wave"])  # its table may be smaller, which costs nothing
     ours = step_of(trainer, recipe, batch)
     times = medians({"ours": ours, "coqui-tts": theirs}, rounds=3)
     size = sum(value.numel() for network in trainer.networks().values() for value in network.parameters())

@@ -16,6 +16,7 @@ from amphion_core.data.prepare import prepare
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.linear import linear_spectrogram
 from amphion_core.loading import convert
+from amphion_core.training import checkpoint
 from amphion_core.training.run import train
 from amphion_core.training.run_folder import RunFolder
 from amphion_tts.models.vits import VITS
@@ -221,6 +222,35 @@ def test_a_voice_without_posterior_encoder_is_trained_on_and_what_is_new_is_list
     before, after = voice.for_inference().state_dict(), trained.state_dict()
     moved = {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-4)}
     assert not moved  # the first step trains the posterior encoder alone
+
+
+def test_a_published_pair_is_trained_on(sentences, tmp_path):
+    torch.manual_seed(0)
+    judges = [
+        {"name": "discriminator/msd", "scales": 1, "convolutions": "melgan", "channels": 4},
+        {"name": "discriminator/mpd", "channels": 2},
+    ]
+    published = {}
+    for first, judge in enumerate(judges):  # one file holds the scale, then the periods
+        fields = {name: value for name, value in judge.items() if name != "name"}
+        for name, value in amphion.build(judge["name"], **fields).state_dict().items():
+            _, index, rest = name.split(".", 2)
+            rest = rest.replace("parametrizations.weight.original0", "weight_g")
+            rest = rest.replace("parametrizations.weight.original1", "weight_v")
+            published[f"discriminators.{int(index) + first}.{rest}"] = value
+    start = {}
+    for judge in judges:
+        net = convert(judge["name"], {"model": published}, layout="jaywalnut310")
+        place = tmp_path / judge["name"].rpartition("/")[2]
+        start[f"discriminator.{place.name}"] = {"source": str(weights.save(net, place, card="# judge\n"))}
+    recipe = make(sentences, 1, discriminators=judges, init_from=start)
+    train(recipe.replace(optim=recipe.optim.replace(lr=1e-6, weight_decay=0.0)), tmp_path / "run")
+    stored = checkpoint.read(tmp_path / "run/checkpoints/step-1")[0]["networks"]
+    found = {name: value for name, value in stored.items() if name.startswith("discriminator.")}
+    assert len(found) == len(published)
+    for name, given in (("msd.discriminators.0.convs.3", "discriminators.0.convs.3"),
+                        ("mpd.discriminators.4.conv_post", "discriminators.5.conv_post")):  # fmt: skip
+        torch.testing.assert_close(found[f"discriminator.{name}.bias"], published[f"{given}.bias"], atol=1e-5, rtol=0)
 
 
 def test_a_run_says_what_it_leaves_out_and_which_speakers_it_has(prepared, tmp_path, capsys):
