@@ -66,7 +66,8 @@ def test_regular_forms_of_known_words(word, sounds):
     [
         ("NASA", "N AE1 S AH0"), ("FBI", "EH1 F B IY1 AY1"), ("GPU", "JH IY1 P IY1 Y UW1"),
         ("xkcd", "EH1 K S K EY1 S IY1 D IY1"), ("DeepMind", "D IY1 P M AY1 N D"), ("OpenAI", "OW1 P AH0 N EY1 AY1"),
-        ("don't", "D OW1 N T"), ("wifi", "W AY1 F AY2"), ("PyTorch", "P AY1 T AO1 R CH"),
+        ("don't", "D OW1 N T"), ("iOS", "AY1 OW1 EH1 S"),
+        ("O'BRIEN", "OW0 B R AY1 IH0 N"), ("wifi", "W AY1 F AY2"), ("PyTorch", "P AY1 T AO1 R CH"),
     ],
 )  # fmt: skip
 def test_acronyms_and_names_of_several_parts(word, sounds):

@@ -145,11 +145,11 @@ def _spelled(word: str) -> list[str]:
 def pronounce(word: str) -> list[str]:
     """The ARPAbet symbols of one word of Latin letters and apostrophes. The result is never empty."""
     lower = word.lower()
-    if known := lookup(lower):
+    parts = [] if word.isupper() else _CAMEL_CASE.findall(word)
+    if not any(map(_is_acronym, parts)) and (known := lookup(lower)):  # iOS is not the island
         return known
     if (word.isupper() and len(word) <= 5) or _is_spelled(lower):
         return _spelled(word)
-    parts = _CAMEL_CASE.findall(word)
     if len(parts) > 1 and parts[0] not in ("Mc", "Mac"):
         return [sound for part in parts for sound in (_spelled(part) if _is_acronym(part) else pronounce(part))]
     if sounds := derived(lower):
@@ -159,7 +159,7 @@ def pronounce(word: str) -> list[str]:
 
 
 def _is_acronym(part: str) -> bool:
-    return len(part) > 1 and part.isupper()
+    return 1 < len(part) < 5 and part.isupper()
 
 
 _CAMEL_CASE = re.compile(r"[A-Z]+(?![a-z'])|[A-Z]?[a-z']+")
