@@ -32,20 +32,30 @@ INSTEAD = {  # of words that a small run cannot take
 }
 
 
-def commands():
+VOICE = [  # what is added to the training of FastSpeech 2
+    *(f"model.{name}=16" for name in ("hidden_channels", "filter_channels", "predictor_channels")),
+    "model.encoder_layers=1", "model.decoder_layers=1", "engine.steps=1", "engine.device=cpu", "data.budget=3",
+    "data.dev_items=1",
+]  # fmt: skip
+
+
+def commands(pages=PAGES):
     """The words of every command in a ``bash`` block of the pages, in order."""
-    for page in PAGES:
+    for page in pages:
         for block in re.findall(r"^```bash\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S):
             for line in block.splitlines():
                 if line.startswith("amphion "):
                     yield shlex.split(line, comments=True)[1:]
 
 
-def write_clips(folder, rate, count=6):
+def write_clips(folder, rate, count=6, voiced=False):
+    """Half a second of noise for each clip, or of a tone with overtones, which has an F0."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for number in range(count):
-        samples = (random.uniform(-0.3, 0.3, rate // 2) * 32767).astype("<i2")
+        noise = random.uniform(-0.3, 0.3, rate // 2)
+        tone = (np.arange(rate // 2) * (150 + 5 * number) / rate % 1 - 0.5) * 0.6  # a sawtooth
+        samples = ((tone + noise / 50 if voiced else noise) * 32767).astype("<i2")
         with wave.open(str(folder / f"{number}.wav"), "wb") as file:
             file.setparams((1, 2, rate, 0, "NONE", ""))
             file.writeframes(samples.tobytes())
@@ -98,6 +108,28 @@ def test_every_command_of_the_pages_about_training_runs(workspace, monkeypatch, 
         if words[0] == "train":
             assert "weights: runs/" in shown.out
     assert len(trained) >= 9
+
+
+def test_the_way_from_recordings_to_a_spoken_sentence_runs(tmp_path, monkeypatch, capsys):
+    """The commands of the tutorial that need no GPU, recogniser or trained vocoder."""
+    for package in ("pyloudnorm", "librosa"):  # amphion-core[tidy]
+        pytest.importorskip(package)
+    write_clips(tmp_path / "my_recordings/wavs", 22050, 8, voiced=True)
+    (tmp_path / "my_recordings/metadata.csv").write_text("".join(f"{name}|Hello.\n" for name in range(8)))
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for words in commands(["your-own-voice.md"]):
+        given = [{"engine.steps=12000": "engine.steps=2"}.get(word, word) for word in words]
+        if given[:2] == ["prepare", "ljspeech"]:
+            given += ["dev=0.3", "test=0"]
+        elif given[:2] == ["train", "fastspeech2_small"]:
+            given += VOICE
+        elif "runs/fastspeech2_small" not in given or {"--wer", "--vocoder"} & {*given}:
+            continue
+        assert main(given) == 0, f"amphion {shlex.join(words)}\n{capsys.readouterr().err}"
+        ran.append(given[0])
+    assert ran == ["prepare", "train", "tts", "train", "train"]
+    assert list((tmp_path / "runs/fastspeech2_small/samples").rglob("spoken_*")) and (tmp_path / "mine.wav").is_file()
 
 
 def test_the_settings_that_the_page_says_must_stay_are_those_that_are_refused():

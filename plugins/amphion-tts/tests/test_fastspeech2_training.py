@@ -9,7 +9,7 @@ import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, yaml
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import AmphionError, DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.training.run import build_trainer, train
@@ -200,6 +200,12 @@ def test_the_source_of_durations_and_the_aligner_must_agree(learned, tmp_path):
     other = {"frontend": {"name": "characters", "symbols": LETTERS}, "aligner": False}
     with pytest.raises(RecipeError, match="is not the model's, so their tokens differ"):
         build_trainer(make(root, 1, model=other, durations={"model": str(weights)}))
+
+
+def test_a_wrong_vocoder_is_found_before_the_first_step(learned):
+    root, _, _ = learned
+    with pytest.raises(AmphionError, match="runs/nothing"):
+        build_trainer(make(root, 1, vocoder="runs/nothing"))
 
 
 def test_every_recipe_of_fastspeech2_takes_the_vocoders_mel():

@@ -19,13 +19,16 @@ class SpokenValidation:
 
     A model whose output is a mel is heard through ``vocoder``: whatever `open_vocoder` takes. Without metrics nothing
     is spoken. The score of a validation is the mean over its items; so ``wer`` is the mean of the items' rates.
-    Raises RecipeError for a metric of sets, or one that needs more than the recording and its text.
+    Raises RecipeError for a metric of sets, or one that needs more than the recording and its text; and what
+    `open_vocoder` raises, so that a wrong vocoder is found before the first step.
     """
 
     def __init__(self, metrics: Sequence[MetricPart], model: TextToSpeech, vocoder: str | None = None) -> None:
         self.metrics: dict[str, Metric] = {part.name: part.build() for part in metrics}
         self.mel, self._vocoder = model.config.mel, vocoder
         self._open: Vocoder | None = None
+        if vocoder is not None:
+            open_vocoder(vocoder, self.mel)  # only a check: the device of the training is not known yet
         for name, metric in self.metrics.items():
             if metric.of_sets or not metric.needs <= CAN_BE_COMPARED:
                 needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
