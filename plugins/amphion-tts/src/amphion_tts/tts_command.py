@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from amphion_tts.task import TTSTask
 
 DEFAULT = "speech.wav"
+LONG = 2000  # characters; from there on memory matters more than a tenth of the time
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     lines = many_texts(args.file) if folder else [Line("", "", one_text(args.text, args.file))]
     if args.text and len(args.text) < 200 and is_file(args.text):
         print(f"note: the name of the file is spoken; to speak its text: --file {args.text}", file=sys.stderr)
+    if sum(len(line.text) for line in lines) > LONG:
+        _bound_memory()
     requests = _requests(args, lines)
     out = args.out if args.out is not None or args.play else DEFAULT
     if args.stream:
@@ -105,6 +108,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_many(results, folder) if folder else _sentence(results[0]))
     return 0
+
+
+def _bound_memory() -> None:
+    """Let torch keep few prepared convolutions. By default it keeps 1024 of each kind, one for each length of input.
+
+    Each sentence has another length, so with every sentence the process would grow by some 15 MB. Works before torch
+    has computed a convolution.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "8")
 
 
 def _outputs(args: argparse.Namespace, lines: list[Line], folder: Path | None, out: str | None) -> "list[Output]":
