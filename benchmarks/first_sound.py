@@ -3,7 +3,7 @@
 Prints the table of docs/performance.md: medians of processor time (user and system) and of time on the clock. The
 commands run in turn, after one run of each that is not counted. "Busy" means that another process computes without
 pause on one core. Beside them stands a process that only imports torch. Needs the extra amphion-tts[voice]. The package
-piper-tts belongs into an environment of its own; without it our command is measured alone. Linux only.
+piper-tts belongs into a separate environment; without it only our command is measured. Linux only.
 Run: python benchmarks/first_sound.py [number of rounds, default 7] [path of the command piper]
 """
 

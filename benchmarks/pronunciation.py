@@ -160,7 +160,7 @@ def g2p2() -> tuple[Speak, None]:
 
 
 def misaki() -> tuple[None, Read]:
-    """misaki: a dictionary with spaCy's tagger; it has no rules for unknown words of its own."""
+    """misaki: a dictionary with spaCy's tagger; it has no rules for unknown words."""
     from misaki import en
 
     convert = en.G2P(trf=False, british=False, fallback=None)

@@ -162,7 +162,7 @@ WORDS = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(word=WORDS)
 def test_no_word_is_dropped(word):
-    """A word between two known words has sounds of its own, all of them in the table."""
+    """A word between two known words has sounds, all of them in the table."""
     frontend = FrontendPart.named("cmudict").build()
     groups = " ".join(frontend.tokens(f"banana {word} banana")).split("   ")
     assert groups[0] == groups[-1] == " ".join(pronounce("banana"))

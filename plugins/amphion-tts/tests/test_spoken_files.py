@@ -41,7 +41,7 @@ def speak(voice, tmp_path, monkeypatch, capfd):
 
 
 def start(voice, folder):
-    """The command in a process of its own, after it has spoken a few sentences."""
+    """The command in a separate process, after it has spoken a few sentences."""
     words = ["tts", "--file", "long.txt", "-o", "long.flac", "--subtitles", ".srt", "--model", str(voice)]
     process = subprocess.Popen(
         [sys.executable, "-m", "amphion_core", *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Training of VITS: losses against reference numbers, an overfit of two real sentences, and what bad items are told."""
+"""Training of VITS: losses against reference numbers, an overfit of two real sentences, and messages for bad items."""
 
 import shutil
 

@@ -197,7 +197,7 @@ def test_a_run_names_the_operation_that_cannot_be_deterministic(clips, tmp_path,
     def refused(*args):
         return torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
 
-    monkeypatch.setattr("amphion_vocoders.trainers.gan_vocoder.feature_loss", refused)
+    monkeypatch.setattr("amphion_vocoders.trainers.adversarial.feature_loss", refused)
     recipe = make(clips, 1, discriminators=[MPD])
     recipe = recipe.replace(engine=recipe.engine.replace(deterministic=True))
     with pytest.raises(RecipeError, match=r"engine\.deterministic: the operation put_ has no deterministic"):

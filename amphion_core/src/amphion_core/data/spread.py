@@ -71,7 +71,7 @@ def exit_while_importing_main() -> None:
     """End this process if it is a worker that imports the main script, which therefore lacks a main guard.
 
     A worker that is spawned imports the main script to find its functions. Without ``if __name__ == "__main__":`` the
-    import runs the whole script again, and each worker would start workers of its own.
+    import runs the whole script again, and each worker would start further workers.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(UNGUARDED)

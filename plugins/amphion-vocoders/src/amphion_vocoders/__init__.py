@@ -4,19 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    "Discriminators": "amphion_vocoders.trainers.adversarial",
     "GriffinLim": "amphion_vocoders.models.griffin_lim",
     "HiFiGAN": "amphion_vocoders.models.hifigan",
     "HiFiGANGenerator": "amphion_vocoders.models.hifigan",
     "VocoderRequest": "amphion_vocoders.request",
     "VocoderTask": "amphion_vocoders.task",
-    "discriminator_loss": "amphion_vocoders.trainers.adversarial",
-    "feature_loss": "amphion_vocoders.trainers.adversarial",
-    "generator_loss": "amphion_vocoders.trainers.adversarial",
     "without_gradients_of": "amphion_vocoders.trainers.adversarial",
 }
 __all__ = [
-    "GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderRequest", "VocoderTask", "discriminator_loss", "feature_loss",
-    "generator_loss", "without_gradients_of",
+    "Discriminators", "GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderRequest", "VocoderTask",
+    "without_gradients_of",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
     from amphion_vocoders.request import VocoderRequest as VocoderRequest
     from amphion_vocoders.task import VocoderTask as VocoderTask
     from amphion_vocoders.trainers.adversarial import (
-        discriminator_loss as discriminator_loss,
-        feature_loss as feature_loss,
-        generator_loss as generator_loss,
+        Discriminators as Discriminators,
         without_gradients_of as without_gradients_of,
     )
 else:

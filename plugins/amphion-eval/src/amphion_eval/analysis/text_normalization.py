@@ -143,6 +143,6 @@ def _in_words(value: str, language: str) -> tuple[str, ...]:
             number = float(value) if "." in value else int(value)
             name = _plain(str(num2words(number, lang=language.replace("-", "_"), to=kind)))
             found += [name, *number_variants(name, code, is_rank=kind == "ordinal")]
-        except Exception:
+        except Exception:  # num2words raises many types of error where a language lacks a form
             continue
     return tuple(found)

@@ -1,7 +1,7 @@
 """Choose between the pronunciations of English homographs, such as "read" and "record", by the words around them.
 
 Most homographs are a verb in one pronunciation, and a noun or an adjective in the other. `is_verb` decides by the
-neighbours. Some homographs have rules of their own, such as "bass", which is a fish near a lake. The rules were written
+neighbours. Some homographs have special rules, such as "bass", which is a fish near a lake. The rules were written
 for one half of the sentences of ``plugins/amphion-tts/tests/homographs.tsv``; the other half measures them.
 """
 
@@ -297,7 +297,7 @@ _RULES: dict[str, Callable[[Context], str]] = {
     "winds": lambda context: _wind(context) + " Z", "tears": lambda context: _tear(context) + " Z",
     "bows": lambda context: _bow(context) + " Z", "houses": lambda context: "HH AW1 Z IH0 Z",
 }  # fmt: skip
-"""Homographs with rules of their own."""
+"""Homographs with special rules."""
 
 _STRESS = """abstract accent addict address ally annex attribute combat compound compress conduct conflict
     console construct contest contract contrast converse convert convict decrease defect desert digest discount

@@ -34,6 +34,7 @@ from amphion_tts.models.aligner import binarization_loss, forward_sum_loss, hard
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.durations import DurationCollator, fitted
 from amphion_tts.trainers.spoken_validation import SpokenValidation
+from amphion_tts.trainers.text_batch import required_frontend
 from amphion_tts.trainers.textgrids import TextGrids
 from amphion_tts.trainers.variances import normalised_energy, normalised_pitch, token_means
 
@@ -98,11 +99,7 @@ class FastSpeech2Trainer(ModelTrainer):
                 f"the trainer fastspeech2 cannot train {type(model).__name__}",
                 hint="write model: tts/fastspeech2 in the recipe",
             )
-        if model.config.frontend is None:
-            raise RecipeError(
-                "model.frontend: training needs a frontend that turns texts into ids",
-                hint="amphion list frontends, then model.frontend=cmudict or another",
-            )
+        frontend = required_frontend(model)
         self.network: FastSpeech2 = model
         self.mel: MelConfig = model.config.mel
         self.teacher = _teacher(config.durations, model)
@@ -110,7 +107,7 @@ class FastSpeech2Trainer(ModelTrainer):
         self.grids = TextGrids(grids, config.durations.tier) if grids else None
         self.speaking = SpokenValidation(config.metrics, model, config.vocoder)
         self.higher_is_better = {"mel": False, "pitch": False, "duration": False, **self.speaking.higher_is_better}
-        self._collator = DurationCollator(model.config.frontend, model.config.speakers, self.mel, self.grids)
+        self._collator = DurationCollator(frontend, model.config.speakers, self.mel, self.grids)
 
     @property
     def sample_rate(self) -> int:

@@ -1,14 +1,14 @@
 """Validation by speaking: the network says the texts of the validation items, and metrics judge what it said."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from amphion_core.api import Audio, Batch, Metric, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.api import Audio, Batch, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
 from amphion_core.features.mel import mel_spectrogram
+from amphion_core.training.metrics import validation_metrics, validation_score
 
 CAN_BE_COMPARED = frozenset({"reference", "text"})
 FACTOR = "real_time_factor"  # seconds of computing for each second of audio
@@ -24,18 +24,11 @@ class SpokenValidation:
     """
 
     def __init__(self, metrics: Sequence[MetricPart], model: TextToSpeech, vocoder: str | None = None) -> None:
-        self.metrics: dict[str, Metric] = {part.name: part.build() for part in metrics}
+        self.metrics = validation_metrics(metrics, CAN_BE_COMPARED, "recordings and their texts")
         self.mel, self._vocoder = model.config.mel, vocoder
         self._open: Vocoder | None = None
         if vocoder is not None:
             open_vocoder(vocoder, self.mel)  # only a check: the device of the training is not known yet
-        for name, metric in self.metrics.items():
-            if metric.of_sets or not metric.needs <= CAN_BE_COMPARED:
-                needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
-                raise RecipeError(
-                    f"trainer.metrics: {name} needs {needs}, and a validation has recordings and their texts",
-                    hint="leave it out, and use amphion eval after the training",
-                )
 
     @property
     def higher_is_better(self) -> dict[str, bool | None]:
@@ -52,7 +45,7 @@ class SpokenValidation:
             made = Audio(wave.clamp(-1, 1).numpy(), self.mel.sample_rate)
             real = Audio(batch["wave"][index, : batch["lengths"][index]].cpu().numpy(), self.mel.sample_rate)
             for name, metric in self.metrics.items():
-                scores[name].append(_score(metric, made, real, batch.texts["text"][index]))
+                scores[name].append(validation_score(metric, made, real, batch.texts["text"][index]))
             scores[FACTOR].append(seconds / made.duration)
             name = f"spoken_{batch.ids[index].replace('/', '_')}"
             audio[name], pictures[name] = wave, mel_spectrogram(wave[None], self.mel)[0]
@@ -77,13 +70,3 @@ class SpokenValidation:
         if self._open is None:
             self._open = open_vocoder(self._vocoder, self.mel, device=str(device))
         return self._open
-
-
-def _score(metric: Metric, made: Audio, real: Audio, text: str) -> float:
-    """The value of one metric for one item; NaN where the metric is not defined."""
-    rate = metric.sample_rate or made.sample_rate
-    needed: Mapping[str, Audio | str] = {"reference": real.resample(rate), "text": text}
-    try:
-        return float(metric.score(made.resample(rate), **{name: needed[name] for name in metric.needs}))  # type: ignore[arg-type]
-    except DataError:
-        return float("nan")

@@ -4,10 +4,21 @@ from collections.abc import Sequence
 
 import torch
 
-from amphion_core.api import Batch, Example, FrontendPart, TextFrontend
+from amphion_core.api import Batch, Example, FrontendPart, TextFrontend, TextToSpeech
 from amphion_core.data.batch import collate_audio
-from amphion_core.errors import AmphionError, DataError
+from amphion_core.errors import AmphionError, DataError, RecipeError
 from amphion_core.speakers import speaker_index
+
+
+def required_frontend(model: TextToSpeech) -> FrontendPart:
+    """The frontend of a model that is trained. Raises RecipeError where it has none."""
+    found: FrontendPart | None = model.config.frontend
+    if found is None:
+        raise RecipeError(
+            "model.frontend: training needs a frontend that turns texts into ids",
+            hint="amphion list frontends, then model.frontend=cmudict or another",
+        )
+    return found
 
 
 class TextCollator:

@@ -33,13 +33,8 @@ from amphion_core.features.mel import mel_of_linear, mel_spectrogram
 from amphion_tts.models.vits_losses import VITSOutput, kl_loss
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.spoken_validation import SpokenValidation
-from amphion_tts.trainers.text_batch import TextCollator
-from amphion_vocoders import (
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-    without_gradients_of,
-)
+from amphion_tts.trainers.text_batch import TextCollator, required_frontend
+from amphion_vocoders import Discriminators, without_gradients_of
 
 if TYPE_CHECKING:
     from amphion_tts.models.vits import VITS
@@ -89,22 +84,14 @@ class VITSTrainer(ModelTrainer):
                 "model.posterior: training needs a posterior encoder, and this model has none",
                 hint="set model.posterior=true; engine.init_from with missing: keep begins with a new one",
             )
-        if model.config.frontend is None:
-            raise RecipeError(
-                "model.frontend: training needs a frontend that turns texts into ids",
-                hint="amphion list frontends, then model.frontend=cmudict or another",
-            )
+        frontend = required_frontend(model)
         self.network: VITS = model
         self.mel: MelConfig = model.config.mel
         self.loss_mel = self.mel.replace(fmax=None)
-        self.discriminator = nn.ModuleDict()
-        for part in config.discriminators:
-            if (name := part.name.rpartition("/")[2]) in self.discriminator:
-                raise RecipeError(f"trainer.discriminators: {part.name} is listed twice")
-            self.discriminator[name] = part.build()
+        self.discriminator = Discriminators(config.discriminators)
         self.speaking = SpokenValidation(config.metrics, model)
         self.higher_is_better = {"mel": False, "kl": None, "duration": None, **self.speaking.higher_is_better}
-        self._texts = TextCollator(model.config.frontend)
+        self._texts = TextCollator(frontend, model.config.speakers)
 
     @property
     def sample_rate(self) -> int:
@@ -118,9 +105,7 @@ class VITSTrainer(ModelTrainer):
 
     def collator(self) -> Collate:
         """Recordings, their texts as ids, and their speakers."""
-        c = self.network.config
-        assert c.frontend is not None
-        return VITSCollator(TextCollator(c.frontend, c.speakers), self.mel)
+        return VITSCollator(self._texts, self.mel)
 
     def unusable(self, utterance: Utterance) -> str | None:
         """An item needs a text, and at least one frame for each token of it."""
@@ -141,19 +126,13 @@ class VITSTrainer(ModelTrainer):
         real = self._slice(batch["wave"], out)
         adversarial = bool(len(self.discriminator))
         if adversarial:
-            scores, _ = self._discriminate(torch.cat([real, out.wave.detach()]))  # one pass takes less time than two
-            halves = [score.chunk(2) for score in scores]
-            loss = discriminator_loss([half[0] for half in halves], [half[1] for half in halves])
+            loss = self.discriminator.loss(real, out.wave)
             yield Update("discriminator", loss.sum() / totals["items"])
         losses = self._losses(out, spec, totals)
         total = c.mel_weight * losses["mel"] + c.kl_weight * losses["kl"] + c.duration_weight * losses["duration"]
         if adversarial:
-            with torch.no_grad():
-                _, real_features = self._discriminate(real)
-            with without_gradients_of(self.discriminator):
-                fake_scores, fake_features = self._discriminate(out.wave)
-            losses["adversarial"] = generator_loss(fake_scores).sum() / totals["items"]
-            losses["feature"] = feature_loss(real_features, fake_features).sum() / totals["items"]
+            judged, feature = self.discriminator.generator_losses(real, out.wave)
+            losses |= {"adversarial": judged.sum() / totals["items"], "feature": feature.sum() / totals["items"]}
             total = total + c.adversarial_weight * losses["adversarial"] + c.feature_weight * losses["feature"]
         yield Update("generator", total, losses)
 
@@ -228,11 +207,6 @@ class VITSTrainer(ModelTrainer):
         padded = nn.functional.pad(spec, (0, max(0, size - spec.shape[2])))
         recorded = padded.gather(2, index[:, None].expand(-1, spec.shape[1], -1))
         return (made - mel_of_linear(recorded, self.loss_mel)).abs().mean((1, 2))
-
-    def _discriminate(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores and feature maps of all sub-discriminators, in the order of the discriminators."""
-        found = [discriminator(wave) for discriminator in self.discriminator.values()]
-        return [score for scores, _ in found for score in scores], [one for _, features in found for one in features]
 
 
 class VITSCollator:

@@ -1,4 +1,4 @@
-"""Losses of a generator and its discriminators. Every function returns one value for each item, (B,).
+"""A generator's discriminators, and the losses of both. Every loss is one value for each item, (B,).
 
 A training step sums them over its items and divides by the count of the whole step; therefore nothing here averages
 over a batch. Scores and feature maps are what a ``Discriminator`` returns. Losses are summed over sub-discriminators.
@@ -7,12 +7,15 @@ lsgan: Mao et al., arXiv:1611.04076, as HiFi-GAN uses it (arXiv:2010.05646, eq. 
 arXiv:1705.02894, as MelGAN (arXiv:1910.06711) and EnCodec (arXiv:2210.13438) use it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from amphion_core.api import DiscriminatorPart
+from amphion_core.errors import RecipeError
 
 Adversarial = Literal["lsgan", "hinge"]
 Matching = Literal["hifigan", "melgan", "encodec"]
@@ -32,6 +35,39 @@ def without_gradients_of(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+class Discriminators(nn.ModuleDict):
+    """Several discriminators that judge together, each under the last part of its name.
+
+    Raises RecipeError for a discriminator that is listed twice.
+    """
+
+    def __init__(self, parts: Sequence[DiscriminatorPart]) -> None:
+        super().__init__()
+        for part in parts:
+            if (name := part.name.rpartition("/")[2]) in self:
+                raise RecipeError(f"trainer.discriminators: {part.name} is listed twice")
+            self[name] = part.build()
+
+    def judge(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """(B, 1, T) -> scores and feature maps of all sub-discriminators, in the order of the discriminators."""
+        found = [discriminator(wave) for discriminator in self.values()]
+        return [score for scores, _ in found for score in scores], [one for _, features in found for one in features]
+
+    def loss(self, real: Tensor, fake: Tensor, kind: Adversarial = "lsgan") -> Tensor:
+        """Their own loss (B), of recordings and generated audio (B, 1, T); no gradient reaches the generator."""
+        scores, _ = self.judge(torch.cat([real, fake.detach()]))  # one pass takes less time than two
+        halves = [score.chunk(2) for score in scores]
+        return discriminator_loss([half[0] for half in halves], [half[1] for half in halves], kind)
+
+    def generator_losses(self, real: Tensor, fake: Tensor, kind: Adversarial = "lsgan") -> tuple[Tensor, Tensor]:
+        """The generator's adversarial and feature matching loss, (B) each; no gradient reaches the discriminators."""
+        with torch.no_grad():
+            _, real_features = self.judge(real)
+        with without_gradients_of(self):
+            fake_scores, fake_features = self.judge(fake)
+        return generator_loss(fake_scores, kind), feature_loss(real_features, fake_features)
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:

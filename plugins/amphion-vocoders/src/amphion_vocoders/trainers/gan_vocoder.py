@@ -8,7 +8,6 @@ Deviations: none. The mel loss compares all bands up to half the sample rate, as
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -18,7 +17,6 @@ from amphion_core.api import (
     Batch,
     DiscriminatorPart,
     MelConfig,
-    Metric,
     MetricPart,
     ModelArchitecture,
     ModelTrainer,
@@ -26,9 +24,10 @@ from amphion_core.api import (
     Validation,
     Vocoder,
 )  # fmt: skip
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss, without_gradients_of
+from amphion_core.training.metrics import validation_metrics, validation_score
+from amphion_vocoders.trainers.adversarial import Discriminators
 
 
 class GANVocoderTrainer(ModelTrainer):
@@ -74,19 +73,8 @@ class GANVocoderTrainer(ModelTrainer):
             )
         self.mel: MelConfig = model.config.mel
         self.loss_mel = self.mel.replace(fmax=None)
-        self.discriminator = nn.ModuleDict()
-        for part in config.discriminators:
-            if (name := part.name.rpartition("/")[2]) in self.discriminator:
-                raise RecipeError(f"trainer.discriminators: {part.name} is listed twice")
-            self.discriminator[name] = part.build()
-        self.metrics: dict[str, Metric] = {part.name: part.build() for part in config.metrics}
-        for name, metric in self.metrics.items():
-            if metric.of_sets or not metric.needs <= {"reference"}:
-                needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
-                raise RecipeError(
-                    f"trainer.metrics: {name} needs {needs}, and a validation has pairs of recording and copy",
-                    hint="leave it out, and use amphion eval after the training",
-                )
+        self.discriminator = Discriminators(config.discriminators)
+        self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
         self.higher_is_better = {"mel": False} | {
             name: metric.higher_is_better for name, metric in self.metrics.items()
         }
@@ -107,19 +95,13 @@ class GANVocoderTrainer(ModelTrainer):
         items, kind = batch.totals["items"], self.config.adversarial
         adversarial = bool(len(self.discriminator)) and step >= self.config.discriminator_start
         if adversarial:
-            scores, _ = self._discriminate(torch.cat([real, fake.detach()]))  # one pass takes less time than two
-            halves = [score.chunk(2) for score in scores]
-            loss = discriminator_loss([half[0] for half in halves], [half[1] for half in halves], kind)
+            loss = self.discriminator.loss(real, fake, kind)
             yield Update("discriminator", loss.sum() / items)
         losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
         total = self.config.mel_weight * losses["mel"]
         if adversarial:
-            with torch.no_grad():
-                _, real_features = self._discriminate(real)
-            with without_gradients_of(self.discriminator):
-                fake_scores, fake_features = self._discriminate(fake)
-            losses["adversarial"] = generator_loss(fake_scores, kind).sum() / items
-            losses["feature"] = feature_loss(real_features, fake_features).sum() / items
+            adversarial_loss, feature = self.discriminator.generator_losses(real, fake, kind)
+            losses |= {"adversarial": adversarial_loss.sum() / items, "feature": feature.sum() / items}
             total = total + self.config.adversarial_weight * losses["adversarial"]
             total = total + self.config.feature_weight * losses["feature"]
         yield Update("generator", total, losses)
@@ -130,8 +112,13 @@ class GANVocoderTrainer(ModelTrainer):
         distance, pictures = self._mel_distance(made, real)
         scores: dict[str, list[float]] = {"mel": distance.tolist()}
         waves = made[:, 0].float()
+        if self.metrics:
+            made_audio, real_audio = (
+                [Audio(wave.cpu().clamp(-1, 1).numpy(), self.sample_rate) for wave in side]
+                for side in (waves, real[:, 0])
+            )
         for name, metric in self.metrics.items():
-            scores[name] = [_score(metric, *pair, self.sample_rate) for pair in zip(waves, real[:, 0], strict=True)]
+            scores[name] = [validation_score(metric, *pair) for pair in zip(made_audio, real_audio, strict=True)]
         ids = [id.replace("/", "_") for id in batch.ids]
         return Validation(
             scores,
@@ -155,17 +142,3 @@ class GANVocoderTrainer(ModelTrainer):
         wanted = mel_spectrogram(real[:, 0], self.loss_mel)
         made = mel_spectrogram(fake[:, 0].float(), self.loss_mel)
         return (made - wanted).abs().mean((1, 2)), made
-
-    def _discriminate(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """(B, 1, T) -> scores and feature maps of all sub-discriminators, in the order of the discriminators."""
-        found = [discriminator(wave) for discriminator in self.discriminator.values()]
-        return [score for scores, _ in found for score in scores], [one for _, features in found for one in features]
-
-
-def _score(metric: Metric, made: Tensor, real: Tensor, rate: int) -> float:
-    """The value of one metric for one pair of waves (T,); NaN where the metric is not defined."""
-    pair = [Audio(wave.cpu().clamp(-1, 1).numpy(), rate) for wave in (made, real)]
-    try:
-        return float(metric.score(*(audio.resample(metric.sample_rate or rate) for audio in pair)))
-    except DataError:
-        return float("nan")

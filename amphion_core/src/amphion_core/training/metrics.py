@@ -1,0 +1,34 @@
+"""Metrics of the registry as scores of a validation, for trainers that list them in their config."""
+
+from collections.abc import Sequence
+
+from amphion_core.audio import Audio
+from amphion_core.component import Metric
+from amphion_core.errors import DataError, RecipeError
+from amphion_core.parts import MetricPart
+
+
+def validation_metrics(parts: Sequence[MetricPart], compared: frozenset[str], has: str) -> dict[str, Metric]:
+    """The metrics by name. ``compared`` are the needs that a validation can fulfil; ``has`` says so in words.
+
+    Raises RecipeError for a metric of sets, or one that needs more.
+    """
+    metrics: dict[str, Metric] = {part.name: part.build() for part in parts}
+    for name, metric in metrics.items():
+        if metric.of_sets or not metric.needs <= compared:
+            needs = "whole sets of files" if metric.of_sets else ", ".join(sorted(metric.needs))
+            raise RecipeError(
+                f"trainer.metrics: {name} needs {needs}, and a validation has {has}",
+                hint="leave it out, and use amphion eval after the training",
+            )
+    return metrics
+
+
+def validation_score(metric: Metric, made: Audio, real: Audio, text: str = "") -> float:
+    """The value of one metric for one item, of what it needs; NaN where it is not defined."""
+    rate = metric.sample_rate or made.sample_rate
+    reference = real.resample(rate) if "reference" in metric.needs else None
+    try:
+        return float(metric.score(made.resample(rate), reference, text=text if "text" in metric.needs else None))
+    except DataError:
+        return float("nan")
