@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import amphion_core as amphion
-from amphion_core import registry
+from amphion_core import registry, source_text
 from amphion_core.cli.main import main
 from amphion_core.registry import ComponentRef
 from amphion_core.weights import save
@@ -41,6 +41,23 @@ def test_info_shows_fields_layouts_and_cards(capsys):
     assert main(["info", "vocoder/hifi_gan"]) == 0
     text = capsys.readouterr().out
     assert "vocoder/hifigan  (model)" in text and "upsample_rates" in text and "jik876" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "command"),
+    [
+        ("utmos", "utmos", "pip install utmos"),  # no extra has it
+        ("dnsmos", "speechmos", 'pip install "amphion-eval[quality]"'),
+        ("periodicity_rmse", "torchcrepe", 'pip install "amphion-eval[crepe]"'),  # which is an extra of the core
+        ("f0_praat", "parselmouth", 'pip install "amphion-core[praat]"'),
+        ("espeak", "phonemizer", 'pip install "amphion-tts[espeak]" or "amphion-tts[voice]"'),
+    ],
+)
+def test_info_shows_how_to_install_the_package_that_a_component_lacks(name, package, command, capsys, monkeypatch):
+    find = source_text.module_path
+    monkeypatch.setattr(source_text, "module_path", lambda module: None if module == package else find(module))
+    assert main(["info", name]) == 0
+    assert f"to install what it needs: {command}\n" in capsys.readouterr().out
 
 
 def test_doctor_and_completion_and_help_work(capsys):

@@ -104,11 +104,23 @@ def test_a_repeated_command_skips_the_files_of_the_same_texts(speak, tmp_path):
     Path("out/b.json").unlink()
     before = Path("out/c.wav").stat().st_mtime_ns
     code, out, error = speak(*command)
-    assert code == 0 and "note: 1 file of the same texts and voice are there already" in error
+    assert code == 0 and "note: 1 file of the same texts and voice is there already" in error
     assert Path("out/c.wav").stat().st_mtime_ns == before
-    assert [result["file"] for result in json.loads(out)["files"]] == ["out/a.wav", "out/b.wav", "out/c.wav"]
+    assert [(result["file"], result["kept"]) for result in json.loads(out)["files"]] == [
+        ("out/a.wav", False), ("out/b.wav", False), ("out/c.wav", True),
+    ]  # fmt: skip
     assert soundfile.info("out/a.wav").duration == pytest.approx(first[0]["duration"], abs=1e-3)
     assert "there already" not in speak(*command, "--seed", 1)[2]
+
+
+def test_the_last_line_counts_the_files_that_were_written_and_those_that_were_kept(speak, tmp_path):
+    (tmp_path / "t.csv").write_text("id,text\na,hello there\nb,good day\nc,good night\n")
+    command = ("--file", "t.csv", "-o", "out/")
+    assert "wrote 3 files to out (a.wav to c.wav): " in speak(*command)[1]
+    Path("out/b.wav").unlink()
+    assert "wrote 1 file to out and kept 2 files (a.wav to c.wav): " in speak(*command)[1]
+    _, said, _ = speak(*command)
+    assert said.startswith("kept 3 files in out (a.wav to c.wav): ") and "real-time" not in said
 
 
 def test_pieces_of_several_texts_in_one_batch_equal_those_spoken_alone(task, monkeypatch):

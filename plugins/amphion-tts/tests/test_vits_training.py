@@ -267,6 +267,15 @@ def test_a_run_says_what_it_leaves_out_and_which_speakers_it_has(prepared, tmp_p
     assert "starting: 1 item, 1 left out for their length" in said  # nine seconds are more than the budget
 
 
+def test_recordings_without_any_text_are_an_error_that_says_where_texts_are_written(prepared, tmp_path):
+    wave = np.random.default_rng(0).standard_normal(22050).astype(np.float32) * 0.1
+    root = prepared({"train": {"a": wave, "b": wave}, "dev": {"d": wave}}, rate=22050, text={"a": " "})
+    with pytest.raises(DataError, match="2 items of the split 'train' are left out, with no text: a, b") as raised:
+        train(make(root, 1), tmp_path / "run")
+    assert f"write metadata.csv in {root}, with a line such as a1|Hello there." in raised.value.hint
+    assert f"amphion prepare folder {root} {root}" in raised.value.hint  # the fixture has the audio there
+
+
 def test_a_run_names_every_text_that_its_frontend_cannot_read(prepared, tmp_path):
     wave = np.random.default_rng(0).standard_normal(22050).astype(np.float32) * 0.1
     texts = {"a": "good day", "b": "Привет", "c": "中文", "d": "fine"}

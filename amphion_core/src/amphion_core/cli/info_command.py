@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core import cards, registry
 from amphion_core.cli.completion import complete
 from amphion_core.errors import UnknownComponent, shortened
+from amphion_core.extras import pip_command
 from amphion_core.mel import MelConfig
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def _show(ref: registry.ComponentRef) -> None:
 
 def _show_head(ref: registry.ComponentRef) -> Any:
     print(f"{ref.name}  ({ref.kind[:-1]})\n{ref.summary}\nfrom {ref.dist} {ref.version}: {ref.target}; {ref.status}")
+    if missing := ref.missing:
+        print(f"to install what it needs: {pip_command(ref.dist, missing)}")
     component = ref.load()
     described = inspect.cleandoc(component.__doc__ or "").removeprefix(ref.summary).strip()
     if described:

@@ -26,7 +26,7 @@ from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.data.manifest import Manifest
 from amphion_core.data.reading import Reader
 from amphion_core.data.spread import UNGUARDED, signals_blocked, unguarded_main
-from amphion_core.data.usable import Unusable, left_out_lines, usable_rows
+from amphion_core.data.usable import Unusable, hint_for, left_out_lines, usable_rows
 from amphion_core.end_with_parent import end_with_parent
 from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.parts import FeaturePart
@@ -85,7 +85,8 @@ class Corpus:
             pairs = zip(self.manifests, self.rows, strict=True)
             self.rows = [usable_rows(manifest, rows, unusable, self.reasons) for manifest, rows in pairs]
             if not len(self):
-                raise DataError("; ".join(left_out_lines(split, self.reasons)), hint="see what amphion prepare reports")
+                hint = hint_for(self.reasons, self.manifests[0])
+                raise DataError("; ".join(left_out_lines(split, self.reasons)), hint=hint)
         _check_features(features or {}, config, training=training)
         self.caches = {
             name: [FeatureCache(manifest, part, config.cache) for manifest in self.manifests]

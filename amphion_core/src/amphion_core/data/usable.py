@@ -1,5 +1,6 @@
 """Which items of a split a trainer can use: the others are left out with their reasons before the first step."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ Unusable = Callable[[Utterance], str | None]
 """Why an item cannot be used, or None. Raises AmphionError for an item that the user must correct."""
 
 SHOWN = 5  # items listed for each reason
+NO_TEXT = "no text"
+"""The reason of trainers that need a text; a split of such items alone gets a hint that says where texts come from."""
 
 
 def usable_rows(
@@ -43,6 +46,18 @@ def usable_rows(
         title = f"{counted(len(errors), 'item')} of {manifest.path} cannot be used"
         raise DataError("\n  ".join([f"{title}:", *shown, *more]), hint=errors[0].hint)
     return np.array(kept, dtype=rows.dtype)
+
+
+def hint_for(reasons: Mapping[str, Sequence[str]], manifest: Manifest) -> str:
+    """What to do when no item of a split can be used."""
+    if {*reasons} != {NO_TEXT}:
+        return "see what amphion prepare reports"
+    root = os.path.normpath(manifest.root)
+    return (
+        f"write metadata.csv in {root}, with a line such as a1|Hello there. for each a1.wav, or a1.txt beside it; then"
+        f" amphion prepare folder {root} {manifest.folder}   (of a published corpus, its own reader reads the"
+        " texts: ljspeech, libritts, vctk, ...)"
+    )
 
 
 def left_out_lines(split: str, reasons: Mapping[str, Sequence[str]]) -> list[str]:

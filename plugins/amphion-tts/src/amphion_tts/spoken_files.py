@@ -108,16 +108,19 @@ def write_all(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Speak each plan into its files, and return the result of each.
 
-    Files that were made before are skipped, unless they are played. On a GPU, texts are spoken together in batches.
+    Files that were made before are kept as they are, unless they are played; their results say ``kept``: true.
+    On a GPU, texts are spoken together in batches.
     """
     from amphion_tts.speaking import WINDOW  # imports torch
 
     made = MadeBefore(folder)
     works = [task.work(plan) for plan in plans]
     results = [None if player else made.result(*each) for each in zip(outputs, works, strict=True)]
-    if skipped := sum(result is not None for result in results):
-        count(sum(len(plan.pieces) for plan, result in zip(plans, results, strict=True) if result))
-        print(f"note: {counted(skipped, 'file')} of the same texts and voice are there already", file=sys.stderr)
+    kept = [result is not None for result in results]
+    if any(kept):
+        count(sum(len(plan.pieces) for plan, is_kept in zip(plans, kept, strict=True) if is_kept))
+        verb = "is" if sum(kept) == 1 else "are"
+        print(f"note: {counted(sum(kept), 'file')} of the same texts and voice {verb} there already", file=sys.stderr)
     group: list[int] = []
     for index in range(len(plans)):
         group += [index] if results[index] is None else []
@@ -128,7 +131,7 @@ def write_all(
                 results[each] = result
                 made.add(outputs[each], works[each], result)
             group = []
-    return [result for result in results if result is not None]
+    return [result | {"kept": is_kept} for result, is_kept in zip(results, kept, strict=True) if result is not None]
 
 
 def write(

@@ -258,12 +258,21 @@ def _sentence(result: dict[str, Any]) -> str:
 
 def _many(results: list[dict[str, Any]], folder: Path) -> str:
     names = [Path(result["file"]).name for result in results]
-    seconds = sum(result["duration"] for result in results)
-    factor = sum(result["duration"] * result["real_time_factor"] for result in results) / seconds
-    rates = [result["wer"] for result in results if "wer" in result]
-    wer = f", mean word error rate {sum(rates) / len(rates):.2f} %" if rates else ""
+    written = [result for result in results if not result["kept"]]
+    kept = len(results) - len(written)
+    done = [f"wrote {counted(len(written), 'file')} to {folder}"] if written else []
+    done += [f"kept {counted(kept, 'file')}{'' if written else f' in {folder}'}"] if kept else []
     named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    rates = [result["wer"] for result in results if "wer" in result]
     return (
-        f"wrote {counted(len(names), 'file')} to {folder} ({named}): {seconds:.3f} s at "
-        f"{results[0]['sample_rate']} Hz by {results[0]['model']}, real-time factor {factor:.4f}{wer}"
+        f"{' and '.join(done)} ({named}): {sum(result['duration'] for result in results):.3f} s at "
+        f"{results[0]['sample_rate']} Hz by {results[0]['model']}"
+        + (f", real-time factor {_joint_factor(written):.4f}" if written else "")
+        + (f", mean word error rate {sum(rates) / len(rates):.2f} %" if rates else "")
     )
+
+
+def _joint_factor(results: list[dict[str, Any]]) -> float:
+    """Seconds of computing for each second of audio of all results together."""
+    seconds = sum(result["duration"] for result in results)
+    return float(sum(result["duration"] * result["real_time_factor"] for result in results) / seconds)

@@ -17,7 +17,7 @@ from amphion_eval.analysis.signals import mono
 
 
 class UTMOS(Metric):
-    """Predicted mean opinion, 1 to 5."""
+    """Predicted mean opinion, 1 to 5. Its package needs fairseq, and downloads a model at the first use."""
 
     needs_packages = ("utmos",)
 

@@ -28,6 +28,7 @@ from amphion_core.api import (
     Utterance,
     Validation,
 )  # fmt: skip
+from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_tts.models.aligner import binarization_loss, forward_sum_loss, hard_durations
@@ -134,7 +135,7 @@ class FastSpeech2Trainer(ModelTrainer):
     def unusable(self, utterance: Utterance) -> str | None:
         """An item needs a text, and at least one frame for each token where an aligner finds the durations."""
         if not utterance.text.strip():
-            return "no text"
+            return NO_TEXT
         return self._collator.unusable(utterance)
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:

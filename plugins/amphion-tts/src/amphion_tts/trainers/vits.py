@@ -27,6 +27,7 @@ from amphion_core.api import (
     Utterance,
     Validation,
 )  # fmt: skip
+from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
@@ -110,7 +111,7 @@ class VITSTrainer(ModelTrainer):
     def unusable(self, utterance: Utterance) -> str | None:
         """An item needs a text, and at least one frame for each token of it."""
         if not utterance.text.strip():
-            return "no text"
+            return NO_TEXT
         tokens = len(self._texts.ids(utterance.text, item=utterance.id))
         if self.mel.frames(int(utterance.duration * self.mel.sample_rate)) <= tokens:
             return "a text too long for the recording (fewer frames than tokens)"
