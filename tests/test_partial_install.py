@@ -46,6 +46,17 @@ def test_what_is_missing_is_an_error_with_the_command_that_installs_it(words, hi
     assert f"hint: {hint}" in done.stderr
 
 
+@pytest.mark.parametrize("recipe", ["fastspeech2_small", "vits_small"])
+def test_a_voice_whose_metrics_are_not_installed_is_refused_with_what_trains_it(recipe):
+    done = amphion("train", recipe, "data.root=nothing", hidden=["amphion-eval"])
+    assert done.returncode == 2
+    assert "trainer.metrics.0: no metric named 'wer' is installed; pip install amphion-eval" in done.stderr
+    assert "hint: to train without metrics: trainer.metrics=[]" in done.stderr
+    if recipe == "fastspeech2_small":
+        done = amphion("train", recipe, "data.root=nothing", "trainer.metrics=[]", hidden=["amphion-eval"])
+        assert "error: " in done.stderr and "nothing is not a prepared folder" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("dist", "others"),
     [("amphion-core", set()), ("amphion-vocoders", {"amphion-core"}), ("amphion-eval", {"amphion-core"}),

@@ -5,7 +5,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -122,7 +122,15 @@ def check(values: dict[str, Any], *, where: str = "recipe", also: Sequence[str] 
     audio: MelConfig | None = None
     with suppress(RecipeError):  # the check of the whole recipe reports this problem together with the others
         audio = validate(_Audio, {"audio": values.get("audio")}).audio
-    return validate(Recipe, values, where=where, context={"audio": audio} if audio else None, also=also)
+    without = "to train without metrics: trainer.metrics=[]"
+    hint = without if _has_metrics(values) and not registry.names("metrics") else None
+    return validate(Recipe, values, where=where, hint=hint, context={"audio": audio} if audio else None, also=also)
+
+
+def _has_metrics(values: Mapping[str, Any]) -> bool:
+    """Whether the trainer has metrics, so that a distribution that provides them is needed."""
+    trainer = values.get("trainer")
+    return isinstance(trainer, Mapping) and bool(trainer.get("metrics"))
 
 
 def recipes() -> Iterator[tuple[Path, str, str]]:

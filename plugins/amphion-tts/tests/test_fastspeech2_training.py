@@ -213,4 +213,5 @@ def test_every_recipe_of_fastspeech2_takes_the_vocoders_mel():
         recipe = recipes.read(name)
         assert recipe.name == name and recipe.trainer.name == "fastspeech2"
         assert recipe.model.config.mel == MelConfig.preset("hifigan_22k_80")
+        assert recipe.trainer.config.metrics == recipes.read("vits").trainer.config.metrics != ()  # they are spoken
         assert recipes.check(yaml.parse(recipe.resolved())) == recipe

@@ -1,6 +1,7 @@
 """What trainers of text to speech share: batches with texts, and validation by speaking."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -70,6 +71,23 @@ def test_each_item_is_spoken_and_scored(tiny):
     assert set(found.audio) == {"spoken_one", "spoken_x_two"} and min(found.scores["real_time_factor"]) > 0
     again = spoken(tiny, batch)
     assert all(torch.equal(found.audio[name], again.audio[name]) for name in found.audio)
+
+
+def test_a_missing_recogniser_is_reported_with_its_pip_command_and_the_metrics_that_remain(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    recognizer = {"name": "faster_whisper", "model": "whisper-tiny.en"}  # one that no other test has loaded
+    spoken = SpokenValidation((MetricPart.named("wer", recognizer=recognizer), MetricPart.named("m_stft")), tiny)
+    with pytest.raises(RecipeError, match=r"trainer\.metrics: wer cannot be computed: .* faster-whisper") as raised:
+        spoken(tiny, TextCollator(tiny.config.frontend)([example("abcabcabc", samples=4000)]))
+    assert 'pip install "amphion-eval[asr-base]"' in raised.value.hint
+    assert raised.value.hint.endswith("trainer.metrics=[m_stft] trains without wer")
+
+
+def test_metrics_listen_in_the_language_of_the_frontend_unless_they_state_another(tiny):
+    frontend = FrontendPart.named("characters", symbols=SYMBOLS, language="de-at", blank=None)
+    german = VITS(tiny.config.replace(frontend=frontend))
+    spoken = SpokenValidation((MetricPart.named("wer"), MetricPart.named("cer", language="fr")), german)
+    assert [metric.config.language for metric in spoken.metrics.values()] == ["de", "fr"]
 
 
 def test_without_metrics_nothing_is_spoken_and_metrics_that_need_more_are_refused(tiny):

@@ -1,10 +1,10 @@
 """Metrics of the registry as scores of a validation, for trainers that list them in their config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amphion_core.audio import Audio
 from amphion_core.component import Metric
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import DataError, MissingPackage, RecipeError, WeightsError
 from amphion_core.parts import MetricPart
 
 
@@ -24,11 +24,21 @@ def validation_metrics(parts: Sequence[MetricPart], compared: frozenset[str], ha
     return metrics
 
 
-def validation_score(metric: Metric, made: Audio, real: Audio, text: str = "") -> float:
-    """The value of one metric for one item, of what it needs; NaN where it is not defined."""
+def validation_score(metrics: Mapping[str, Metric], name: str, made: Audio, real: Audio, text: str = "") -> float:
+    """The value of the metric ``name`` for one item, of what it needs; NaN where it is not defined.
+
+    Raises RecipeError when its package or its weights are missing, with the override that leaves it out.
+    """
+    metric = metrics[name]
     rate = metric.sample_rate or made.sample_rate
     reference = real.resample(rate) if "reference" in metric.needs else None
     try:
         return float(metric.score(made.resample(rate), reference, text=text if "text" in metric.needs else None))
     except DataError:
         return float("nan")
+    except (MissingPackage, WeightsError) as error:
+        without = f"trainer.metrics=[{', '.join(each for each in metrics if each != name)}] trains without {name}"
+        raise RecipeError(
+            f"trainer.metrics: {name} cannot be computed: {error.message}",
+            hint="; ".join(filter(None, (error.hint, without))),
+        ) from error

