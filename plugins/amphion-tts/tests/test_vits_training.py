@@ -219,6 +219,7 @@ def test_a_voice_without_posterior_encoder_is_trained_on_and_what_is_new_is_list
     new = listed.partition("initial values: ")[2].partition(" starting")[0].split(", ")
     assert {*new} >= {"enc_q.*", "dp.post_pre.*", "dp.post_convs.*", "dp.post_proj.*", "dp.post_flows.*"}
     assert all(name.startswith(("enc_q", "dp.")) for name in new)
+    assert "speech to learn from" not in listed  # to fine-tune, little is enough
     before, after = voice.for_inference().state_dict(), trained.state_dict()
     moved = {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-4)}
     assert not moved  # the first step trains the posterior encoder alone
@@ -264,7 +265,8 @@ def test_a_run_says_what_it_leaves_out_and_which_speakers_it_has(prepared, tmp_p
     assert "1 item of the split 'train' is left out, with no text: b" in said
     assert "with a text too long for the recording (fewer frames than tokens): c" in said
     assert "2 speakers: ann, tom" in said  # the recipe states one speaker
-    assert "starting: 1 item, 1 left out for their length" in said  # nine seconds are more than the budget
+    assert "starting: 1 item (1.0 seconds), 1 left out for their length" in said  # the other is beyond the budget
+    assert "warning: there are 1.0 seconds of speech to learn from, and fewer than about 10 minutes rarely" in said
 
 
 def test_recordings_without_any_text_are_an_error_that_says_where_texts_are_written(prepared, tmp_path):

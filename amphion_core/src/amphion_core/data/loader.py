@@ -112,6 +112,11 @@ class Corpus:
         """Seconds of the items that are kept, one array for each source."""
         return [manifest.durations[rows] for manifest, rows in zip(self.manifests, self.rows, strict=True)]
 
+    @property
+    def seconds(self) -> float:
+        """The duration of all items together."""
+        return float(sum(each.sum(dtype=np.float64) for each in self.durations()))
+
     def example(self, item: int, seed: tuple[int, ...]) -> Example:
         """Item number ``item``, cropped and augmented as ``seed`` says. Raises DataError when it cannot be read."""
         source = int(np.searchsorted(self._starts, item, side="right")) - 1

@@ -56,8 +56,8 @@ def summary(report: dict[str, Any]) -> list[str]:
     lines = []
     for name, split in report["splits"].items():
         speakers = f", {counted(split['speakers'], 'speaker')}" if split["speakers"] else ""
-        texts = f", {split['with_text']} with a text"
-        lines.append(f"{name}: {counted(split['utterances'], 'utterance')}, {_time(split['hours'])}{speakers}{texts}")
+        what = f"{counted(split['utterances'], 'utterance')}, {duration_text(split['hours'])}"
+        lines.append(f"{name}: {what}{speakers}, {split['with_text']} with a text")
     lines.append("rates: " + ", ".join(f"{rate} Hz ({count})" for rate, count in report["rates"].items()))
     files, utterances = report["files"], report["utterances"]
     lines.append(f"files: {files['found']} found = {files['read']} read + {files['skipped']} skipped")
@@ -123,8 +123,12 @@ def _splits(records: Sequence[Record]) -> dict[str, Any]:
     return splits
 
 
-def _time(hours: float) -> str:
-    """A duration for people: minutes where hours would be a small fraction, and seconds below a minute."""
+def duration_text(hours: float) -> str:
+    """A duration for people: minutes below an hour, and seconds below a minute.
+
+    >>> duration_text(0.75)
+    '45.0 minutes'
+    """
     if hours >= 1:
         return f"{hours:.2f} hours"
     return f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.1f} seconds"

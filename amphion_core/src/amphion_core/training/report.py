@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from amphion_core.data.report import duration_text
 from amphion_core.errors import counted
 from amphion_core.training.board import Board
 from amphion_core.training.processes import Processes
@@ -35,9 +36,8 @@ class Report:
         if not self.active:
             return
         self._board = Board(self.run.path, step)
-        items = counted(len(corpus), "item") + (
-            f", {corpus.left_out} left out for their length" if corpus.left_out else ""
-        )
+        items = f"{counted(len(corpus), 'item')} ({duration_text(corpus.seconds / 3600)})"
+        items += f", {corpus.left_out} left out for their length" if corpus.left_out else ""
         self.console.print(f"{'resumed after step ' + str(step) if step else 'starting'}: {items}")
         self._bar.start()
         self._task = self._bar.add_task("train", total=steps, completed=step, shown="")

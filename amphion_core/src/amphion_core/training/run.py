@@ -67,6 +67,8 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
             report.warn(line)
     if len(speakers := getattr(recipe.model.config, "speakers", ())) > 1:
         report.note(f"{len(speakers)} speakers: {', '.join(speakers[:SHOWN])}{' ...' if len(speakers) > SHOWN else ''}")
+    for remark in trainer.corpus_remarks(corpora[0].seconds, fine_tuning=recipe.engine.init_from is not None):
+        report.warn(remark)
     if processes.first:
         _complete_features(corpora, report, processes.device)
     release_extractors()  # each process built them to read the frame rates

@@ -120,6 +120,13 @@ class ModelTrainer(Component):
     def validation_step(self, batch: Batch) -> Validation:
         """Scores, audio and pictures of a batch. The engine calls it without gradients, with networks in eval mode."""
 
+    def corpus_remarks(self, seconds: float, *, fine_tuning: bool) -> Sequence[str]:
+        """What is wrong with a training corpus of this duration, in words, and what to do. Shown before the first step.
+
+        With ``fine_tuning`` the networks begin with the weights that ``engine.init_from`` names.
+        """
+        return ()
+
     def remarks(self, scores: Mapping[str, float]) -> Sequence[str]:
         """What is wrong with a validation of these average scores, in words, and what to check. Shown as warnings."""
         return ()

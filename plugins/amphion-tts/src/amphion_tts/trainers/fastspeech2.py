@@ -33,6 +33,7 @@ from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_tts.models.aligner import binarization_loss, forward_sum_loss, hard_durations
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
+from amphion_tts.trainers.corpus_size import corpus_remarks
 from amphion_tts.trainers.durations import DurationCollator, fitted
 from amphion_tts.trainers.spoken_validation import SpokenValidation
 from amphion_tts.trainers.text_batch import required_frontend
@@ -193,6 +194,10 @@ class FastSpeech2Trainer(ModelTrainer):
                 pictures[f"alignment_{id}"] = log_p[b, :n, :tokens].softmax(-1).mT.cpu()
         spoken = self.speaking(network, batch)
         return Validation({**scores, **spoken.scores}, spoken.audio, {**pictures, **spoken.pictures})
+
+    def corpus_remarks(self, seconds: float, *, fine_tuning: bool) -> Sequence[str]:
+        """Words about a corpus that is too small for a new voice."""
+        return corpus_remarks(seconds, fine_tuning=fine_tuning)
 
     def remarks(self, scores: Mapping[str, float]) -> Sequence[str]:
         """Words about an alignment that has not been learned."""

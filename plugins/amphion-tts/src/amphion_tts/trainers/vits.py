@@ -33,6 +33,7 @@ from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
 from amphion_tts.models.vits_losses import VITSOutput, kl_loss
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
+from amphion_tts.trainers.corpus_size import corpus_remarks
 from amphion_tts.trainers.spoken_validation import SpokenValidation
 from amphion_tts.trainers.text_batch import TextCollator, required_frontend
 from amphion_vocoders import Discriminators, without_gradients_of
@@ -182,6 +183,10 @@ class VITSTrainer(ModelTrainer):
             {**dict(zip(ids, copy.float().cpu(), strict=True)), **spoken.audio},
             {**pictures, **dict(zip(ids, made.cpu(), strict=True)), **spoken.pictures},
         )
+
+    def corpus_remarks(self, seconds: float, *, fine_tuning: bool) -> Sequence[str]:
+        """Words about a corpus that is too small for a new voice."""
+        return corpus_remarks(seconds, fine_tuning=fine_tuning)
 
     def remarks(self, scores: Mapping[str, float]) -> Sequence[str]:
         """Words about an alignment that has not been learned."""
