@@ -54,7 +54,8 @@ def test_scores_features_and_losses_are_the_references(golden, case, name, layou
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("mpd", 41_105_770), ("mpd@nsf", 57_548_078), ("msd", 29_618_821), ("mrd", 280_902), ("ms_stftd", 283_398),
+        ("mpd", 41_105_770), ("mpd@nsf", 57_548_078), ("msd", 29_618_821),
+        ("msd@melgan", 16_924_086), ("mrd", 280_902), ("ms_stftd", 283_398),
         ("ms_sb_cqtd", 286_368), ("ms_sb_cqtd@bigvgan", 4_454_304),
     ],
 )  # fmt: skip
@@ -152,7 +153,9 @@ def test_hinge_and_feature_losses_are_their_formulas():
     maps, made = [[torch.ones(1, 2), torch.full((1, 4), 2.0)]], [[torch.zeros(1, 2), torch.zeros(1, 4)]]
     assert feature_loss(maps, made).tolist() == [3.0]
     assert feature_loss(maps, made, "encodec").tolist() == [1.0]
-    assert feature_loss(maps, made, "melgan").tolist() == [pytest.approx(3.0 * 4 / 3)]
+    seven = [[torch.full((1, 3), float(2**n)) for n in range(7)]] * 3  # three scales of six layers, and the scores
+    silent = [[torch.zeros(1, 3)] * 7] * 3
+    assert feature_loss(seven, silent, "melgan").tolist() == [pytest.approx(63 * 4 / 5)]  # the scores do not count
     recorded = torch.ones(1, 2, requires_grad=True)
     feature_loss([[recorded]], [[torch.zeros(1, 2, requires_grad=True)]]).sum().backward()
     assert recorded.grad is None
@@ -189,6 +192,42 @@ def test_the_discriminator_of_vits_loads_as_one_scale_and_five_periods(published
         (2, 0),
     )
     torch.testing.assert_close(maps[1][0], torch.where(first > 0, first, 0.1 * first), atol=1e-4, rtol=1e-4)
+
+
+def test_the_discriminator_of_melgan_loads_from_its_authors_names():
+    """Against the authors' formula: mirrored edges, slope 0.2, averages that leave out the padding."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(16, 1, 15), (64, 4, 41), (256, 4, 41), (1024, 4, 41), (1024, 4, 41), (1024, 1024, 5), (1, 1024, 3)]
+    state = {}
+    for scale in range(3):
+        for index, size in enumerate(sizes):
+            inner = "." if index == 6 else ".1." if index == 0 else ".0."
+            layer = f"model.disc_{scale}.model.layer_{index}{inner}"
+            state[f"{layer}weight_v"] = torch.randn(size, generator=generator)
+            state[f"{layer}weight_g"] = torch.rand(size[0], 1, 1, generator=generator) + 0.5
+            state[f"{layer}bias"] = torch.randn(size[0], generator=generator) * 0.1
+    assert sum(tensor.numel() for tensor in state.values()) == 16_924_086  # the published number
+    net = amphion.import_model(
+        "discriminator/msd", {f"module.{name}": t for name, t in state.items()}, layout="descriptinc"
+    )
+    wave = torch.randn(2, 1, 1501, generator=generator)
+    with torch.no_grad():
+        scores, features = net(wave)
+    x = wave
+    for scale in range(3):
+        y = torch.cat([x[..., 1:8].flip(2), x, x[..., -8:-1].flip(2)], 2)
+        for index in range(7):
+            inner = "" if index == 6 else ".1" if index == 0 else ".0"
+            layer = f"model.disc_{scale}.model.layer_{index}{inner}"
+            g, v, bias = (state[f"{layer}.{part}"] for part in ("weight_g", "weight_v", "bias"))
+            weight = g * v / v.square().sum((1, 2), keepdim=True).sqrt()
+            stride, groups = (4, y.shape[1] // 4) if 1 <= index <= 4 else (1, 1)
+            y = torch.conv1d(y, weight, bias, stride, v.shape[2] // 2 if index else 0, groups=groups)
+            y = y if index == 6 else torch.where(y > 0, y, 0.2 * y)
+            torch.testing.assert_close(features[scale][index], y, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(scores[scale], y.flatten(1), atol=1e-4, rtol=1e-4)
+        around, ones = (torch.nn.functional.pad(z, (1, 1)).unfold(2, 4, 2).sum(3) for z in (x, torch.ones_like(x)))
+        x = around / ones
 
 
 def _weight(state, layer):

@@ -90,6 +90,29 @@ def test_hinge_and_all_five_discriminators_take_a_step(clips, tmp_path):
     assert line["generator/feature"] > 0
 
 
+MELGAN = {"name": "vocoder/melgan", "channels": 32, "residual_layers": 1}
+SCALES = {"name": "discriminator/msd", "convolutions": "descriptinc", "channels": 4, "scales": 2}
+
+
+def test_melgan_is_trained_by_its_discriminators_alone(clips, tmp_path):
+    choices = {"adversarial": "hinge", "matching": "melgan", "feature_weight": 10, "mel_weight": 0}
+    fields = make(clips, 2, discriminators=[SCALES], **choices).model_dump(mode="json")
+    fields["engine"]["log_every"] = 1
+    train(recipes.check(fields | {"audio": "melgan_22k_80", "model": MELGAN}), tmp_path / "run")
+    first, second = [line for line in RunFolder(tmp_path / "run").curve() if "generator/loss" in line]
+    assert first["discriminator/loss"] == pytest.approx(4, abs=0.5)  # two scales that know nothing, 2 each
+    for line in (first, second):
+        wanted = line["generator/adversarial"] + 10 * line["generator/feature"]
+        assert line["generator/loss"] == pytest.approx(wanted, rel=1e-4)  # the mel loss is not part of it
+    assert second["generator/mel"] != first["generator/mel"]
+
+
+def test_a_generator_without_a_loss_is_refused(clips):
+    for trainer in ({"mel_weight": 0}, {"mel_weight": 0, "discriminators": [MPD], "discriminator_start": 5}):
+        with pytest.raises(RecipeError, match=r"trainer\.mel_weight: 0 leaves the generator without a loss"):
+            build_trainer(make(clips, 1, **trainer))
+
+
 def test_metrics_score_copy_synthesis(clips, tmp_path):
     train(make(clips, 1, metrics=["stoi", "m_stft"]), tmp_path / "run")
     scores = RunFolder(tmp_path / "run").curve()[-1]
@@ -170,9 +193,9 @@ def test_one_recipe_for_each_variant_trains_at_22_and_at_24_khz_on_sixteen_crops
     assert [len(items) for items in plan.steps[0]] == [8, 8]
 
 
-def test_there_is_one_recipe_for_each_variant_of_hifigan():
+def test_there_is_one_recipe_for_each_variant():
     names = [path.stem for path, dist, _ in recipes.recipes() if dist == "amphion-vocoders"]
-    assert names == ["hifigan_quickstart", "hifigan_v1", "hifigan_v2", "hifigan_v3"]
+    assert {"hifigan_quickstart", "hifigan_v1", "hifigan_v2", "hifigan_v3", "melgan", "melgan_small"} <= set(names)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler reads it of every input

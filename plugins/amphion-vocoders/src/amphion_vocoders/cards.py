@@ -1,6 +1,6 @@
-"""The cards of amphion-vocoders: configurations of HiFi-GAN and of published discriminators. No model is imported.
+"""The cards of amphion-vocoders: configurations of vocoders and of published discriminators. No model is imported.
 
-Published weights in the layouts jik876, amphion and transformers are brought in by ``amphion convert vocoder/hifigan``.
+Published weights are brought in by ``amphion convert``; ``amphion info NAME`` lists the layouts that a model reads.
 """
 
 from amphion_core.cards import Card
@@ -14,6 +14,17 @@ CARDS = [
     Card(name="vocoder/hifigan@v1", title="best quality: 512 channels, 13.9 M parameters"),
     Card(name="vocoder/hifigan@v2", title="small: 128 channels, 0.93 M parameters", config={"channels": 128}),
     Card(name="vocoder/hifigan@v3", title="fast: three stages, 256 channels, 1.46 M parameters", config=_V3),
+    Card(name="vocoder/melgan@paper", title="the authors' configuration: 512 channels, 4.27 M parameters"),
+    Card(
+        name="vocoder/melgan@small",
+        title="for two CPU cores: 256 channels, 1.2 M parameters",
+        config={"channels": 256},
+    ),
+    Card(
+        name="discriminator/msd@melgan",
+        title="three scales, of MelGAN's authors: 16.9 M parameters",
+        config={"convolutions": "descriptinc", "channels": 16},
+    ),
     Card(
         name="discriminator/mpd@amphion",
         title="8 periods, for singing too: 65.8 M parameters",

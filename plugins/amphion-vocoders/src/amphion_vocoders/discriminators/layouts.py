@@ -1,5 +1,6 @@
 """Published discriminators: their publishers' tensor names and configs converted to ours."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,21 @@ def parts_of_vits(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str
         else:
             periods[f"discriminators.{int(index) - 1}.{rest}" if index.isdecimal() else name] = tensor
     return scale, periods
+
+
+_MELGAN = re.compile(r"model\.disc_(\d+)\.model\.layer_(\d+)\.(?:\d+\.)?(.+)")
+_MELGAN_LAST = 6  # its last layer, which makes the scores
+
+
+def rename_melgan(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """MelGAN's discriminator under our names: ``model.disc_S.model.layer_N`` is convolution N of scale S."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        if match := _MELGAN.fullmatch(name):
+            layer = "conv_post" if int(match[2]) == _MELGAN_LAST else f"convs.{match[2]}"
+            name = f"discriminators.{match[1]}.{layer}.{match[3]}"
+        renamed[name] = tensor
+    return renamed
 
 
 def whole_numbers(given: Values, names: tuple[str, ...], default: tuple[int, ...]) -> tuple[int, ...]:

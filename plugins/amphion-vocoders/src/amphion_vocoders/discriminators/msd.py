@@ -2,10 +2,10 @@
 
 Kumar et al.: "MelGAN", arXiv:1910.06711; with the convolutions of HiFi-GAN, arXiv:2010.05646, appendix A, or with
 MelGAN's own, of which VITS (arXiv:2106.06103) has one scale.
-Layouts read: "jik876" (HiFi-GAN), "jaywalnut310" and "piper" (the first part of VITS's discriminator). Deviations: the
-power iteration of the first scale's spectral norm runs once after each update of the weights (``after_update``), not in
-every forward pass. So the forward pass changes nothing: training gives the same numbers on one process and on many, and
-a resumed run continues exactly.
+Layouts read: "jik876" (HiFi-GAN), "descriptinc" (MelGAN), "jaywalnut310" and "piper" (the first part of VITS's
+discriminator). Deviations: the power iteration of the first scale's spectral norm runs once after each update of the
+weights (``after_update``), not in every forward pass. So the forward pass changes nothing: training gives the same
+numbers on one process and on many, and a resumed run continues exactly.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,12 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from amphion_core.api import BaseConfig, Discriminator
 from amphion_core.config import validate
 from amphion_core.modules.gpu_convolutions import BlockedConv1d
+from amphion_core.modules.padding import reflect
 from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import check_wave
 
 SLOPE = 0.1
+MELGAN_SLOPE = 0.2  # of MelGAN's authors; VITS has their convolutions with the slope and the edges of HiFi-GAN
 # kernel, stride, groups, and channels relative to the first convolution's
 _CONVS = {
     "hifigan": (
@@ -31,24 +33,29 @@ _CONVS = {
     ),
     "melgan": ((15, 1, 1, 1), (41, 4, 4, 4), (41, 4, 16, 16), (41, 4, 64, 64), (41, 4, 256, 64), (5, 1, 1, 64)),
 }  # fmt: skip
+_CONVS["descriptinc"] = _CONVS["melgan"]
 
 
 class MSD(Discriminator):
     """Multi-scale discriminator: wave (B, 1, T) -> a score map and feature maps for each scale."""
 
     class Config(BaseConfig):
-        """The defaults are HiFi-GAN's. VITS has ``scales: 1, convolutions: melgan, channels: 16``."""
+        """The defaults are HiFi-GAN's.
+
+        VITS has ``scales: 1, convolutions: melgan, channels: 16``, MelGAN ``convolutions: descriptinc, channels: 16``.
+        """
 
         scales: int = Field(
             default=3, gt=0, le=16, description="number of scales; each has half the rate of the one before"
         )
-        convolutions: Literal["hifigan", "melgan"] = Field(
+        convolutions: Literal["hifigan", "melgan", "descriptinc"] = Field(
             default="hifigan",
-            description="sizes of the convolutions of a scale; with melgan the first scale has weight norms too",
+            description="sizes of the convolutions of a scale; with melgan the first scale has weight norms too; "
+            "descriptinc: the same, with the slope, the mirrored ends and the averages of MelGAN's authors",
         )
         channels: int = Field(
             default=128, gt=0, le=4096, multiple_of=4,
-            description="channels of the first convolution; the last have 8 times (hifigan) or 64 times (melgan)",
+            description="channels of the first convolution; the last have 8 times (hifigan) or 64 times as many",
         )  # fmt: skip
 
         @model_validator(mode="after")
@@ -58,15 +65,22 @@ class MSD(Discriminator):
             return self
 
     config: Config
-    layouts = ("jik876", *layouts.OF_VITS)
+    layouts = ("jik876", "descriptinc", *layouts.OF_VITS)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         spectral = config.convolutions == "hifigan"
         convs = _CONVS[config.convolutions]
-        scales = (_Scale(config.channels, convs, spectral=spectral and n == 0) for n in range(config.scales))
+        mirrored = config.convolutions == "descriptinc"
+        scales = (
+            _Scale(config.channels, convs, spectral=spectral and n == 0, mirrored=mirrored)
+            for n in range(config.scales)
+        )
         self.discriminators = nn.ModuleList(scales)
-        self.pool = nn.AvgPool1d(4, 2, padding=2)  # the mean includes the zeros of the padding, as published
+        # As published: HiFi-GAN's means include the zeros of the padding, those of MelGAN do not.
+        self.pool = (
+            nn.AvgPool1d(4, 2, padding=1, count_include_pad=False) if mirrored else nn.AvgPool1d(4, 2, padding=2)
+        )
 
     @classmethod
     def example_config(cls) -> Config:
@@ -79,7 +93,8 @@ class MSD(Discriminator):
 
     def forward(self, wave: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
         """(B, 1, T) -> scores (B, S) and feature maps (B, C, T'), one entry for each scale. Raises AudioError."""
-        check_wave(wave, shortest=2 ** len(self.discriminators))
+        mirrored = _CONVS["descriptinc"][0][0] // 2 + 1 if self.config.convolutions == "descriptinc" else 1
+        check_wave(wave, shortest=2 ** len(self.discriminators) * mirrored)
         scores, features = [], []
         for index, judge in enumerate(self.discriminators):
             wave = self.pool(wave) if index else wave
@@ -113,13 +128,14 @@ class MSD(Discriminator):
         cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """A published discriminator as (Config, state dict). Raises WeightsError, RecipeError."""
-        of_vits = layout in layouts.OF_VITS
-        if of_vits:
+        if layout in layouts.OF_VITS:
             tensors, _ = layouts.parts_of_vits(state)
+        elif layout == "descriptinc":
+            tensors = layouts.rename_melgan(layouts.network_tensors(state, "netD"))
         else:
             tensors = layouts.network_tensors(state, "msd", "MultiScaleDiscriminator")
         fields = {
-            "convolutions": "melgan" if of_vits else "hifigan",
+            "convolutions": {"jik876": "hifigan", "descriptinc": "descriptinc"}.get(layout, "melgan"),
             "scales": max(1, layouts.count_indices(tensors, "discriminators.")),
             "channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 128),
         }
@@ -128,23 +144,31 @@ class MSD(Discriminator):
 
 
 class _Scale(nn.Module):
-    """The discriminator of one scale, with spectral norms or weight norms."""
+    """The discriminator of one scale, with spectral norms or weight norms.
 
-    def __init__(self, channels: int, convs: tuple[tuple[int, int, int, int], ...], *, spectral: bool) -> None:
+    ``mirrored``: the wave is mirrored at both ends before the first convolution, and the slope is that of MelGAN.
+    """
+
+    def __init__(
+        self, channels: int, convs: tuple[tuple[int, int, int, int], ...], *, spectral: bool, mirrored: bool
+    ) -> None:
         super().__init__()
         norm: Any = spectral_norm if spectral else weight_norm
+        self.edge = convs[0][0] // 2 if mirrored else 0
+        self.slope = MELGAN_SLOPE if mirrored else SLOPE
         self.convs, before = nn.ModuleList(), 1
-        for kernel, stride, groups, width in convs:
-            conv = BlockedConv1d(before, width * channels, kernel, stride, kernel // 2, groups=groups)
+        for index, (kernel, stride, groups, width) in enumerate(convs):
+            padding = kernel // 2 if index or not mirrored else 0
+            conv = BlockedConv1d(before, width * channels, kernel, stride, padding, groups=groups)
             self.convs.append(norm(conv))
             before = width * channels
         self.conv_post = norm(BlockedConv1d(before, 1, 3, padding=1))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, T) -> scores (B, S), feature maps."""
-        x, features = wave, []
+        x, features = reflect(wave, self.edge, self.edge) if self.edge else wave, []
         for conv in self.convs:
-            x = F.leaky_relu(conv(x), SLOPE)
+            x = F.leaky_relu(conv(x), self.slope)
             features.append(x)
         x = self.conv_post(x)
         return x.flatten(1), [*features, x]

@@ -21,11 +21,11 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.config import validate
-from amphion_core.errors import AudioError
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
+from amphion_vocoders.models.mel_input import check_mel
 
 LARGEST = 1000  # kernel or dilation of a residual block, samples; the paper has at most 11 and 5
 
@@ -245,13 +245,7 @@ class HiFiGAN(Vocoder):
 
         Raises AudioError for another shape and for values that are not finite.
         """
-        if mel.dim() != 3 or mel.shape[1] != self.config.mel.n_mels:
-            raise AudioError(
-                f"a mel of shape {tuple(mel.shape)}: this vocoder takes (B, {self.config.mel.n_mels}, N)",
-                hint="compute it with the vocoder's own mel convention: net.config.mel",
-            )
-        if not mel.isfinite().all():
-            raise AudioError("the mel has values that are not finite (NaN or infinite)", hint="check what made it")
+        check_mel(mel, self.config.mel.n_mels)
         if not mel.shape[2]:
             return mel.new_zeros(len(mel), 0)
         with self.autocast() if self.generator.packed is None else nullcontext():

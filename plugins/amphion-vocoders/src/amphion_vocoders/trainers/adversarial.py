@@ -61,13 +61,15 @@ class Discriminators(nn.ModuleDict):
         halves = [score.chunk(2) for score in scores]
         return discriminator_loss([half[0] for half in halves], [half[1] for half in halves], kind)
 
-    def generator_losses(self, real: Tensor, fake: Tensor, kind: Adversarial = "lsgan") -> tuple[Tensor, Tensor]:
+    def generator_losses(
+        self, real: Tensor, fake: Tensor, kind: Adversarial = "lsgan", matching: Matching = "hifigan"
+    ) -> tuple[Tensor, Tensor]:
         """The generator's adversarial and feature matching loss, (B) each; no gradient reaches the discriminators."""
         with torch.no_grad():
             _, real_features = self.judge(real)
         with without_gradients_of(self):
             fake_scores, fake_features = self.judge(fake)
-        return generator_loss(fake_scores, kind), feature_loss(real_features, fake_features)
+        return generator_loss(fake_scores, kind), feature_loss(real_features, fake_features, matching)
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:
@@ -90,14 +92,17 @@ def generator_loss(fake: list[Tensor], kind: Adversarial = "lsgan") -> Tensor:
 def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]], kind: Matching = "hifigan") -> Tensor:
     """Distance of the feature maps (B,), without a weight. No gradient reaches ``real``.
 
-    hifigan: the sum over layers of the mean absolute difference (eq. 4). melgan: the same, with each sub-discriminator
-    multiplied by 4 / ((feature maps + 1) * sub-discriminators). encodec: the mean over all layers of
+    hifigan: the sum over layers of the mean absolute difference (eq. 4). melgan: the same without the last map, which
+    is the scores, times 4 / (L + 1) / sub-discriminators, where L = maps - 3 are the layers that reduce the rate, as in
+    the authors' code. encodec: the mean over all layers of
     the mean absolute difference divided by the mean magnitude of the recording's layer.
     """
     parts: list[Tensor] = []
     for recorded, generated in zip(real, fake, strict=True):
-        weight = 4 / ((len(recorded) + 1) * len(real)) if kind == "melgan" else 1.0
-        for r, g in zip(recorded, generated, strict=True):
+        weight, used = 1.0, len(recorded)
+        if kind == "melgan":  # the first, the last but one and the last layer keep the rate
+            weight, used = 4 / (max(1, len(recorded) - 2) * len(real)), max(1, len(recorded) - 1)
+        for r, g in zip(recorded[:used], generated[:used], strict=True):
             difference = _mean((g - r.detach()).float().abs())  # bfloat16 maps are subtracted before they are converted
             if kind == "encodec":
                 difference = difference / _mean(r.detach().float().abs()).clamp_min(1e-8)

@@ -2,12 +2,15 @@
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.4: least-squares adversarial loss (eq. 1, 2), mel loss (eq. 3),
 feature matching loss (eq. 4), the generator's loss (eq. 5). Losses of sub-discriminators are added, not averaged.
+Other choices: MelGAN's (arXiv:1910.06711) hinge loss and weights of feature maps, without a mel loss.
 Deviations: none. The mel loss compares all bands up to half the sample rate, as the authors' code does.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -43,10 +46,14 @@ class GANVocoderTrainer(ModelTrainer):
         adversarial_weight: float = Field(
             default=1.0, ge=0, le=1e6, description="weight of the generator's adversarial loss"
         )
+        matching: Literal["hifigan", "melgan", "encodec"] = Field(
+            default="hifigan", description="how the distances of feature maps are weighted; see `feature_loss`"
+        )
         feature_weight: float = Field(default=2.0, ge=0, le=1e6, description="weight of the feature matching loss")
         mel_weight: float = Field(
-            default=45.0, ge=0, le=1e6, description="weight of the mel loss, mean absolute difference"
-        )
+            default=45.0, ge=0, le=1e6,
+            description="weight of the mel loss, mean absolute difference; 0: it is logged only",
+        )  # fmt: skip
         discriminator_start: int = Field(
             default=1, gt=0, le=2**31 - 1, description="first step with discriminators; before it, the mel loss alone"
         )
@@ -66,6 +73,11 @@ class GANVocoderTrainer(ModelTrainer):
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         super().__init__(config, model=model)
+        if not config.mel_weight and (not config.discriminators or config.discriminator_start > 1):
+            raise RecipeError(
+                "trainer.mel_weight: 0 leaves the generator without a loss as long as no discriminator judges",
+                hint="list trainer.discriminators, and leave out trainer.discriminator_start",
+            )
         if not isinstance(model, Vocoder) or not any(True for _ in model.parameters()):
             raise RecipeError(
                 f"the trainer gan_vocoder cannot train {type(model).__name__}: it trains vocoders that have parameters",
@@ -97,10 +109,11 @@ class GANVocoderTrainer(ModelTrainer):
         if adversarial:
             loss = self.discriminator.loss(real, fake, kind)
             yield Update("discriminator", loss.sum() / items)
-        losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
+        with nullcontext() if self.config.mel_weight else torch.no_grad():
+            losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
         total = self.config.mel_weight * losses["mel"]
         if adversarial:
-            adversarial_loss, feature = self.discriminator.generator_losses(real, fake, kind)
+            adversarial_loss, feature = self.discriminator.generator_losses(real, fake, kind, self.config.matching)
             losses |= {"adversarial": adversarial_loss.sum() / items, "feature": feature.sum() / items}
             total = total + self.config.adversarial_weight * losses["adversarial"]
             total = total + self.config.feature_weight * losses["feature"]
