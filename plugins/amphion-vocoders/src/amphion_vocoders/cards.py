@@ -10,6 +10,8 @@ _V3 = {
     "resblock_kernels": (3, 5, 7), "resblock_dilations": ((1, 2), (2, 6), (3, 12)),
 }  # fmt: skip
 
+_VOCOS_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640, "layers": 6}
+
 CARDS = [
     Card(name="vocoder/hifigan@v1", title="best quality: 512 channels, 13.9 M parameters"),
     Card(name="vocoder/hifigan@v2", title="small: 128 channels, 0.93 M parameters", config={"channels": 128}),
@@ -25,6 +27,8 @@ CARDS = [
         title="three scales, of MelGAN's authors: 16.9 M parameters",
         config={"convolutions": "descriptinc", "channels": 16},
     ),
+    Card(name="vocoder/vocos@mel-24khz", title="as published, for mels at 24 kHz: 13.5 M parameters"),
+    Card(name="vocoder/vocos@small", title="22.05 kHz, for laptops: 2.4 M parameters, 9.6 MB", config=_VOCOS_SMALL),
     Card(
         name="discriminator/mpd@amphion",
         title="8 periods, for singing too: 65.8 M parameters",
