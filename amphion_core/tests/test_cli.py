@@ -28,7 +28,7 @@ def test_a_pipe_gets_whole_names_between_tabs(capsys):
 def test_json_for_programs(capsys):
     main(["list", "models", "vocoder/*", "--json"])
     rows = json.loads(capsys.readouterr().out)
-    assert {row["name"] for row in rows} == {"vocoder/hifigan", "vocoder/griffin_lim"}
+    assert {row["name"] for row in rows} == {"vocoder/hifigan", "vocoder/griffin_lim", "vocoder/vocos"}
 
 
 def test_pretrained_cards_have_a_status(capsys):
