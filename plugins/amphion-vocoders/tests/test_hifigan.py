@@ -147,7 +147,9 @@ def test_a_layer_equals_the_plain_convolution(taps, dilation, size, padding):
     weight, bias = torch.randn(6, 4, taps, generator=generator), torch.randn(6, generator=generator)
     x = torch.randn(2, 4, size, generator=generator)
     plain = F.conv1d(F.leaky_relu(x, 0.1), weight, bias, padding=padding, dilation=dilation)
-    layer = packed._Layer(weight, bias, dilation, padding, torch.float32, slope=0.1)  # by a matrix product or oneDNN
+    layer = packed.PackedLayer(
+        weight, bias, dilation, padding, torch.float32, slope=0.1
+    )  # by a matrix product or oneDNN
     made = layer(x[:, :, None])
     torch.testing.assert_close(made[:, :, 0], plain, atol=1e-4, rtol=1e-4)  # values of about 7, 48 products each
 

@@ -11,8 +11,40 @@ _V3 = {
 }  # fmt: skip
 
 _VOCOS_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640, "layers": 6}
+_BIGVGAN = {"channels": 1536, "upsample_rates": (4, 4, 2, 2, 2, 2), "upsample_kernels": (8, 8, 4, 4, 4, 4)}
+_V2 = {"tanh_at_final": False, "bias_at_final": False}
+_HOP_512 = {"upsample_rates": (8, 4, 2, 2, 2, 2), "upsample_kernels": (16, 8, 4, 4, 4, 4)}
 
 CARDS = [
+    Card(name="vocoder/bigvgan@base", title="version 1, base: 24 kHz, 14.0 M parameters"),
+    Card(name="vocoder/bigvgan@base_22k", title="version 1, base: 22.05 kHz", config={"mel": "hifigan_22k_80"}),
+    Card(name="vocoder/bigvgan@v1", title="version 1, large: 24 kHz, 112 M parameters", config=_BIGVGAN),
+    Card(
+        name="vocoder/bigvgan@v1_22k",
+        title="version 1, large: 22.05 kHz, 112 M parameters",
+        config=_BIGVGAN | {"mel": "hifigan_22k_80"},
+    ),
+    Card(
+        name="vocoder/bigvgan@v2_22k",
+        title="version 2: 22.05 kHz, all bands, 112 M parameters",
+        config=_BIGVGAN | _V2 | {"mel": "bigvgan_22k_80_full"},
+    ),
+    Card(
+        name="vocoder/bigvgan@v2_22k_fmax8k",
+        title="version 2: 22.05 kHz, mel up to 8 kHz, 112 M parameters",
+        config=_BIGVGAN | _V2 | {"mel": "bigvgan_22k_80_fmax8k"},
+    ),
+    Card(name="vocoder/bigvgan@v2_24k", title="version 2: 24 kHz, 112 M parameters", config=_BIGVGAN | _V2),
+    Card(
+        name="vocoder/bigvgan@v2_44k",
+        title="version 2: 44.1 kHz, hop 512, 122 M parameters",
+        config=_BIGVGAN | _V2 | _HOP_512 | {"mel": "bigvgan_44k_128_512"},
+    ),
+    Card(
+        name="vocoder/bigvgan@v2_44k_256",
+        title="version 2: 44.1 kHz, hop 256, 112 M parameters",
+        config=_BIGVGAN | _V2 | {"mel": "bigvgan_44k_128_256"},
+    ),
     Card(name="vocoder/hifigan@v1", title="best quality: 512 channels, 13.9 M parameters"),
     Card(name="vocoder/hifigan@v2", title="small: 128 channels, 0.93 M parameters", config={"channels": 128}),
     Card(name="vocoder/hifigan@v3", title="fast: three stages, 256 channels, 1.46 M parameters", config=_V3),

@@ -38,7 +38,7 @@ def read(
     _require_layout(state, layout)
     if layout == "transformers":
         return _transformers_fields(given, slope) | _statistics(state, given), _transformers_state(state)
-    return _fields(given, {}), {f"generator.{name}": tensor for name, tensor in state.items()}
+    return generator_fields(given, {}), {f"generator.{name}": tensor for name, tensor in state.items()}
 
 
 def _require_layout(state: Mapping[str, Any], layout: str) -> None:
@@ -52,7 +52,7 @@ def _require_layout(state: Mapping[str, Any], layout: str) -> None:
         )
 
 
-def _fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
+def generator_fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
     """Our fields. Values of the mel that neither the publisher nor ``base`` states are those of the paper."""
     mel: dict[str, Any] = {}
     for ours, names in MEL.items():
@@ -94,7 +94,7 @@ def _transformers_fields(given: Values, slope: float) -> dict[str, Any]:
         )
     rate = given.whole("sampling_rate", 22050)
     mel = {"sample_rate": rate, "fmin": 80.0, "fmax": min(7600.0, rate / 2), "log": "log10", "floor": 1e-10}
-    return _fields(given.with_defaults(resblock="1"), mel | {"epsilon": 0.0, "padding": "center"})
+    return generator_fields(given.with_defaults(resblock="1"), mel | {"epsilon": 0.0, "padding": "center"})
 
 
 def _statistics(state: Mapping[str, Any], given: Values) -> dict[str, Any]:

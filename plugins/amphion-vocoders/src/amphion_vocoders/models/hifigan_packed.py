@@ -8,6 +8,7 @@ It is faster for these reasons (measured by benchmarks/hifigan.py and benchmarks
 * A convolution with few outputs is one matrix product.
 """
 
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,12 @@ class PackedGenerator:
         for stage, up in enumerate(net.ups):
             blocks = net.resblocks[stage * per_stage : (stage + 1) * per_stage]
             self.stages.append(
-                _Stage(_Upsampling(up, self.dtype, slope=self.slope), [self._block(block) for block in blocks])
+                PackedStage(
+                    PackedUpsampling(up, self.dtype, slope=self.slope), [self._block(block) for block in blocks]
+                )
             )
         # After the last bfloat16 convolution, float32 costs little time and avoids half of the loss in PESQ.
-        self.stages[-1].end_with(self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32))
+        self.stages[-1].end_with(self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32), torch.tanh_)
 
     def __call__(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(B, C, N), condition (B, channels, 1) already projected -> (B, 1, T) float32."""
@@ -61,29 +64,30 @@ class PackedGenerator:
             x = stage(x)
         return x.squeeze(2)
 
-    def _layer(self, conv: Any, *, slope: float | None = None, dtype: torch.dtype | None = None) -> "_Layer":
+    def _layer(self, conv: Any, *, slope: float | None = None, dtype: torch.dtype | None = None) -> "PackedLayer":
         slope = self.slope if slope is None else slope
-        return _Layer(conv.weight, conv.bias, conv.dilation[0], conv.padding[0], dtype or self.dtype, slope=slope)
+        return PackedLayer(conv.weight, conv.bias, conv.dilation[0], conv.padding[0], dtype or self.dtype, slope=slope)
 
-    def _block(self, block: Any) -> list[list["_Layer"]]:
+    def _block(self, block: Any) -> list[list["PackedLayer"]]:
         if hasattr(block, "convs"):
             return [[self._layer(conv)] for conv in block.convs]
         return [[self._layer(a), self._layer(b)] for a, b in zip(block.convs1, block.convs2, strict=True)]
 
 
-class _Stage:
+class PackedStage:
     """Upsampling, then the mean of the residual blocks, computed in pieces of time."""
 
-    def __init__(self, up: "_Upsampling", blocks: list[list[list["_Layer"]]]) -> None:
+    def __init__(self, up: "PackedUpsampling", blocks: list[list[list["PackedLayer"]]]) -> None:
         self.up = up
         self.blocks = blocks
-        self.post: _Layer | None = None  # the last convolution of the network, with tanh after it
-        self.reach = max(sum(layer.padding for pair in block for layer in pair) for block in blocks)
+        self.post: PackedLayer | None = None  # the last convolution of the network
+        self.limit: Callable[[Tensor], Tensor]  # what follows it
+        self.reach = max(sum(layer.reach for pair in block for layer in pair) for block in blocks)
 
-    def end_with(self, post: "_Layer") -> None:
-        """Make this the last stage. It sums in float32."""
-        self.post = post
-        self.reach += post.padding
+    def end_with(self, post: "PackedLayer", limit: Callable[[Tensor], Tensor]) -> None:
+        """Make this the last stage, with ``limit`` after the last convolution. It sums in float32."""
+        self.post, self.limit = post, limit
+        self.reach += post.reach
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C / 2, 1, T * rate); the last stage returns the wave (B, 1, 1, T * rate)."""
@@ -127,10 +131,10 @@ class _Stage:
                 total.add_(y)
         assert total is not None
         total.div_(len(self.blocks))
-        return total if self.post is None else torch.tanh_(self.post(total))
+        return total if self.post is None else self.limit(self.post(total))
 
 
-class _Layer:
+class PackedLayer:
     """A leaky ReLU and a convolution after it, padded with zeros on both sides."""
 
     def __init__(
@@ -141,6 +145,11 @@ class _Layer:
         self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         self.bias = None if bias is None else bias.detach().to(dtype)
 
+    @property
+    def reach(self) -> int:
+        """Samples on either side that an output depends on."""
+        return self.padding
+
     @cached_property
     def matrix(self) -> Tensor:
         """(K * C_in, C_out), the weights for short inputs, made when they are first needed."""
@@ -148,14 +157,18 @@ class _Layer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> (B, C', 1, T'), T' = T where the padding is half the convolution's reach."""
-        x = _padded(x, self.padding, self.slope)
+        x = self._prepared(x)
         if x.shape[-1] - (self.taps - 1) * self.dilation <= SHORT:
             rows = x.squeeze(2).mT
             return multiply_windows(rows, self.matrix, self.bias, self.taps, self.dilation).mT.unsqueeze(2)
         return torch.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, self.dilation), 1)
 
+    def _prepared(self, x: Tensor) -> Tensor:
+        """What the convolution reads: (B, C, 1, T) -> (B, C, 1, T + 2 * padding)."""
+        return _padded(x, self.padding, self.slope)
 
-class _Upsampling(_Layer):
+
+class PackedUpsampling(PackedLayer):
     """A leaky ReLU and a transposed convolution, as one convolution for each phase of the output t * rate + phase."""
 
     def __init__(self, conv: Any, dtype: torch.dtype, *, slope: float) -> None:
@@ -182,14 +195,20 @@ class _Upsampling(_Layer):
 
 def _padded(x: Tensor, padding: int, slope: float) -> Tensor:
     """The leaky ReLU of x with zeros on both sides: (B, C, 1, T) -> (B, C, 1, T + 2 * padding), channels-last."""
-    result = _empty(x, x.shape[1], x.shape[-1] + 2 * padding)
+    result = zero_ended(x, padding)
     stop = padding + x.shape[-1]
-    result[..., :padding] = 0
-    result[..., stop:] = 0
     if slope == 1:
         result[..., padding:stop] = x
     else:
         torch._C._nn.leaky_relu(x, slope, out=result[..., padding:stop])
+    return result
+
+
+def zero_ended(like: Tensor, padding: int) -> Tensor:
+    """Memory for ``like`` (B, C, 1, T) and zeros on both sides, (B, C, 1, T + 2 * padding), channels-last."""
+    result = _empty(like, like.shape[1], like.shape[-1] + 2 * padding)
+    result[..., :padding] = 0
+    result[..., result.shape[-1] - padding :] = 0
     return result
 
 
