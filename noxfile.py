@@ -23,7 +23,7 @@ VOICE = [
 ]
 TESTED = [
     "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,tidy,train]",
-    "plugins/amphion-vocoders",
+    "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
