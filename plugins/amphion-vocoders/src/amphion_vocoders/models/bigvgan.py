@@ -21,7 +21,7 @@ from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_vocoders.models.antialiasing import AntiAliasedSnake
 from amphion_vocoders.models.bigvgan_packed import PackedBigVGAN
-from amphion_vocoders.models.hifigan import HiFiGANGenerator
+from amphion_vocoders.models.generator_config import GeneratorConfig
 from amphion_vocoders.models.mel_input import check_mel
 
 
@@ -31,7 +31,7 @@ class BigVGANGenerator(nn.Module):
     Parameters have the names of the authors' checkpoints.
     """
 
-    class Config(HiFiGANGenerator.Config):
+    class Config(GeneratorConfig):
         """HiFi-GAN's fields, and those of the activations. The defaults are the paper's base model."""
 
         mel: Mel = Field(
@@ -142,16 +142,18 @@ def _snake(channels: int, config: BigVGANGenerator.Config) -> AntiAliasedSnake:
 class BigVGAN(Vocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
 
-    Config = BigVGANGenerator.Config
-    config: BigVGANGenerator.Config
+    class Config(BigVGANGenerator.Config):
+        """The generator's fields. The defaults are the paper's base model."""
+
+    config: Config
     layouts = layouts_with_config = ("nvidia", "amphion")
 
-    def __init__(self, config: BigVGANGenerator.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.generator = BigVGANGenerator(config)
 
     @classmethod
-    def example_config(cls) -> BigVGANGenerator.Config:
+    def example_config(cls) -> Config:
         """4 bands, 2 stages, 16 channels."""
         mel = MelConfig.preset("bigvgan_24k_100").replace(n_mels=4, hop_length=4)
         return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4))

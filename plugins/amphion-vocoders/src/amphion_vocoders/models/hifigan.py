@@ -7,11 +7,10 @@ Deviations: convolutions have PyTorch's own initialisation. The authors' code ha
 norm overwrites the N(0, 0.01) that it sets. Some published weights standardise the mel first: `mean` and `scale`.
 """
 
-import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import reduce
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -19,15 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
+from amphion_core.api import MelConfig, Precision, Vocoder
 from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
+from amphion_vocoders.models.generator_config import GeneratorConfig
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 from amphion_vocoders.models.mel_input import check_mel
-
-LARGEST = 1000  # kernel or dilation of a residual block, samples; the paper has at most 11 and 5
 
 
 class HiFiGANGenerator(nn.Module):
@@ -38,45 +36,8 @@ class HiFiGANGenerator(nn.Module):
     checkpoints.
     """
 
-    class Config(BaseConfig):
+    class Config(GeneratorConfig):
         """What a model states of its generator. The defaults are the paper's V1."""
-
-        mel: Mel = Field(
-            default=MelConfig.preset("hifigan_22k_80"),
-            description="mel convention: bands F, hop in samples, rate in Hz",
-        )
-        channels: int = Field(
-            default=512, gt=0, description="channels of the generator before its first stage; each stage halves them"
-        )
-        upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
-        upsample_kernels: tuple[int, ...] = Field(
-            default=(16, 16, 4, 4), description="kernel of each stage, output samples"
-        )
-        resblock: Literal["1", "2"] = Field(
-            default="1", description="residual block; 1: two convolutions for each dilation; 2: one"
-        )
-        resblock_kernels: tuple[int, ...] = Field(
-            default=(3, 7, 11), description="kernels of the parallel blocks, samples"
-        )
-        resblock_dilations: tuple[tuple[int, ...], ...] = Field(
-            default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
-        )
-
-        @model_validator(mode="after")
-        def _stages_agree(self) -> Self:
-            check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
-            if len(self.resblock_kernels) != len(self.resblock_dilations):
-                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
-                raise ValueError(f"resblock_dilations: {counts}")
-            if wrong := [kernel for kernel in self.resblock_kernels if not 1 <= kernel <= LARGEST]:
-                raise ValueError(f"resblock_kernels: {wrong[0]} is not from 1 to {LARGEST}")
-            if wrong := [each for row in self.resblock_dilations for each in row if not 1 <= each <= LARGEST]:
-                raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
-            if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
-                raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
-            if not self.resblock_kernels or not all(self.resblock_dilations):
-                raise ValueError("resblock_dilations: every block needs at least one dilation")
-            return self
 
     slope: ClassVar[float] = 0.1  # leaky ReLU inside the stages
     last_slope: ClassVar[float] = 0.01  # leaky ReLU before the last convolution, as published
@@ -269,18 +230,3 @@ class HiFiGAN(Vocoder):
 
         fields, tensors = read(state, layout, config or {}, slope=HiFiGANGenerator.slope)
         return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
-
-
-def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
-    """Raise ValueError unless the stages turn each frame into exactly ``hop`` samples."""
-    if len(rates) != len(kernels):
-        raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
-    if wrong := [rate for rate in rates if rate < 1]:
-        raise ValueError(f"upsample_rates: {wrong[0]} is not above 0")
-    if math.prod(rates) != hop:
-        raise ValueError(f"upsample_rates: product {math.prod(rates)} is not mel.hop_length {hop}")
-    for rate, kernel in zip(rates, kernels, strict=True):
-        if kernel < rate or (kernel - rate) % 2:  # else the output length is not N * hop
-            raise ValueError(f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size")
-    if channels % 2 ** len(rates):
-        raise ValueError(f"channels: {channels} cannot be halved {len(rates)} times")

@@ -1,0 +1,64 @@
+"""The fields of generators that upsample in stages with parallel residual blocks: HiFi-GAN, BigVGAN."""
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from amphion_core.api import BaseConfig, Mel, MelConfig
+
+LARGEST = 1000  # kernel or dilation of a residual block, samples; the paper has at most 11 and 5
+
+
+class GeneratorConfig(BaseConfig):
+    """What a model states of such a generator. The defaults are those of HiFi-GAN V1."""
+
+    mel: Mel = Field(
+        default=MelConfig.preset("hifigan_22k_80"),
+        description="mel convention: bands F, hop in samples, rate in Hz",
+    )
+    channels: int = Field(
+        default=512, gt=0, description="channels of the generator before its first stage; each stage halves them"
+    )
+    upsample_rates: tuple[int, ...] = Field(default=(8, 8, 2, 2), description="factor of each stage")
+    upsample_kernels: tuple[int, ...] = Field(
+        default=(16, 16, 4, 4), description="kernel of each stage, output samples"
+    )
+    resblock: Literal["1", "2"] = Field(
+        default="1", description="residual block; 1: two convolutions for each dilation; 2: one"
+    )
+    resblock_kernels: tuple[int, ...] = Field(default=(3, 7, 11), description="kernels of the parallel blocks, samples")
+    resblock_dilations: tuple[tuple[int, ...], ...] = Field(
+        default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, samples"
+    )
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
+        if len(self.resblock_kernels) != len(self.resblock_dilations):
+            counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
+            raise ValueError(f"resblock_dilations: {counts}")
+        if wrong := [kernel for kernel in self.resblock_kernels if not 1 <= kernel <= LARGEST]:
+            raise ValueError(f"resblock_kernels: {wrong[0]} is not from 1 to {LARGEST}")
+        if wrong := [each for row in self.resblock_dilations for each in row if not 1 <= each <= LARGEST]:
+            raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
+        if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
+            raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
+        if not self.resblock_kernels or not all(self.resblock_dilations):
+            raise ValueError("resblock_dilations: every block needs at least one dilation")
+        return self
+
+
+def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+    """Raise ValueError unless the stages turn each frame into exactly ``hop`` samples."""
+    if len(rates) != len(kernels):
+        raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
+    if wrong := [rate for rate in rates if rate < 1]:
+        raise ValueError(f"upsample_rates: {wrong[0]} is not above 0")
+    if math.prod(rates) != hop:
+        raise ValueError(f"upsample_rates: product {math.prod(rates)} is not mel.hop_length {hop}")
+    for rate, kernel in zip(rates, kernels, strict=True):
+        if kernel < rate or (kernel - rate) % 2:  # else the output length is not N * hop
+            raise ValueError(f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size")
+    if channels % 2 ** len(rates):
+        raise ValueError(f"channels: {channels} cannot be halved {len(rates)} times")
