@@ -6,7 +6,6 @@ twice the rate most of them fit, and the lowpass filter on the way back removes 
 Snake: Ziyin et al.: "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv:2006.08195.
 """
 
-import math
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TAPS = 12  # of the lowpass filter; both resampling filters are the same
+from amphion_vocoders.models.lowpass import TAPS, lowpass
+
 REACH = 6  # samples on either side that an output depends on: 3 through each filter
 SMALLEST = 1e-9  # added to the divisor of Snake, as published
 
@@ -83,21 +83,6 @@ def downsample(x: Tensor) -> Tensor:
     count = x.shape[1]
     weight = lowpass(x.device, x.dtype).expand(count, 1, TAPS)
     return F.conv1d(_extended(x, TAPS // 2 - 1, TAPS // 2), weight, stride=2, groups=count)
-
-
-@cache
-def lowpass(device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The 12 taps: a sinc with its cutoff at a quarter of the rate, in a Kaiser window; their sum is 1.
-
-    The window's shape follows from the width of the transition by Kaiser's formulas, as published.
-    """
-    half, cutoff = TAPS // 2, 0.25
-    attenuation = 2.285 * (half - 1) * math.pi * 4 * 0.3 + 7.95  # decibels; 0.3 is half the transition's width
-    shape = 0.1102 * (attenuation - 8.7)  # for more than 50 dB
-    with torch.inference_mode(False):  # the cached tensor may be part of a later training step
-        window = torch.kaiser_window(TAPS, periodic=False, beta=shape, dtype=torch.float64)
-        taps = window * torch.sinc(2 * cutoff * (torch.arange(TAPS, dtype=torch.float64) - half + 0.5))
-        return (taps / taps.sum()).to(device, dtype)
 
 
 def _extended(x: Tensor, before: int, after: int) -> Tensor:

@@ -19,7 +19,7 @@ from numba import njit
 from torch import Tensor
 
 from amphion_core.modules.workers import run_pieces, threads_for_pieces
-from amphion_vocoders.models.antialiasing import lowpass
+from amphion_vocoders.models.lowpass import lowpass
 
 _TAPS = tuple(np.float32(tap) for tap in lowpass(torch.device("cpu")).tolist())
 F0, F1, F2, F3, F4, F5, F6, F7, F8, F9, F10, F11 = _TAPS  # scalars: constants of the compiled code

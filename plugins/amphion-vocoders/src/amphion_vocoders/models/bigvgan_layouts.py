@@ -15,8 +15,8 @@ from torch import Tensor
 from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 from amphion_core.errors import WeightsError
-from amphion_vocoders.models.antialiasing import lowpass
 from amphion_vocoders.models.hifigan_layouts import generator_fields
+from amphion_vocoders.models.lowpass import lowpass
 
 FILTERS = (".upsample.filter", ".downsample.lowpass.filter")
 
