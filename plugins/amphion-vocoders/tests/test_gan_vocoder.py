@@ -23,6 +23,7 @@ from amphion_vocoders.trainers.adversarial import without_gradients_of
 
 SMALL = {"name": "vocoder/hifigan@v3", "channels": 64}
 MPD = {"name": "discriminator/mpd", "channels": 2, "periods": [2, 3]}
+MRD = {"name": "discriminator/mrd", "channels": 2, "resolutions": [[512, 50, 240]]}
 MSD = {"name": "discriminator/msd", "channels": 16, "scales": 1}
 
 
@@ -80,7 +81,7 @@ def test_hinge_and_all_five_discriminators_take_a_step(clips, tmp_path):
     judges = [
         MPD,
         MSD,
-        {"name": "discriminator/mrd", "channels": 2, "resolutions": [[512, 50, 240]]},
+        MRD,
         {"name": "discriminator/ms_stftd", "filters": 2, "ffts": [512], "hops": [128]},
         {"name": "discriminator/ms_sb_cqtd", "filters": 2, "sample_rate": 22050, "hops": [256], "bins_per_octave": [9]},
     ]  # fmt: skip
@@ -111,6 +112,64 @@ def test_a_generator_without_a_loss_is_refused(clips):
     for trainer in ({"mel_weight": 0}, {"mel_weight": 0, "discriminators": [MPD], "discriminator_start": 5}):
         with pytest.raises(RecipeError, match=r"trainer\.mel_weight: 0 leaves the generator without a loss"):
             build_trainer(make(clips, 1, **trainer))
+
+
+def test_vocos_learns_the_clips_with_its_own_losses(clips, tmp_path):
+    recipe = make(
+        clips, 80, adversarial="clamped_hinge", feature_weight=1, average=True, discriminator_start=41,
+        discriminators=[MPD, MRD],
+        discriminator_weights={"mrd": 0.1},
+    ).model_dump()  # fmt: skip
+    recipe["model"] = {"name": "vocoder/vocos", "channels": 64, "inner_channels": 128, "layers": 3}
+    train(recipes.check(recipe | {"optim": {"lr": 3e-3, "betas": [0.8, 0.9]}}), tmp_path / "run")
+    curve = RunFolder(tmp_path / "run").curve()
+    assert curve[0]["generator/mel"] > 1.0
+    assert curve[-1]["dev/mel"] < 0.92  # measured: 0.85
+    last = curve[-2]
+    # two discriminators that know nothing: 2 and 0.1 * 2, whatever the number of periods; never wrong: 0
+    assert 0.1 < last["discriminator/loss"] < 2.6
+    assert last["generator/feature"] > 0
+
+
+def test_discriminators_have_weights_and_may_be_averaged(clips):
+    judges = [{**MPD, "periods": [2, 3, 5]}, MRD]
+    real, fake = torch.rand(2, 1, 4096), torch.rand(2, 1, 4096)
+    trainer = build_trainer(make(clips, 1, discriminators=judges, discriminator_weights={"mrd": 0.5}, average=True))
+    scores = [*trainer.discriminator["mpd"](real)[0], *trainer.discriminator["mrd"](real)[0]]
+    made = [*trainer.discriminator["mpd"](fake)[0], *trainer.discriminator["mrd"](fake)[0]]
+    alone = [((1 - r) ** 2).mean(1) + (g**2).mean(1) for r, g in zip(scores, made, strict=True)]
+    wanted = sum(alone[:3]) / 3 + alone[3] * 0.5
+    torch.testing.assert_close(trainer.discriminator.loss(real, fake), wanted)
+    judged, matched = trainer.discriminator.generator_losses(real, fake)
+    alone = [((1 - g) ** 2).mean(1) for g in made]
+    torch.testing.assert_close(judged, sum(alone[:3]) / 3 + alone[3] * 0.5)
+    maps = [[*trainer.discriminator["mpd"](x)[1], *trainer.discriminator["mrd"](x)[1]] for x in (real, fake)]
+    alone = [
+        sum((r - g).abs().flatten(1).mean(1) for r, g in zip(*pair, strict=True)) for pair in zip(*maps, strict=True)
+    ]
+    torch.testing.assert_close(matched, sum(alone[:3]) / 3 + alone[3] * 0.5)
+
+
+def test_a_weight_of_a_discriminator_that_is_not_listed_is_refused(clips):
+    with pytest.raises(RecipeError, match=r"discriminator_weights: mrd is not among the discriminators") as caught:
+        build_trainer(make(clips, 1, discriminators=[MPD], discriminator_weights={"mrd": 0.1}))
+    assert "mpd" in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "rate"), [("vocos", 24000), ("vocos_small", 22050)])
+def test_the_recipes_of_vocos_have_its_authors_losses(name, rate):
+    recipe = recipes.read(name)
+    assert recipe.model.config.mel.sample_rate == rate
+    losses = recipe.trainer.config
+    assert (losses.adversarial, losses.average, losses.discriminator_weights) == ("clamped_hinge", True, {"mrd": 0.1})
+    assert (losses.mel_weight, losses.feature_weight, losses.adversarial_weight) == (45, 1, 1)
+
+
+def test_the_small_vocos_fits_into_ten_megabytes():
+    with torch.device("meta"):
+        net = recipes.read("vocos_small").model.build()
+    assert sum(tensor.nbytes for tensor in net.state_dict().values()) < 10e6
+    assert net.config.mel == MelConfig.preset("hifigan_22k_80")
 
 
 def test_metrics_score_copy_synthesis(clips, tmp_path):

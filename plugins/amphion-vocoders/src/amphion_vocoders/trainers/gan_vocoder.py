@@ -2,13 +2,14 @@
 
 Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.4: least-squares adversarial loss (eq. 1, 2), mel loss (eq. 3),
 feature matching loss (eq. 4), the generator's loss (eq. 5). Losses of sub-discriminators are added, not averaged.
-Other choices: MelGAN's (arXiv:1910.06711) hinge loss and weights of feature maps, without a mel loss.
+Other choices: MelGAN's (arXiv:1910.06711) hinge loss and weights of feature maps, without a mel loss. Vocos'
+(arXiv:2306.00814, section 3.4): clamped hinge loss, averages over sub-discriminators, a weight for a discriminator.
 Deviations: none. The mel loss compares all bands up to half the sample rate, as the authors' code does.
 """
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -42,7 +43,17 @@ class GANVocoderTrainer(ModelTrainer):
         discriminators: tuple[DiscriminatorPart, ...] = Field(
             default=(), description="discriminators, all in one optimiser: discriminator/mpd, ..."
         )
-        adversarial: Literal["lsgan", "hinge"] = Field(default="lsgan", description="kind of the adversarial loss")
+        adversarial: Literal["lsgan", "hinge", "clamped_hinge"] = Field(
+            default="lsgan", description="kind of the adversarial loss; see `generator_loss`"
+        )
+        discriminator_weights: dict[str, Annotated[float, Field(ge=0, le=1e6)]] = Field(
+            default_factory=dict,
+            description="factors of the losses that come from single discriminators, such as {mrd: 0.1}; the others: 1",
+        )
+        average: bool = Field(
+            default=False,
+            description="divide the losses of a discriminator by the number of its sub-discriminators",
+        )
         adversarial_weight: float = Field(
             default=1.0, ge=0, le=1e6, description="weight of the generator's adversarial loss"
         )
@@ -85,7 +96,9 @@ class GANVocoderTrainer(ModelTrainer):
             )
         self.mel: MelConfig = model.config.mel
         self.loss_mel = self.mel.replace(fmax=None)
-        self.discriminator = Discriminators(config.discriminators)
+        self.discriminator = Discriminators(
+            config.discriminators, weights=config.discriminator_weights, average=config.average
+        )
         self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
         self.higher_is_better = {"mel": False} | {
             name: metric.higher_is_better for name, metric in self.metrics.items()
