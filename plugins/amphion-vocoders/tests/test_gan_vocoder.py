@@ -20,6 +20,7 @@ from amphion_core.training import checkpoint, device
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
 from amphion_vocoders.trainers.adversarial import without_gradients_of
+from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
 
 SMALL = {"name": "vocoder/hifigan@v3", "channels": 64}
 MPD = {"name": "discriminator/mpd", "channels": 2, "periods": [2, 3]}
@@ -106,6 +107,29 @@ def test_melgan_is_trained_by_its_discriminators_alone(clips, tmp_path):
         wanted = line["generator/adversarial"] + 10 * line["generator/feature"]
         assert line["generator/loss"] == pytest.approx(wanted, rel=1e-4)  # the mel loss is not part of it
     assert second["generator/mel"] != first["generator/mel"]
+
+
+def test_the_multi_scale_mel_loss_has_the_reference_value_and_a_gradient_in_silence(golden):
+    case = golden("bigvgan_multiscale_mel_loss")
+    made, real = case["inputs"]["x"][:, 0], case["inputs"]["y"][:, 0]
+    distance = mel_distance(made, real, multi_scale(24000))
+    assert float(distance[0]) == pytest.approx(case["outputs"]["loss"], rel=1e-4)
+    silence = torch.zeros(1, 4096, requires_grad=True)
+    mel_distance(silence, real[:, :4096], multi_scale(24000)).sum().backward()
+    assert silence.grad.isfinite().all()
+
+
+def test_bigvgan_learns_with_its_second_version_s_losses(clips, tmp_path):
+    model = {
+        "name": "vocoder/bigvgan@small", "channels": 32, "resblock_kernels": [3], "resblock_dilations": [[1, 3]],
+    }  # fmt: skip
+    trainer = {"discriminators": [MPD], "discriminator_start": 40, "mel_loss": "multi_scale", "mel_weight": 15}
+    fields = make(clips, 50, **trainer).model_dump(mode="json")
+    train(recipes.check(fields | {"model": model, "optim": fields["optim"] | {"clip": 500}}), tmp_path / "run")
+    curve = [line for line in RunFolder(tmp_path / "run").curve() if "generator/loss" in line]
+    assert curve[0]["generator/mel"] > 4.0
+    assert curve[-1]["generator/mel"] < 3.6  # measured: 3.12
+    assert "discriminator/loss" in curve[-1]
 
 
 def test_a_generator_without_a_loss_is_refused(clips):
@@ -254,7 +278,19 @@ def test_one_recipe_for_each_variant_trains_at_22_and_at_24_khz_on_sixteen_crops
 
 def test_there_is_one_recipe_for_each_variant():
     names = [path.stem for path, dist, _ in recipes.recipes() if dist == "amphion-vocoders"]
-    assert {"hifigan_quickstart", "hifigan_v1", "hifigan_v2", "hifigan_v3", "melgan", "melgan_small"} <= set(names)
+    assert {
+        "hifigan_quickstart",
+        "hifigan_v1",
+        "hifigan_v2",
+        "hifigan_v3",
+        "melgan",
+        "melgan_small",
+        "bigvgan_base",
+        "bigvgan_v1",
+        "bigvgan_v2_24k",
+        "bigvgan_v2_44k",
+        "bigvgan_small",
+    } <= set(names)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler reads it of every input

@@ -18,6 +18,11 @@ _HOP_512 = {"upsample_rates": (8, 4, 2, 2, 2, 2), "upsample_kernels": (16, 8, 4,
 CARDS = [
     Card(name="vocoder/bigvgan@base", title="version 1, base: 24 kHz, 14.0 M parameters"),
     Card(name="vocoder/bigvgan@base_22k", title="version 1, base: 22.05 kHz", config={"mel": "hifigan_22k_80"}),
+    Card(
+        name="vocoder/bigvgan@small",
+        title="for a laptop: 22.05 kHz, 128 channels, 0.93 M parameters",
+        config={"mel": "hifigan_22k_80", "channels": 128},
+    ),
     Card(name="vocoder/bigvgan@v1", title="version 1, large: 24 kHz, 112 M parameters", config=_BIGVGAN),
     Card(
         name="vocoder/bigvgan@v1_22k",

@@ -4,6 +4,7 @@ Kong, Kim, Bae: "HiFi-GAN", arXiv:2010.05646, section 2.4: least-squares adversa
 feature matching loss (eq. 4), the generator's loss (eq. 5). Losses of sub-discriminators are added, not averaged.
 Other choices: MelGAN's (arXiv:1910.06711) hinge loss and weights of feature maps, without a mel loss. Vocos'
 (arXiv:2306.00814, section 3.4): clamped hinge loss, averages over sub-discriminators, a weight for a discriminator.
+BigVGAN's second version: a mel loss that compares seven window lengths.
 Deviations: none. The mel loss compares all bands up to half the sample rate, as the authors' code does.
 """
 
@@ -32,6 +33,7 @@ from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.training.metrics import validation_metrics, validation_score
 from amphion_vocoders.trainers.adversarial import Discriminators
+from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
 
 
 class GANVocoderTrainer(ModelTrainer):
@@ -65,6 +67,10 @@ class GANVocoderTrainer(ModelTrainer):
             default=45.0, ge=0, le=1e6,
             description="weight of the mel loss, mean absolute difference; 0: it is logged only",
         )  # fmt: skip
+        mel_loss: Literal["single", "multi_scale"] = Field(
+            default="single",
+            description="single: the model's mel with all bands; multi_scale: seven window lengths (BigVGAN version 2)",
+        )
         discriminator_start: int = Field(
             default=1, gt=0, le=2**31 - 1, description="first step with discriminators; before it, the mel loss alone"
         )
@@ -96,6 +102,7 @@ class GANVocoderTrainer(ModelTrainer):
             )
         self.mel: MelConfig = model.config.mel
         self.loss_mel = self.mel.replace(fmax=None)
+        self.loss_mels = (self.loss_mel,) if config.mel_loss == "single" else multi_scale(self.mel.sample_rate)
         self.discriminator = Discriminators(
             config.discriminators, weights=config.discriminator_weights, average=config.average
         )
@@ -123,7 +130,7 @@ class GANVocoderTrainer(ModelTrainer):
             loss = self.discriminator.loss(real, fake, kind)
             yield Update("discriminator", loss.sum() / items)
         with nullcontext() if self.config.mel_weight else torch.no_grad():
-            losses = {"mel": self._mel_distance(fake, real)[0].sum() / items}
+            losses = {"mel": self._mel_distance(fake, real).sum() / items}
         total = self.config.mel_weight * losses["mel"]
         if adversarial:
             adversarial_loss, feature = self.discriminator.generator_losses(real, fake, kind, self.config.matching)
@@ -135,9 +142,9 @@ class GANVocoderTrainer(ModelTrainer):
     def validation_step(self, batch: Batch) -> Validation:
         """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
         real, made = self._copy(self.ema.get("generator", self.model), batch["wave"])
-        distance, pictures = self._mel_distance(made, real)
-        scores: dict[str, list[float]] = {"mel": distance.tolist()}
+        scores: dict[str, list[float]] = {"mel": self._mel_distance(made, real).tolist()}
         waves = made[:, 0].float()
+        pictures = mel_spectrogram(waves, self.loss_mel)
         if self.metrics:
             made_audio, real_audio = (
                 [Audio(wave.cpu().clamp(-1, 1).numpy(), self.sample_rate) for wave in side]
@@ -165,8 +172,6 @@ class GANVocoderTrainer(ModelTrainer):
         fake: Tensor = network(mel)
         return wave[:, None, : frames * self.mel.hop_length], fake
 
-    def _mel_distance(self, fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, T) twice -> the mean absolute difference of the mels (B), and the mel of ``fake`` (B, F, N)."""
-        wanted = mel_spectrogram(real[:, 0], self.loss_mel)
-        made = mel_spectrogram(fake[:, 0].float(), self.loss_mel)
-        return (made - wanted).abs().mean((1, 2)), made
+    def _mel_distance(self, fake: Tensor, real: Tensor) -> Tensor:
+        """(B, 1, T) twice -> the mel loss of each item (B)."""
+        return mel_distance(fake[:, 0].float(), real[:, 0], self.loss_mels)
