@@ -1,5 +1,6 @@
 """Vocos: the published formula computed independently, published names and configs, and what a wrong one says."""
 
+import copy
 import math
 
 import numpy as np
@@ -18,6 +19,7 @@ from amphion_core.mel import MelConfig
 from amphion_core.precision import bf16_is_fast
 from amphion_vocoders import task as task_module
 from amphion_vocoders.models.inverse_stft import inverse_stft
+from amphion_vocoders.models.vocos_packed import PackedBackbone
 
 TINY = amphion.get("models", "vocoder/vocos").example_config().model_dump()
 WINDOW = "feature_extractor.mel_spec.spectrogram.window"
@@ -74,6 +76,44 @@ def test_the_published_formula_gives_the_same_wave():
     torch.testing.assert_close(wave[:, : 36 * 256], usual, atol=1e-5, rtol=0)
     longer = torch.istft(spectra, 1024, 256, window=window, center=True, length=37 * 256)
     torch.testing.assert_close(wave, longer, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(not PackedBackbone.available(), reason="this torch has no oneDNN with reordered weights")
+@pytest.mark.parametrize("frames", [1, 37, 300])
+def test_packing_changes_no_more_than_rounding_and_follows_the_weights(frames):
+    net = lively(layers=3, channels=64, inner_channels=96)
+    mel = torch.randn(2, 100, frames, generator=torch.Generator().manual_seed(1))
+    plain = net.vocode(mel)
+    assert net.backbone.packed is None
+    packed = net.for_inference()
+    assert net.backbone.packed is not None
+    torch.testing.assert_close(packed.vocode(mel), plain, atol=1e-5, rtol=0)
+    state = {name: 0.9 * tensor for name, tensor in net.state_dict().items()}
+    other = amphion.build("vocoder/vocos", **net.config.model_dump()).eval()
+    other.load_state_dict(state)
+    net.load_state_dict(state)
+    assert net.backbone.packed is None
+    assert net.vocode(mel).equal(other.vocode(mel))
+
+
+@pytest.mark.skipif(not PackedBackbone.available(), reason="this torch has no oneDNN with reordered weights")
+def test_pieces_on_several_threads_are_the_whole_and_a_packed_network_can_be_copied(monkeypatch):
+    net = lively(layers=3, channels=64, inner_channels=96).for_inference()
+    mel = torch.randn(2, 100, 900, generator=torch.Generator().manual_seed(1))
+    whole = net.vocode(mel)
+    assert copy.deepcopy(net).vocode(mel).equal(whole)
+    counts = []
+
+    def one_by_one(pieces):
+        counts.append(len(pieces))
+        return [piece() for piece in pieces]
+
+    monkeypatch.setattr("amphion_vocoders.models.vocos_packed.threads_for_pieces", lambda: 2)
+    monkeypatch.setattr("amphion_vocoders.models.vocos_packed.run_pieces", one_by_one)
+    torch.testing.assert_close(net.vocode(mel), whole, atol=1e-5, rtol=0)
+    assert counts == [4]
+    net.vocode(mel[..., :100])  # too short for pieces
+    assert counts == [4]
 
 
 def test_frames_beside_their_hops_give_the_formula_of_the_release():

@@ -7,6 +7,7 @@ Deviations: with centred frames the author's code makes (N - 1) * hop samples, o
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -14,10 +15,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.config import validate
 from amphion_vocoders.models.inverse_stft import Padding, inverse_stft
 from amphion_vocoders.models.mel_input import check_mel
+from amphion_vocoders.models.vocos_packed import PackedBackbone
 
 KERNEL = 7  # of the first convolution and of the depthwise ones, frames
 EPSILON = 1e-6  # of the layer norms
@@ -91,8 +93,15 @@ class Vocos(Vocoder):
         check_mel(mel, self.config.mel.n_mels)
         if not mel.shape[2]:
             return mel.new_zeros(len(mel), 0)
-        with self.autocast():
+        with self.autocast() if self.backbone.packed is None else nullcontext():
             return self(mel)[:, 0].clamp(-1, 1)
+
+    def for_inference(self, precision: Precision = "float32") -> Self:
+        """Prepare as every model does; on a CPU in float32, also reorder the weights: see ``vocos_packed.py``."""
+        super().for_inference(precision)
+        fits = self.precision == "float32" and self.device.type == "cpu" and PackedBackbone.available()
+        self.backbone.packed = PackedBackbone(self.backbone) if fits else None
+        return self
 
     @classmethod
     def import_state_dict(
@@ -123,13 +132,31 @@ class Backbone(nn.Module):
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.normal_(module.weight, std=DEVIATION)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # both have a bias here
+        self.packed: PackedBackbone | None = None
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, F, N) -> (B, N, C)."""
+        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return self.packed(mel)
         rows = self.norm(self.embed(mel).mT)
         for block in self.convnext:
             rows = block(rows)
         return self.final_layer_norm(rows)
+
+    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, which discards the packed weights, or eval mode."""
+        self.packed = None if mode else self.packed
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self.packed = None
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.packed = None
+        super()._load_from_state_dict(*args, **kwargs)
 
 
 class Block(nn.Module):
@@ -145,10 +172,10 @@ class Block(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C)."""
-        inner = self.pwconv1(self.norm(self._along_time(rows)))
+        inner = self.pwconv1(self.norm(self.along_time(rows)))
         return rows + self.gamma * self.pwconv2(F.gelu(inner))
 
-    def _along_time(self, rows: Tensor) -> Tensor:
+    def along_time(self, rows: Tensor) -> Tensor:
         """The depthwise convolution (B, N, C) -> (B, N, C).
 
         On a CPU, the 2-D convolution has a kernel for channels that lie side by side, 10 times as fast as the 1-D
