@@ -59,6 +59,17 @@ CARDS = [
         title="for two CPU cores: 256 channels, 1.2 M parameters",
         config={"channels": 256},
     ),
+    Card(name="vocoder/waveglow@256channels", title="of the published weights: 12 flows, 87.9 M parameters"),
+    Card(
+        name="vocoder/waveglow@512channels",
+        title="of NVIDIA's first weights: 268 M parameters",
+        config={"channels": 512},
+    ),
+    Card(
+        name="vocoder/waveglow@small",
+        title="for two CPU cores: 4 flows of 64 channels",
+        config={"flows": 4, "early_every": 2, "layers": 7, "channels": 64},
+    ),
     Card(
         name="discriminator/msd@melgan",
         title="three scales, of MelGAN's authors: 16.9 M parameters",
