@@ -1,7 +1,7 @@
 """BigVGAN's generator for inference on a CPU. The results equal those of the plain network to rounding.
 
 It is HiFi-GAN's (see ``hifigan_packed.py``: channels side by side, pieces of time that fit the cache) with the compiled
-loop of the anti-aliased activation before each convolution. benchmarks/bigvgan.py measures it.
+loop of the anti-aliased activation before each convolution. benchmarks/bigvgan_vocoder.py measures it.
 """
 
 from functools import partial
