@@ -120,6 +120,21 @@ def test_every_frame_becomes_one_hop(frames, batch):
     assert net.vocode(torch.zeros(batch, 4, frames)).shape == (batch, frames * net.config.mel.hop_length)
 
 
+@pytest.mark.parametrize("tag", ["base", "v2_24k", "v2_44k"])
+def test_chunks_of_the_task_equal_the_whole(tag):
+    """The task gives a chunk so many frames of context that no output depends on frames outside them."""
+    from amphion_vocoders.task import CONTEXT
+
+    fields = amphion.build(f"vocoder/bigvgan@{tag}", channels=64).config.model_dump()
+    net = lively(amphion.build("vocoder/bigvgan", **fields)).for_inference()
+    hop, count = net.config.mel.hop_length, 2 * CONTEXT + 16
+    mel = torch.randn(1, net.config.mel.n_mels, count, generator=torch.Generator().manual_seed(0))
+    whole, chunk = net.vocode(mel)[0], net.vocode(mel[..., 4 : count - 4])[0]
+    middle = slice((4 + CONTEXT) * hop, (count - 4 - CONTEXT) * hop)
+    assert float(whole[middle].std()) > 0.01
+    torch.testing.assert_close(chunk[CONTEXT * hop : -CONTEXT * hop], whole[middle], atol=1e-4, rtol=0)
+
+
 def lively(net):
     """Weights that keep the level of the signal."""
     generator = torch.Generator().manual_seed(0)
