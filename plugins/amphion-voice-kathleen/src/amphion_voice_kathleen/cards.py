@@ -1,0 +1,29 @@
+"""The cards of the voice and of its vocoder. No model is imported here."""
+
+from amphion_core.cards import Card
+
+_LICENCE = "MIT"
+_DATA = "CC0-1.0: Rhasspy, dataset-voice-kathleen"
+
+CARDS = [
+    Card(
+        name="tts/fastspeech2@kathleen",
+        title="US English, one female voice, 22.05 kHz; trained here on CC0 recordings",
+        source="package:amphion_voice_kathleen/voice/model.safetensors",
+        sha256="VOICE",
+        vocoder="vocoder/hifigan@kathleen",
+        licence=_LICENCE,
+        data_licence=_DATA,
+        default=True,
+        pip="amphion-voice-kathleen",
+    ),
+    Card(
+        name="vocoder/hifigan@kathleen",
+        title="the vocoder of the voice kathleen, 22.05 kHz, 3.6 M parameters",
+        source="package:amphion_voice_kathleen/vocoder/model.safetensors",
+        sha256="VOCODER",
+        licence=_LICENCE,
+        data_licence=_DATA,
+        pip="amphion-voice-kathleen",
+    ),
+]

@@ -1,0 +1,53 @@
+"""The packaged voice: whole, small, permissive, and understood."""
+
+from pathlib import Path
+
+import pytest
+
+import amphion_core as amphion
+import amphion_voice_kathleen
+from amphion_core import cards
+from amphion_core.fetching import digest
+
+FOLDER = Path(amphion_voice_kathleen.__file__).parent
+SENTENCES = (
+    "The old lighthouse keeper climbed the stairs every evening before sunset.",
+    "Please bring me a glass of water and two slices of bread.",
+    "How many people does it take to move a piano?",
+)
+
+
+def test_the_cards_state_the_files_that_are_there():
+    for name in ("tts/fastspeech2@kathleen", "vocoder/hifigan@kathleen"):
+        card = cards.find(name)
+        path = card.path()
+        assert card.status == "ready" and path is not None and digest(path) == card.sha256
+        assert "CC0" in card.data_licence and card.licence == "MIT" and (path.parent / "card.md").is_file()
+
+
+def test_the_package_is_smaller_than_20_megabytes():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 20e6
+
+
+@pytest.fixture(scope="module")
+def task():
+    return amphion.task("tts", model="tts/fastspeech2@kathleen")
+
+
+def test_the_voice_needs_no_frontend_under_gpl_and_brings_its_vocoder(task):
+    assert type(task.frontend).__module__ == "amphion_tts.frontends.cmudict"
+    assert task.vocoder is not None and task.sample_rate == 22050
+
+
+def test_a_recogniser_understands_every_sentence(task):
+    wer = amphion.get("metrics", "wer")
+    metric = wer(wer.Config())
+    scores = [metric.measure(task.generate(text), text=text) for text in SENTENCES]
+    assert metric.aggregate(scores).value < 15, [score.notes["heard"] for score in scores]
+
+
+def test_the_same_seed_gives_the_same_audio_and_speed_is_a_control(task):
+    first, again = (task.generate(SENTENCES[2]).samples for _ in range(2))
+    assert (first == again).all()
+    slow = task.generate(task.request(text=SENTENCES[2], controls={"length_scale": 1.5}))
+    assert len(slow.samples) > 1.3 * len(first)
