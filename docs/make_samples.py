@@ -18,7 +18,7 @@ RECORDED = ("kathleen_a0038", "kathleen_a0063")  # of the test split, which no v
 SAID = {
     "weather": "Good morning! It is seven degrees in Lisbon, and the sun comes out at half past nine.",
     "question": "How many people does it take to move a piano?",
-    "story": "The old lighthouse keeper climbed the stairs every evening, long before the sun went down.",
+    "story": "Our children learned to swim in the lake last year, and now they dive from the old stone bridge.",
 }
 VOICES = {"kathleen": "tts/fastspeech2@kathleen", "joe": "tts/vits@piper-en-us-joe"}
 

@@ -11,8 +11,15 @@ from amphion_core.fetching import digest
 
 FOLDER = Path(amphion_voice_kathleen.__file__).parent
 SENTENCES = (
-    "The old lighthouse keeper climbed the stairs every evening before sunset.",
-    "Please bring me a glass of water and two slices of bread.",
+    "She asked whether the train to Boston would leave on time.",
+    "My grandmother planted 37 apple trees behind the farm.",
+    "The temperature fell to minus 5 degrees during the night.",
+    "Strong winds and heavy rain are expected along the coast.",
+    "The museum is closed on Mondays, except during the summer.",
+    "Turn left at the second traffic light, then go straight ahead.",
+    "The committee could not agree on a date for the next meeting.",
+    "Our children learned to swim in the lake last year.",
+    "About 60% of the students passed the final examination.",
     "How many people does it take to move a piano?",
 )
 
@@ -39,15 +46,15 @@ def test_the_voice_needs_no_frontend_under_gpl_and_brings_its_vocoder(task):
     assert task.vocoder is not None and task.sample_rate == 22050
 
 
-def test_a_recogniser_understands_every_sentence(task):
+def test_a_recogniser_understands_at_least_nine_words_of_ten(task):
     wer = amphion.get("metrics", "wer")
     metric = wer(wer.Config())
     scores = [metric.measure(task.generate(text), text=text) for text in SENTENCES]
-    assert metric.aggregate(scores).value < 15, [score.notes["heard"] for score in scores]
+    assert metric.aggregate(scores).value < 10, [score.notes["heard"] for score in scores]
 
 
 def test_the_same_seed_gives_the_same_audio_and_speed_is_a_control(task):
-    first, again = (task.generate(SENTENCES[2]).samples for _ in range(2))
+    first, again = (task.generate(SENTENCES[-1]).samples for _ in range(2))
     assert (first == again).all()
-    slow = task.generate(task.request(text=SENTENCES[2], controls={"length_scale": 1.5}))
+    slow = task.generate(task.request(text=SENTENCES[-1], controls={"length_scale": 1.5}))
     assert len(slow.samples) > 1.3 * len(first)
