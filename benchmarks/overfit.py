@@ -29,9 +29,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data, run = Path(folder, "data"), Path(folder, "run")
         texts = two_sentences(Path(args.prepared), data)
-        changes = ["data.dev=train", "trainer.metrics=[]", f"engine.steps={args.steps}", "engine.validate_every=null"]
+        changes = ["data.dev=train", "trainer.metrics=[]", f"engine.steps={args.steps}"]
         start = time.perf_counter()
-        command = ["train", args.recipe, f"data.root={data}", *changes, *CHANGES.get(args.recipe, []), "--out", str(run)]
+        changes += CHANGES.get(args.recipe, [])
+        command = ["train", args.recipe, f"data.root={data}", *changes, "--out", str(run)]
         subprocess.run([sys.executable, "-m", "amphion_core.cli.main", *command], check=True)
         minutes = (time.perf_counter() - start) / 60
         task = amphion.task("tts", model=str(run), vocoder=args.vocoder)
@@ -40,7 +41,8 @@ def main() -> None:
         scores = [metric.measure(task.generate(text), text=text) for text in texts]
     for text, score in zip(texts, scores, strict=True):
         print(f"{score.value:5.1f} %  {text}\n   heard: {score.notes['heard']}")
-    print(f"{args.recipe}, {args.steps} steps, {minutes:.1f} minutes: {metric.aggregate(scores).value:.1f} % of words wrong")
+    total = metric.aggregate(scores).value
+    print(f"{args.recipe}, {args.steps} steps, {minutes:.1f} minutes: {total:.1f} % of the words wrong")
 
 
 def two_sentences(prepared: Path, data: Path) -> list[str]:

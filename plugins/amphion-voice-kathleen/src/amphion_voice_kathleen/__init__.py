@@ -1,1 +1,1 @@
-"""The default voice of Amphion: US English, one female voice, trained on CC0 recordings. The package holds weights only."""
+"""The default voice of Amphion: US English, one female voice, trained on CC0 recordings. It holds weights, no model."""
