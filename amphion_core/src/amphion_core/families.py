@@ -152,7 +152,7 @@ class Vocoder(ModelArchitecture):
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
         """(B, F, N) -> (B, T) in [-1, 1], T = N * hop_length; ``f0`` (B, N) in Hz, 0 = unvoiced. No gradients.
 
-        Raises AudioError where ``needs_f0`` and none is given.
+        A vocoder with ``Controls`` also takes ``controls``. Raises AudioError where ``needs_f0`` and none is given.
         """
 
 

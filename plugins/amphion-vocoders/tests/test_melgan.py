@@ -18,7 +18,7 @@ def case(golden):
     return golden("melgan_small")
 
 
-def test_reference_numbers_before_and_after_packing(case):
+def test_reference_numbers_before_and_after_folding(case):
     net = convert("vocoder/melgan", case["state_dict"], layout="descriptinc")
     mel, wanted = case["inputs"]["mel"], case["outputs"]["wav"]
     with torch.no_grad():

@@ -4,16 +4,18 @@ import pickle
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core import weights
-from amphion_core.api import Vocoder
+from amphion_core.api import Audio, Vocoder
 from amphion_core.checkpoints.weight_names import to_folded
 from amphion_core.errors import AudioError, RecipeError, WeightsError
 from amphion_core.loading import convert
+from amphion_vocoders import VocoderRequest
 
 ARCHITECTURE = amphion.get("models", "vocoder/waveglow")
 TINY = ARCHITECTURE.example_config().model_dump()
@@ -185,6 +187,21 @@ def test_a_saved_folder_loads_again(tmp_path):
     mel = torch.randn(1, 4, 9)
     again: Vocoder = amphion.load(weights.save(net, tmp_path / "folder"))
     torch.testing.assert_close(again.vocode(mel, seed=0), net.vocode(mel, seed=0), atol=1e-6, rtol=0)
+
+
+def test_the_task_passes_controls_on_and_refuses_those_that_a_vocoder_does_not_have(tmp_path):
+    weights.save(amphion.build("vocoder/waveglow", **TINY), tmp_path / "folder")
+    audio = Audio(np.zeros(4000, np.float32), 22050)
+    loud, quiet, none = (
+        amphion.task("vocoder", model=str(tmp_path / "folder")).generate(VocoderRequest(audio=audio, controls=controls))
+        for controls in ({"sigma": 0.1, "denoise": 0}, {"sigma": 0.025, "denoise": 0}, {"sigma": 0})
+    )
+    assert float(loud.samples.std()) == pytest.approx(4 * float(quiet.samples.std()), rel=1e-3)
+    assert not none.samples.any()
+    with pytest.raises(RecipeError, match="controls of this model: none"):
+        amphion.task("vocoder", model="vocoder/griffin_lim").generate(
+            VocoderRequest(audio=audio, controls={"sigma": 1})
+        )
 
 
 def test_a_mel_shorter_than_its_audio_is_refused():

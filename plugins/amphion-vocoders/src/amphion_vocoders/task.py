@@ -1,6 +1,7 @@
 """Copy synthesis as a task: audio -> mel -> vocoder -> audio. The difference is what the vocoder loses."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -53,8 +54,14 @@ class VocoderTask(TaskFramework):
         return Audio.concatenate(list(self.stream(request)))
 
     def stream(self, request: VocoderRequest | Audio) -> Iterator[Audio]:
-        """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding."""
+        """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding.
+
+        Raises what `generate` raises, and RecipeError for a control that the vocoder does not have.
+        """
         given: VocoderRequest = self.as_request(request, "audio")
+        controls: dict[str, Any] = {}  # few vocoders have any
+        if given.controls:
+            controls["controls"] = self.net.controls(given.controls)
         mel = self.net.config.mel
         audio = given.audio.mono().resample(mel.sample_rate)
         if len(audio.samples) < mel.shortest:
@@ -71,7 +78,7 @@ class VocoderTask(TaskFramework):
             stop = min(start + CHUNK, count)
             left, right = max(0, start - CONTEXT), min(count, stop + CONTEXT)
             made = self.net.vocode(
-                features[..., left:right], None if f0 is None else f0[:, left:right], seed=given.seed
+                features[..., left:right], None if f0 is None else f0[:, left:right], seed=given.seed, **controls
             )[0]
             piece = made[(start - left) * mel.hop_length : (stop - left) * mel.hop_length]
             if overlap is not None:

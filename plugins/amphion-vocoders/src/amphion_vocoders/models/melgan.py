@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
 from amphion_core.config import validate
-from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_core.modules.padding import reflect
 from amphion_vocoders.models.mel_input import check_mel
 
@@ -100,13 +99,6 @@ class MelGAN(Vocoder):
             return mel.new_zeros(len(mel), 0)
         with self.autocast():
             return self(mel)[:, 0].float()
-
-    def for_inference(self, precision: Precision = "float32") -> Self:
-        """Prepare as every model does, and on a CPU give the convolutions reordered weights."""
-        super().for_inference(precision)
-        if self.device.type == "cpu" and self.precision == "float32":
-            pack_convolutions(self)
-        return self
 
     @classmethod
     def import_state_dict(
