@@ -16,7 +16,7 @@ from pathlib import Path
 import amphion_core as amphion
 from amphion_core.data.manifest import Manifest
 
-CHANGES = {"fastspeech2_small": ["optim.schedule.warmup=50", "trainer.binarization_start=50", "engine.ema=null"]}
+CHANGES = {"fastspeech2_small": ["optim.schedule.warmup=50", "trainer.binarization_start=50", "engine.ema={}"]}
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ class Report:
 
     def __init__(self, run: RunFolder, processes: Processes) -> None:
         self.run, self.active = run, processes.first
-        self.console = Console(stderr=True, quiet=not self.active)
+        self.console = Console(stderr=True, quiet=not self.active, markup=False, emoji=False)  # "tts[voice]" is text
         self.live = self.active and sys.stderr.isatty()
         self._board: Board | None = None
         self._bar = Progress(
