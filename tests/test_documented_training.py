@@ -129,6 +129,7 @@ def test_the_way_from_recordings_to_a_spoken_sentence_runs(tmp_path, monkeypatch
         code, shown = main(given), capsys.readouterr().err
         assert code == 0, f"amphion {shlex.join(words)}\n{shown}"
         assert ("seconds of speech to learn from, and fewer than about 10 minutes" in shown) == (given[0] == "train")
+        assert ('pip install "amphion-tts[voice]"' in shown) == (given[0] == "train")
         ran.append(given[0])
     assert ran == ["prepare", "train", "tts", "train"]
     assert list((tmp_path / "runs/fastspeech2_small/samples").rglob("spoken_*")) and (tmp_path / "mine.wav").is_file()
