@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from amphion_core.api import FrontendPart, MetricPart
+from amphion_core.api import FrontendPart, MetricPart, Synthesis
 from amphion_core.component import Utterance
 from amphion_core.data.batch import Example
 from amphion_core.errors import DataError, RecipeError
@@ -71,6 +71,15 @@ def test_each_item_is_spoken_and_scored(tiny):
     assert set(found.audio) == {"spoken_one", "spoken_x_two"} and min(found.scores["real_time_factor"]) > 0
     again = spoken(tiny, batch)
     assert all(torch.equal(found.audio[name], again.audio[name]) for name in found.audio)
+
+
+def test_a_network_that_speaks_less_than_one_frame_is_scored_too(tiny, monkeypatch):
+    short = Synthesis(torch.tensor([3]), wave=torch.ones(1, 3))
+    monkeypatch.setattr(tiny, "synthesize", lambda *args, **kwargs: short)
+    spoken = SpokenValidation((MetricPart.named("m_stft"),), tiny)
+    found = spoken(tiny, TextCollator(tiny.config.frontend)([example("abc", samples=4000)]))
+    wave = found.audio["spoken_one"]
+    assert len(wave) == tiny.config.mel.n_fft and wave.count_nonzero() == 3
 
 
 def test_a_missing_recogniser_is_reported_with_its_pip_command_and_the_metrics_that_remain(tiny, monkeypatch):

@@ -143,6 +143,12 @@ def test_what_stream_ignores_is_said(speak):
     assert len(out) > 100 and not Path("x.wav").exists()
 
 
+def test_a_closed_standard_output_is_one_sentence(speak, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = speak("hello", "--stream")
+    assert code == 2 and "standard output, which is closed" in err and "-o speech.wav" in err
+
+
 def test_audio_that_clips_is_reported_once(speak, tmp_path, monkeypatch):
     original = speaking._wave
     monkeypatch.setattr(speaking, "_wave", lambda *args: original(*args) * 1e3)

@@ -234,6 +234,8 @@ def _say_ignored(args: argparse.Namespace) -> None:
 
 
 def _stream(task: "TTSTask", request: TTSRequest) -> int:
+    if sys.stdout is None:
+        raise DataError("--stream writes to standard output, which is closed", hint='amphion tts "..." -o speech.wav')
     if sys.stdout.isatty():
         command = 'amphion tts --stream "..." | aplay -f S16_LE -c 1 -r'
         raise DataError("--stream writes raw audio, not for a terminal", hint=f"{command} {task.sample_rate}")

@@ -1,1 +1,1 @@
-"""The default voice of Amphion: US English, one female voice, trained on CC0 recordings. It holds weights, no model."""
+"""Kathleen, the voice of Amphion's quick start: US English, trained on CC0 recordings. It holds weights, no model."""

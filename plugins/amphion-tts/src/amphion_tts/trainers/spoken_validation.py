@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from amphion_core.api import Audio, Batch, FrontendPart, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
 from amphion_core.features.mel import mel_spectrogram
@@ -66,7 +67,8 @@ class SpokenValidation:
             else:
                 assert made.mel is not None
                 wave = self._vocoder_on(ids.device).vocode(made.mel[..., : int(made.lengths[0])], seed=0)[0]
-            yield index, wave.float().cpu(), time.perf_counter() - start
+            silence = max(0, self.mel.n_fft - len(wave))  # an untrained network may speak a single frame
+            yield index, pad(wave.float().cpu(), (0, silence)), time.perf_counter() - start
 
     def _vocoder_on(self, device: torch.device) -> Vocoder:
         if self._open is None:
