@@ -173,6 +173,18 @@ def test_the_status_is_that_of_all_files_together(tmp_path):
         Card(name="vocoder/x@a", title="t", source=source, files={"weights": CardFile("b")})
 
 
+def test_a_file_that_is_gone_from_an_installed_package_is_named(listed, tmp_path, monkeypatch):
+    weights.save(small(), tmp_path / "some_voice" / "voice")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "package:some_voice/voice/model.safetensors"
+    listed(Card(name=f"{NAME}@packaged", title="t", source=source, pip="some-voice"))
+    amphion.load(f"{NAME}@packaged")
+    (tmp_path / "some_voice" / "voice" / "config.yaml").unlink()
+    with pytest.raises(WeightsError, match=r"voice/config\.yaml is missing in the installed package") as raised:
+        amphion.load(f"{NAME}@packaged")
+    assert "--force-reinstall 'some-voice'" in raised.value.hint
+
+
 def test_a_folder_with_a_checksum_is_verified(listed, tmp_path):
     folder = weights.save(small(), tmp_path / "w")
     by_hand = "sha256sum config.yaml model.safetensors | sha256sum"

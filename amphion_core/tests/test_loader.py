@@ -181,15 +181,16 @@ def test_an_error_in_a_worker_is_the_same_error(folder):
         batches(items, count=1, workers=1)
 
 
-def test_an_error_of_the_collator_names_the_item(folder):
+@pytest.mark.parametrize("named", ["", "item c5: "])
+def test_an_error_of_the_collator_names_the_item_once(folder, named):
     def collate(examples):
         if any(example.utterance.id == "c5" for example in examples):
-            raise DataError("its text has no letters", hint="give another text")
+            raise DataError(f"{named}its text has no letters", hint="give another text")
         return collate_audio(examples)
 
     with pytest.raises(DataError, match="item c5: its text has no letters") as caught:
         list(islice(training_batches(corpus(folder), collate, Position(), micro_batches=1, workers=0), 40))
-    assert caught.value.hint == "give another text"
+    assert caught.value.message == "item c5: its text has no letters" and caught.value.hint == "give another text"
 
 
 def test_validation_items_are_spread_evenly_and_shared_by_processes(folder):

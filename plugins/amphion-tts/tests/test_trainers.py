@@ -10,7 +10,7 @@ import torch
 from amphion_core.api import FrontendPart, MetricPart, Synthesis
 from amphion_core.component import Utterance
 from amphion_core.data.batch import Example
-from amphion_core.errors import DataError, RecipeError
+from amphion_core.errors import DataError, MissingPackage, RecipeError
 from amphion_tts.models.vits import VITS
 from amphion_tts.trainers.spoken_validation import SpokenValidation
 from amphion_tts.trainers.text_batch import TextCollator
@@ -44,6 +44,13 @@ def test_speakers_are_indices_of_the_models_table_and_others_are_refused_by_item
 def test_a_symbol_that_the_model_lacks_is_named_with_its_item(frontend):
     with pytest.raises(DataError, match=r"item one: .*'z'.*in the text 'abz'"):
         TextCollator(frontend)([example("abz")])
+
+
+def test_a_missing_package_of_the_frontend_is_not_blamed_on_the_text(monkeypatch):
+    monkeypatch.setitem(sys.modules, "phonemizer.backend.espeak.wrapper", None)
+    monkeypatch.setitem(sys.modules, "phonemizer", None)
+    with pytest.raises(MissingPackage):
+        TextCollator(FrontendPart.named("espeak", language="en-us"))([example("abc")])
 
 
 def test_a_collator_that_has_worked_still_pickles(frontend):

@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     source = Path(name)
     if os.path.isfile(source / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         folder, name = args.folder or source, str(source / "config.yaml")
+    elif os.path.isdir(source):  # noqa: PTH112
+        raise RecipeError(f"no run was begun in the folder {source}", hint="amphion recipes, then amphion train RECIPE")
     else:
         folder = args.folder or Path("runs") / source.stem
     if found := next((word for word in overrides if "=" not in word and Path(word, "dataset.yaml").is_file()), None):

@@ -240,7 +240,8 @@ class _Batches:
             try:
                 self.collate([example])
             except AmphionError as alone:
-                return DataError(f"item {example.utterance.id}: {alone.message}", hint=alone.hint)
+                item = f"item {example.utterance.id}: "
+                return DataError(item + alone.message.removeprefix(item), hint=alone.hint)
         return error
 
 

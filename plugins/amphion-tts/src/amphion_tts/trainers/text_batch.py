@@ -6,7 +6,7 @@ import torch
 
 from amphion_core.api import Batch, Example, FrontendPart, TextFrontend, TextToSpeech
 from amphion_core.data.batch import collate_audio
-from amphion_core.errors import AmphionError, DataError, RecipeError
+from amphion_core.errors import AmphionError, DataError, MissingPackage, RecipeError
 from amphion_core.speakers import speaker_index
 
 
@@ -60,6 +60,8 @@ class TextCollator:
         if text not in self._ids:
             try:
                 self._ids[text] = self.frontend.ids(self.frontend.tokens(text))
+            except MissingPackage:
+                raise
             except AmphionError as error:
                 raise DataError(
                     f"item {item}: {error.message}, in the text {text[:60]!r}",
