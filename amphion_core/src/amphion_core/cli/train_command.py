@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     source = Path(name)
     if os.path.isfile(source / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         folder, name = args.folder or source, str(source / "config.yaml")
-    elif os.path.isdir(source):  # noqa: PTH112
+    elif os.path.isfile(source / ".lock"):  # noqa: PTH113 - of a start that was killed at once
         raise RecipeError(f"no run was begun in the folder {source}", hint="amphion recipes, then amphion train RECIPE")
     else:
         folder = args.folder or Path("runs") / source.stem

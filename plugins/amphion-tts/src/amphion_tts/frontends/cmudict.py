@@ -59,7 +59,7 @@ class CMUDict(TextFrontend):
         if unread := [word for word in re.findall(r"[^\W\d_]+", words) if not word.isascii()]:
             raise DataError(
                 f"cmudict reads Latin letters only, and not {', '.join(map(repr, dict.fromkeys(unread)))[:80]}",
-                hint="write these words in Latin letters, or use the frontend espeak",
+                hint="write these words in Latin letters, or take a voice with the frontend espeak",
             )
         acronyms = not words.isupper() or " " not in words  # in a text of capitals, US may be the word
         items = _WORD_OR_MARK.findall(words)

@@ -72,7 +72,7 @@ class Pinyin(TextFrontend):
         if unread := [word for word in re.findall(r"[^\W\d_]+", text) if re.sub(rf"[{_CHINESE}A-Za-z]", "", word)]:
             raise DataError(
                 f"pinyin reads Chinese and Latin characters only, and not {', '.join(map(repr, unread))[:80]}",
-                hint="write these words in Chinese characters, or use the frontend espeak",
+                hint="write these words in Chinese characters, or take a voice with the frontend espeak",
             )
         found: list[str] = []
         for chinese, latin, mark in _PIECE.findall(text):
