@@ -1,4 +1,4 @@
-"""Vocoders for Amphion: HiFi-GAN, Vocos, Griffin-Lim, and the task ``vocoder``. Public names load when first used."""
+"""Vocoders for Amphion, and the task ``vocoder``. Public names load when first used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,18 +10,16 @@ _HOME = {
     "HiFiGANGenerator": "amphion_vocoders.models.hifigan",
     "VocoderRequest": "amphion_vocoders.request",
     "VocoderTask": "amphion_vocoders.task",
-    "Vocos": "amphion_vocoders.models.vocos",
     "without_gradients_of": "amphion_vocoders.trainers.adversarial",
 }
 __all__ = [
-    "Discriminators", "GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderRequest", "VocoderTask", "Vocos",
+    "Discriminators", "GriffinLim", "HiFiGAN", "HiFiGANGenerator", "VocoderRequest", "VocoderTask",
     "without_gradients_of",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from amphion_vocoders.models.griffin_lim import GriffinLim as GriffinLim
     from amphion_vocoders.models.hifigan import HiFiGAN as HiFiGAN, HiFiGANGenerator as HiFiGANGenerator
-    from amphion_vocoders.models.vocos import Vocos as Vocos
     from amphion_vocoders.request import VocoderRequest as VocoderRequest
     from amphion_vocoders.task import VocoderTask as VocoderTask
     from amphion_vocoders.trainers.adversarial import (

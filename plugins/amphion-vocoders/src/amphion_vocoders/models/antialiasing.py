@@ -23,7 +23,7 @@ SMALLEST = 1e-9  # added to the divisor of Snake, as published
 class AntiAliasedSnake(nn.Module):
     """Snake of each channel at twice the rate, (B, C, T) -> (B, C, T): u + sin^2(a u) / (b + 1e-9).
 
-    ``beta`` gives b a parameter of its own (SnakeBeta); otherwise b = a. ``log_scale``: the parameters are the
+    With ``beta``, b is a second parameter (SnakeBeta); otherwise b = a. ``log_scale``: the parameters are the
     logarithms of a and b. On a CPU with numba one compiled loop computes it, also with gradients; the torch operations
     of `plain` do the same otherwise.
     """

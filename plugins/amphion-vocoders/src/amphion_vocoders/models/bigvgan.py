@@ -7,7 +7,6 @@ initialisation, which the published code has in effect. The lowpass filters are 
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import reduce
 from typing import Any, Literal, Self
 
@@ -16,16 +15,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import Mel, MelConfig, Precision, Vocoder
+from amphion_core.api import Mel, MelConfig, Precision
 from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_vocoders.models.antialiasing import AntiAliasedSnake
 from amphion_vocoders.models.bigvgan_packed import PackedBigVGAN
+from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.generator_config import GeneratorConfig
-from amphion_vocoders.models.mel_input import check_mel
+from amphion_vocoders.models.packed_module import PackedModule
 
 
-class BigVGANGenerator(nn.Module):
+class BigVGANGenerator(PackedModule):
     """The generator alone: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * product of the upsampling rates.
 
     Parameters have the names of the authors' checkpoints.
@@ -60,11 +60,10 @@ class BigVGANGenerator(nn.Module):
                 self.resblocks.append(block(channels, size, dilations, config))
         self.activation_post = _snake(channels, config)
         self.conv_post = weight_norm(nn.Conv1d(channels, 1, 7, padding=3, bias=config.bias_at_final))
-        self.packed: PackedBigVGAN | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, N) -> (B, 1, T)."""
-        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.uses_packed:
             return self.packed(x)
         x = self.conv_pre(x)
         per_stage = len(self.resblocks) // len(self.ups)
@@ -82,21 +81,6 @@ class BigVGANGenerator(nn.Module):
         on_cpu = next(self.parameters()).device.type == "cpu"
         self.packed = PackedBigVGAN(self, precision) if on_cpu and PackedBigVGAN.available() else None
         return self
-
-    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, which discards the packed weights, or eval mode."""
-        self.packed = None if mode else self.packed
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self.packed = None
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.packed = None
-        super()._load_from_state_dict(*args, **kwargs)
 
 
 class AMPBlock1(nn.Module):
@@ -139,7 +123,7 @@ def _snake(channels: int, config: BigVGANGenerator.Config) -> AntiAliasedSnake:
     return AntiAliasedSnake(channels, beta=config.activation == "snakebeta", log_scale=config.log_scale)
 
 
-class BigVGAN(Vocoder):
+class BigVGAN(FeedForwardVocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
 
     class Config(BigVGANGenerator.Config):
@@ -158,25 +142,9 @@ class BigVGAN(Vocoder):
         mel = MelConfig.preset("bigvgan_24k_100").replace(n_mels=4, hop_length=4)
         return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4))
 
-    def example_inputs(self) -> dict[str, Any]:
-        """One mel of four frames."""
-        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
-
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
         return self.generator(mel)
-
-    @torch.no_grad()
-    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
-
-        Raises AudioError for another shape and for values that are not finite.
-        """
-        check_mel(mel, self.config.mel.n_mels)
-        if not mel.shape[2]:
-            return mel.new_zeros(len(mel), 0)
-        with self.autocast() if self.generator.packed is None else nullcontext():
-            return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does, and reorder the weights: see ``bigvgan_packed.py``."""

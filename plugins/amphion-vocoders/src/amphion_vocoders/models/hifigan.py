@@ -8,7 +8,6 @@ norm overwrites the N(0, 0.01) that it sets. Some published weights standardise 
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import reduce
 from typing import Any, ClassVar, Self
 
@@ -18,17 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import MelConfig, Precision, Vocoder
+from amphion_core.api import MelConfig, Precision
 from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
+from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.generator_config import GeneratorConfig
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
-from amphion_vocoders.models.mel_input import check_mel
+from amphion_vocoders.models.packed_module import PackedModule
 
 
-class HiFiGANGenerator(nn.Module):
+class HiFiGANGenerator(PackedModule):
     """The generator alone: features (B, C, N) -> wave (B, 1, T), T = N * product of the upsampling rates.
 
     ``condition_channels`` adds a projected vector (B, G, 1) to the input, for use as a decoder. The release has weight
@@ -62,11 +62,10 @@ class HiFiGANGenerator(nn.Module):
         self.conv_post = TimeConv1d(channels, 1, 7, padding=3, bias=post_bias)
         if norm_ends:
             self.conv_pre, self.conv_post = weight_norm(self.conv_pre), weight_norm(self.conv_post)
-        self.packed: PackedGenerator | GPUGenerator | None = None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]."""
-        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.uses_packed:
             return self.packed(x, None if condition is None else self.cond(condition))
         if x.is_cuda:  # convolutions over channels that lie side by side are faster there
             return self._equations(channels_last(x), condition).squeeze(2)
@@ -100,21 +99,6 @@ class HiFiGANGenerator(nn.Module):
         else:
             self.packed = PackedGenerator(self, precision) if device == "cpu" and PackedGenerator.available() else None
         return self
-
-    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, which discards the packed weights, or eval mode."""
-        self.packed = None if mode else self.packed
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self.packed = None
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.packed = None
-        super()._load_from_state_dict(*args, **kwargs)
 
 
 class ResBlock1(nn.Module):
@@ -150,7 +134,7 @@ def _conv(channels: int, kernel: int, dilation: int) -> nn.Module:
     return weight_norm(TimeConv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
 
 
-class HiFiGAN(Vocoder):
+class HiFiGAN(FeedForwardVocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
 
     class Config(HiFiGANGenerator.Config):
@@ -190,27 +174,11 @@ class HiFiGAN(Vocoder):
         mel = MelConfig.preset("hifigan_22k_80").replace(n_mels=4, hop_length=4)
         return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4))
 
-    def example_inputs(self) -> dict[str, Any]:
-        """One mel of four frames."""
-        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
-
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
         if self.config.mean or self.config.scale:
             mel = (mel - self.mean) / self.scale
         return self.generator(mel)
-
-    @torch.no_grad()
-    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
-
-        Raises AudioError for another shape and for values that are not finite.
-        """
-        check_mel(mel, self.config.mel.n_mels)
-        if not mel.shape[2]:
-            return mel.new_zeros(len(mel), 0)
-        with self.autocast() if self.generator.packed is None else nullcontext():
-            return self(mel)[:, 0].float()
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does, and reorder the weights: see ``hifigan_packed.py`` and ``hifigan_gpu.py``."""

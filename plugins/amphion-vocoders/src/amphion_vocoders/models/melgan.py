@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig
 from amphion_core.config import validate
 from amphion_core.modules.padding import reflect
-from amphion_vocoders.models.mel_input import check_mel
+from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 
 SLOPE = 0.2  # of every leaky ReLU
 EDGE = 3  # frames or samples mirrored around the input of the first and of the last convolution, whose kernels are 7
 DILATION = 3  # residual layer j of a stage has the dilation 3 ** j: section 2.1.2
 
 
-class MelGAN(Vocoder):
+class MelGAN(FeedForwardVocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T) in [-1, 1], T = N * mel.hop_length."""
 
     class Config(BaseConfig):
@@ -74,10 +74,6 @@ class MelGAN(Vocoder):
         mel = MelConfig.preset("melgan_22k_80").replace(n_mels=4, hop_length=4)
         return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), residual_layers=2)
 
-    def example_inputs(self) -> dict[str, Any]:
-        """One mel of four frames."""
-        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
-
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
         samples = mel.shape[2] * self.config.mel.hop_length
@@ -87,18 +83,6 @@ class MelGAN(Vocoder):
             x = stage(x)  # (B, C / 2, N * rate)
         x = torch.tanh(self.post(reflect(F.leaky_relu(x, SLOPE), EDGE, EDGE)))
         return x[..., :samples]
-
-    @torch.no_grad()
-    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T) in [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
-
-        Raises AudioError for another shape and for values that are not finite.
-        """
-        check_mel(mel, self.config.mel.n_mels)
-        if not mel.shape[2]:
-            return mel.new_zeros(len(mel), 0)
-        with self.autocast():
-            return self(mel)[:, 0].float()
 
     @classmethod
     def import_state_dict(

@@ -7,7 +7,6 @@ Deviations: with centred frames the author's code makes (N - 1) * hop samples, o
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -15,10 +14,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig, Precision
 from amphion_core.config import validate
+from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.inverse_stft import Padding, inverse_stft
-from amphion_vocoders.models.mel_input import check_mel
+from amphion_vocoders.models.packed_module import PackedModule
 from amphion_vocoders.models.vocos_packed import PackedBackbone
 
 KERNEL = 7  # of the first convolution and of the depthwise ones, frames
@@ -27,7 +27,7 @@ DEVIATION = 0.02  # of the initial weights. The author cuts the distribution at 
 LARGEST_MAGNITUDE = 100.0  # of a spectrum's bin; the network predicts its logarithm
 
 
-class Vocos(Vocoder):
+class Vocos(FeedForwardVocoder):
     """Feed-forward vocoder: mel (B, F, N) -> wave (B, 1, T), T = N * mel.hop_length."""
 
     class Config(BaseConfig):
@@ -70,10 +70,6 @@ class Vocos(Vocoder):
         mel = MelConfig.preset("hifigan_22k_80").replace(n_mels=4, hop_length=4, n_fft=16, win_length=16)
         return cls.Config(mel=mel, channels=8, inner_channels=16, layers=2)
 
-    def example_inputs(self) -> dict[str, Any]:
-        """One mel of four frames."""
-        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
-
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used. The spectra and the wave are float32 under autocast too."""
         rows = self.backbone(mel)  # (B, N, C)
@@ -83,18 +79,6 @@ class Vocos(Vocoder):
             spectra = torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
             padding = self.config.padding or self.config.mel.padding
             return inverse_stft(spectra, self.window, self.config.mel.hop_length, padding)[:, None]
-
-    @torch.no_grad()
-    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T), clipped to [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
-
-        Raises AudioError for another shape and for values that are not finite.
-        """
-        check_mel(mel, self.config.mel.n_mels)
-        if not mel.shape[2]:
-            return mel.new_zeros(len(mel), 0)
-        with self.autocast() if self.backbone.packed is None else nullcontext():
-            return self(mel)[:, 0].clamp(-1, 1)
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does; on a CPU in float32, also reorder the weights: see ``vocos_packed.py``."""
@@ -119,7 +103,7 @@ class Vocos(Vocoder):
         return fields, network_tensors(state)
 
 
-class Backbone(nn.Module):
+class Backbone(PackedModule):
     """The network up to the spectra: mel (B, F, N) -> (B, N, C). Parameters have the names of the author's weights."""
 
     def __init__(self, n_mels: int, channels: int, inner_channels: int, layers: int) -> None:
@@ -132,31 +116,15 @@ class Backbone(nn.Module):
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.normal_(module.weight, std=DEVIATION)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # both have a bias here
-        self.packed: PackedBackbone | None = None
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, F, N) -> (B, N, C)."""
-        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.uses_packed:
             return self.packed(mel)
         rows = self.norm(self.embed(mel).mT)
         for block in self.convnext:
             rows = block(rows)
         return self.final_layer_norm(rows)
-
-    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, which discards the packed weights, or eval mode."""
-        self.packed = None if mode else self.packed
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self.packed = None
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.packed = None
-        super()._load_from_state_dict(*args, **kwargs)
 
 
 class Block(nn.Module):

@@ -17,7 +17,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amphion_core.api import (
-    Audio,
     BaseConfig,
     Batch,
     DiscriminatorPart,
@@ -30,9 +29,10 @@ from amphion_core.api import (
     Vocoder,
 )  # fmt: skip
 from amphion_core.errors import RecipeError
-from amphion_core.features.mel import mel_spectrogram
-from amphion_core.training.metrics import validation_metrics, validation_score
+from amphion_core.features.mel import hop_aligned_mel
+from amphion_core.training.metrics import validation_metrics
 from amphion_vocoders.trainers.adversarial import Discriminators
+from amphion_vocoders.trainers.copies import score_copies
 from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
 
 
@@ -142,35 +142,16 @@ class GANVocoderTrainer(ModelTrainer):
     def validation_step(self, batch: Batch) -> Validation:
         """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
         real, made = self._copy(self.ema.get("generator", self.model), batch["wave"])
-        scores: dict[str, list[float]] = {"mel": self._mel_distance(made, real).tolist()}
-        waves = made[:, 0].float()
-        pictures = mel_spectrogram(waves, self.loss_mel)
-        if self.metrics:
-            made_audio, real_audio = (
-                [Audio(wave.cpu().clamp(-1, 1).numpy(), self.sample_rate) for wave in side]
-                for side in (waves, real[:, 0])
-            )
-        for name in self.metrics:
-            scores[name] = [
-                validation_score(self.metrics, name, *pair) for pair in zip(made_audio, real_audio, strict=True)
-            ]
-        ids = [id.replace("/", "_") for id in batch.ids]
-        return Validation(
-            scores,
-            dict(zip(ids, waves.cpu(), strict=True)),
-            dict(zip(ids, pictures.cpu(), strict=True)),
+        scores = {"mel": self._mel_distance(made, real).tolist()}
+        return score_copies(
+            made[:, 0].float(), real[:, 0], mel=self.loss_mel, metrics=self.metrics, ids=batch.ids, scores=scores
         )
 
     def _copy(self, network: nn.Module, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> recordings and generated audio of the same length, (B, 1, N * hop) with N = T // hop.
-
-        A centre-padded mel has one frame more, centred on the end of the audio. It is left out, because the vocoder
-        would make audio from it for which there is no recording.
-        """
-        frames = wave.shape[1] // self.mel.hop_length
-        mel = mel_spectrogram(wave, self.mel)[:, :, :frames]  # (B, F, N)
+        """(B, T) -> recordings and generated audio of the same length, (B, 1, N * hop) with N = T // hop."""
+        mel = hop_aligned_mel(wave, self.mel)  # (B, F, N)
         fake: Tensor = network(mel)
-        return wave[:, None, : frames * self.mel.hop_length], fake
+        return wave[:, None, : mel.shape[2] * self.mel.hop_length], fake
 
     def _mel_distance(self, fake: Tensor, real: Tensor) -> Tensor:
         """(B, 1, T) twice -> the mel loss of each item (B)."""

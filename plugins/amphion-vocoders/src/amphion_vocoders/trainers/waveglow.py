@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amphion_core.api import (
-    Audio,
     BaseConfig,
     Batch,
     MelConfig,
@@ -23,8 +22,10 @@ from amphion_core.api import (
     Validation,
 )
 from amphion_core.errors import RecipeError
-from amphion_core.features.mel import hop_aligned_mel, mel_spectrogram
-from amphion_core.training.metrics import validation_metrics, validation_score
+from amphion_core.features.mel import hop_aligned_mel
+from amphion_core.training.metrics import validation_metrics
+from amphion_vocoders.trainers.copies import score_copies
+from amphion_vocoders.trainers.mel_losses import mel_distance
 
 
 class WaveGlowTrainer(ModelTrainer):
@@ -86,19 +87,8 @@ class WaveGlowTrainer(ModelTrainer):
         mel, wave = self._aligned(batch["wave"])
         likelihood = network(mel, wave).negative_log_likelihood(self.config.sigma) + _constant(self.config.sigma)
         made = network.vocode(mel, seed=0, controls=network.Controls(denoise=0.0))
-        pictures = mel_spectrogram(made, self.mel)
-        distance = (pictures - mel_spectrogram(wave, self.mel)).abs().mean((1, 2))
-        scores: dict[str, list[float]] = {"nll": likelihood.tolist(), "mel": distance.tolist()}
-        if self.metrics:
-            copies, recordings = (
-                [Audio(one.cpu().clamp(-1, 1).numpy(), self.sample_rate) for one in side] for side in (made, wave)
-            )
-        for name in self.metrics:
-            scores[name] = [
-                validation_score(self.metrics, name, *pair) for pair in zip(copies, recordings, strict=True)
-            ]
-        ids = [id.replace("/", "_") for id in batch.ids]
-        return Validation(scores, dict(zip(ids, made.cpu(), strict=True)), dict(zip(ids, pictures.cpu(), strict=True)))
+        scores = {"nll": likelihood.tolist(), "mel": mel_distance(made, wave, (self.mel,)).tolist()}
+        return score_copies(made, wave, mel=self.mel, metrics=self.metrics, ids=batch.ids, scores=scores)
 
     def _aligned(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T) -> mel (B, F, N) and recordings (B, N * hop), N = T // hop."""
