@@ -8,11 +8,12 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import amphion_core as amphion
-from amphion_core import registry, source_text
+from amphion_core import cards, registry, source_text
 from amphion_core.cli.main import main
 from amphion_core.registry import ComponentRef
 from amphion_core.weights import save
@@ -70,6 +71,26 @@ def test_doctor_and_completion_and_help_work(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
+
+
+def test_doctor_counts_cards_also_of_a_package_that_has_nothing_else(capsys, monkeypatch):
+    refs = registry.refs
+    ready, broken = SimpleNamespace(load=lambda: [1, 2]), SimpleNamespace(load=lambda: 1 / 0)
+    for ref, dist in ((ready, "voices"), (broken, "broken")):
+        ref.dist, ref.version, ref.missing, ref.status = dist, "1.0", [], "ok"
+    monkeypatch.setattr(registry, "refs", lambda kind: [*refs(kind), *([ready, broken] if kind == "pretrained" else [])])
+    monkeypatch.setattr(cards, "notes", lambda: ("the cards of broken 1.0 cannot be read: ZeroDivisionError",))
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "  voices 1.0: 2 cards" in lines and "  broken 1.0: 0 cards" in lines
+    assert "problem: the cards of broken 1.0 cannot be read: ZeroDivisionError" in lines
+
+
+def test_doctor_says_how_to_install_what_a_component_lacks(capsys, monkeypatch):
+    find = source_text.module_path
+    monkeypatch.setattr(source_text, "module_path", lambda module: None if module == "speechmos" else find(module))
+    assert main(["doctor"]) == 0
+    assert '  metric dnsmos needs speechmos; pip install "amphion-eval[quality]"\n' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", registry.names("commands"))
@@ -190,6 +211,16 @@ def test_info_of_a_weights_folder_shows_what_is_in_it(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "weights of discriminator/mpd" in text and f"periods = {[*mpd.example_config().periods]}" in text
     assert f'amphion_core.load("{tmp_path / "judge"}")' in text
+
+
+def test_info_of_a_weights_folder_shows_what_its_card_says_of_it(tmp_path, capsys):
+    mpd = amphion.get("models", "discriminator/mpd")
+    save(mpd(mpd.example_config()), tmp_path / "judge", card="# judge\n\n* **Scores**: 3 of `ten`.\n")
+    assert main(["info", str(tmp_path / "judge")]) == 0
+    assert f"about these weights, from {tmp_path / 'judge/card.md'}:\n* Scores: 3 of ten.\n" in capsys.readouterr().out
+    (tmp_path / "judge/card.md").unlink()
+    assert main(["info", str(tmp_path / "judge")]) == 0
+    assert "about these weights" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["class", "amphion-class", "numpy", "json", "amphion-2x"])

@@ -183,6 +183,34 @@ def test_all_mistakes_of_the_file_and_of_the_overrides_are_reported_together(tmp
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("engine.nope=3", "  engine.nope: no such field; fields are steps, "),
+        ("engine={nope: 3}", "  engine.nope: no such field; fields are steps, "),
+        ("trainer.discriminators.0.periods=[2, -1]", "  trainer.discriminators.0.periods.1: input should be greater"),
+        ("model.upsample_rates=[8, 8, 2, 4]", "  model: upsample_rates: "),
+        ("trainer.discriminators.7=x", "  trainer.discriminators.7: '7' is not an index"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_not_said_to_be_in_the_file(path, override, message, capsys):
+    assert main(["train", path, "data.root=there", override]) == 2
+    first, problem, *_ = capsys.readouterr().err.splitlines()
+    assert first == f"error: overrides of {path}: 1 problem"
+    assert problem.startswith(message) and problem.endswith(f"(override {override})")
+
+
+def test_of_mistakes_in_both_only_those_of_overrides_name_an_override(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(RECIPE + "sead: 5\n", encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        recipe.read(str(file), ["engine.stepz=1", "engine.steps=5"])
+    lines = caught.value.message.splitlines()
+    assert lines[0] == f"{file}: 2 problems"
+    assert {line.endswith(" (override engine.stepz=1)") for line in lines[1:] if "stepz" in line} == {True}
+    assert all("override" not in line for line in lines if "sead" in line)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         ("model=discriminator/mpd",
          "model: discriminator/mpd is a discriminator, and the trainer gan_vocoder needs a vocoder: vocoder/"),
         ("model.name=discriminator/msd", "model: discriminator/msd is a discriminator"),

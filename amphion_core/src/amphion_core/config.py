@@ -2,15 +2,17 @@
 
 import functools
 import inspect
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, validate_call
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from amphion_core.errors import RecipeError, listed, nearest, shown
+from amphion_core.errors import RecipeError, listed, nearest, shortened, shown
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Arguments = ParamSpec("Arguments")
@@ -72,27 +74,49 @@ class Holder(ABC):
 
 def validate(
     schema: type[Schema], values: Mapping[str, Any], *, where: str = "", hint: str | None = None, context: Any = None,
-    also: Sequence[str] = (),
+    overrides: Mapping[str, str] = MappingProxyType({}),
 ) -> Schema:  # fmt: skip
     """``values`` as a checked ``schema``. ``where`` is the heading of the error, by default the schema's owner.
 
-    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one. ``also`` are problems that
-    were found before; they are listed with the others.
+    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one. ``overrides`` are texts such
+    as ``seed=1`` that changed the values, each with the problem that it had already, or an empty text.
 
-    Raises RecipeError that lists every problem with its dotted path, the given value and the nearest valid key.
+    Raises RecipeError that lists every problem with its dotted path, the given value and the nearest valid key, and
+    with the override that caused it.
     """
-    found, cause = [*also], None
+    found, cause = [(problem, override) for override, problem in overrides.items() if problem], None
     try:
         checked = schema.model_validate(values, context=context)
     except ValidationError as error:
-        found += problems(error, schema, values)
+        found += [(problem, _cause(problem, overrides)) for problem in problems(error, schema, values)]
         cause = error
     except RecursionError as error:
         raise RecipeError(f"{where or schema.__qualname__}: it is nested too deeply", hint=hint) from error
     if not found:
         return checked
     title = where or schema.__qualname__.removesuffix(".Config")
-    raise RecipeError(listed(title, found), hint=hint) from cause
+    if all(override for _, override in found):
+        title = f"overrides of {title}"
+    raise RecipeError(listed(title, [_with_override(*each) for each in found]), hint=hint) from cause
+
+
+def _cause(problem: str, overrides: Iterable[str]) -> str:
+    """The last override that states the field of a problem, or what is around it; empty for a field of the file."""
+    paths: list[str] = []
+    for part in problem.split(": "):  # "model: n_heads: ..." is a problem of model.n_heads
+        if not re.fullmatch(r"[\w.]+", part):
+            break
+        paths.append(f"{paths[-1]}.{part}" if paths else part)
+    for override in reversed([*overrides]):
+        key = override.partition("=")[0].strip()
+        if any(path == key or path.startswith(f"{key}.") for path in paths):
+            return override
+    return ""
+
+
+def _with_override(problem: str, override: str) -> str:
+    is_named = not override or override[:80] in problem
+    return problem if is_named else f"{problem} (override {shortened(override, 80)})"
 
 
 def problems(error: ValidationError, schema: type[BaseModel] | None = None, values: Any = None) -> list[str]:

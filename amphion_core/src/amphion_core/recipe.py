@@ -90,13 +90,14 @@ def read(name: str, overrides: Sequence[str] = ()) -> Recipe:
             f"{path.parent} holds weights, not a run or a recipe",
             hint=f"train from these weights: amphion train RECIPE engine.init_from={path.parent}",
         )
-    problems: list[str] = []
+    applied: dict[str, str] = {}
     for override in overrides:
+        applied[override] = ""
         try:
             apply_override(values, override)
         except RecipeError as error:
-            problems.append(f"{error.message}; {error.hint}" if error.hint else error.message)
-    return check({"name": path.stem, **values}, where=str(path), also=problems)
+            applied[override] = f"{error.message}; {error.hint}" if error.hint else error.message
+    return check({"name": path.stem, **values}, where=str(path), overrides=applied)
 
 
 def _noun(value: Any) -> str:
@@ -114,17 +115,18 @@ def name_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     raise RecipeError("no recipe is named", hint="amphion recipes lists them")
 
 
-def check(values: dict[str, Any], *, where: str = "recipe", also: Sequence[str] = ()) -> Recipe:
+def check(values: dict[str, Any], *, where: str = "recipe", overrides: Mapping[str, str] | None = None) -> Recipe:
     """``values`` as a Recipe, in which parts without a mel convention take that of ``audio``.
 
-    ``also`` are problems that were found before. Raises RecipeError.
+    ``overrides`` are those that changed the values, each with the problem that it had already. Raises RecipeError.
     """
     audio: MelConfig | None = None
     with suppress(RecipeError):  # the check of the whole recipe reports this problem together with the others
         audio = validate(_Audio, {"audio": values.get("audio")}).audio
     without = "to train without metrics: trainer.metrics=[]"
     hint = without if _has_metrics(values) and not registry.names("metrics") else None
-    return validate(Recipe, values, where=where, hint=hint, context={"audio": audio} if audio else None, also=also)
+    context = {"audio": audio} if audio else None
+    return validate(Recipe, values, where=where, hint=hint, context=context, overrides=overrides or {})
 
 
 def _has_metrics(values: Mapping[str, Any]) -> bool:

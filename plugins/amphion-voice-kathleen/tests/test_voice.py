@@ -7,6 +7,7 @@ import pytest
 import amphion_core as amphion
 import amphion_voice_kathleen
 from amphion_core import cards
+from amphion_core.cli.main import main
 from amphion_core.fetching import digest
 
 FOLDER = Path(amphion_voice_kathleen.__file__).parent
@@ -30,6 +31,13 @@ def test_the_cards_state_the_files_that_are_there():
         path = card.path()
         assert card.status == "ready" and path is not None and digest(path) == card.sha256
         assert "CC0" in card.data_licence and card.licence == "MIT" and (path.parent / "card.md").is_file()
+
+
+def test_info_of_the_voice_shows_its_controls_scores_and_limits(capsys):
+    assert main(["info", "tts/fastspeech2@kathleen"]) == 0
+    text = capsys.readouterr().out
+    assert "--control NAME=VALUE" in text and "  pitch_variation = None\n" in text
+    assert "* Scores, with the vocoder vocoder/hifigan@kathleen" in text and "* Limits: English only" in text
 
 
 def test_the_package_is_smaller_than_20_megabytes():

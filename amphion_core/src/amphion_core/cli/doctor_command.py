@@ -6,10 +6,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from amphion_core import cards, registry, weights_cache
 from amphion_core.errors import counted
+from amphion_core.extras import pip_command
 
 OPTIONAL = {
     "onnx": 'pip install "amphion-core[onnx]"',
@@ -77,13 +79,27 @@ def _device_line(name: str) -> str:
 
 def _plugins() -> Iterator[str]:
     """The problems of installed plugins, found without importing any. Prints one line for each distribution."""
-    seen: dict[str, int] = {}
+    components: dict[str, int] = {}
     for kind in registry.BASES:
         for ref in registry.refs(kind):
-            seen[f"{ref.dist} {ref.version}"] = seen.get(f"{ref.dist} {ref.version}", 0) + 1
+            components[f"{ref.dist} {ref.version}"] = components.get(f"{ref.dist} {ref.version}", 0) + 1
             if ref.missing:
-                print(f"  {ref.kind[:-1]} {ref.name} {ref.status}")
+                print(f"  {ref.kind[:-1]} {ref.name} {ref.status}; {pip_command(ref.dist, ref.missing)}")
             elif ref.status != "ok":
                 yield f"{ref.kind[:-1]} {ref.name} from {ref.dist} {ref.version} {ref.status}"
-    for dist, count in sorted(seen.items()):
-        print(f"  {dist}: {count} components")
+    found = {dist: [counted(count, "component")] for dist, count in components.items()}
+    for dist, count in _cards().items():  # a distribution may have weights only
+        found.setdefault(dist, []).append(counted(count, "card"))
+    for dist, counts in sorted(found.items()):
+        print(f"  {dist}: {', '.join(counts)}")
+
+
+def _cards() -> dict[str, int]:
+    """The number of cards of each distribution that has any. Those that cannot be read count as none."""
+    found: dict[str, int] = {}
+    for ref in registry.refs("pretrained"):
+        count = 0
+        with suppress(Exception):  # code of others; cards.notes() has the reason
+            count = len(ref.load())
+        found[f"{ref.dist} {ref.version}"] = found.get(f"{ref.dist} {ref.version}", 0) + count
+    return found

@@ -3,13 +3,15 @@
 import argparse
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amphion_core import cards, registry
 from amphion_core.cli.completion import complete
-from amphion_core.errors import UnknownComponent, shortened
+from amphion_core.errors import RegistryError, UnknownComponent, shortened
 from amphion_core.extras import pip_command
+from amphion_core.files import is_file
 from amphion_core.mel import MelConfig
 
 if TYPE_CHECKING:
@@ -61,8 +63,7 @@ def _likely_kind(name: str) -> str:
 def _show(ref: registry.ComponentRef) -> None:
     component = _show_head(ref)
     _show_fields("configuration", component.Config)
-    if controls := getattr(component, "Controls", None):
-        _show_fields("controls of a request, --control NAME=VALUE; None is the model's own value", controls)
+    _show_controls(component)
     if request := getattr(component, "Request", None):
         _show_fields("request", request)
     if layouts := getattr(component, "layouts", ()):
@@ -97,6 +98,11 @@ def _show_card(card: cards.Card) -> None:
             print(f"{label}: {value}")
     if card.config:
         _show_values(f"configuration, where it differs from that of {ref.name}", card.config)
+    path = card.path()
+    if path is not None:
+        with suppress(RegistryError):  # "the model" below shows what is wrong with it
+            _show_controls(ref.load())
+        _show_description(path if path.is_dir() else path.parent)
     print(f"\nthe model: amphion info {ref.name}")
     _show_use(ref, card.name, loads=card.source is not None)
 
@@ -112,8 +118,26 @@ def _show_weights(place: str) -> int:
     if vocoder := own_vocoder(place):
         print(f"vocoder: {vocoder}")
     _show_values("configuration", found.config)
+    _show_controls(ref.load())
+    _show_description(Path(place) if Path(place).is_dir() else Path(place).parent)
     _show_use(ref, place, loads=True)
     return 0
+
+
+def _show_controls(component: Any) -> None:
+    if controls := getattr(component, "Controls", None):
+        _show_fields("controls of a request, --control NAME=VALUE; None is the model's own value", controls)
+
+
+def _show_description(folder: Path) -> None:
+    """What the ``card.md`` of a weights folder says about training, scores and limits, without its title."""
+    file = folder / "card.md"
+    if not is_file(file) or not is_file(folder / "model.safetensors"):  # files of others may have the same name
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    text = "\n".join(lines[1:] if lines and lines[0].startswith("# ") else lines).strip()
+    if text:
+        print(f"\nabout these weights, from {file}:\n{text.replace('**', '').replace('`', '')}")
 
 
 def _show_use(ref: registry.ComponentRef, place: str = "", *, loads: bool = False) -> None:
