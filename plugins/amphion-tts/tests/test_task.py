@@ -96,7 +96,7 @@ def test_every_wrong_field_is_reported_at_once():
     ("controls", "message"),
     [
         ({"length_scal": 2}, "length_scal: no such field; did you mean length_scale"),
-        ({"length_scale": 0}, "length_scale: input should be greater than 0, got 0"),
+        ({"length_scale": 0}, "length_scale: input should be greater than or equal to 0.25, got 0"),
         ({"noise_scale": "loud"}, "noise_scale: input should be a valid number"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_text_and_a_file_at_once_or_neither_is_an_error(tmp_path, capsys):
 def test_info_shows_a_models_controls_and_a_tasks_request(capsys):
     assert main(["info", "tts/vits"]) == 0
     text = capsys.readouterr().out
-    assert "controls" in text and "factor on all durations; 2 is half the speed; above 0, at most 10" in text
+    assert "controls" in text and "factor on all durations; 2 is half the speed, 0.5 twice the speed; 0.25 to 10" in text
     assert main(["info", "tasks:tts"]) == 0
     text = capsys.readouterr().out
     assert "request" in text and "silence between sentences, seconds; 0 to 10" in text

@@ -168,7 +168,7 @@ def test_controls_change_the_checkpoints_own_values_one_by_one(tiny):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"length_scale": 0.0}, "length_scale: input should be greater than 0, got 0.0"),
+        ({"length_scale": 0.0001}, "length_scale: input should be greater than or equal to 0.25, got 0.0001"),
         ({"length_scale": True}, "length_scale: a number is needed, got True"),
         ({"length_scale": float("inf")}, "length_scale: input should be a finite number, got inf"),
         ({"noise_scale": float("nan")}, "noise_scale: input should be a finite number, got nan"),

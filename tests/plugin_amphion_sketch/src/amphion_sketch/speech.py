@@ -76,7 +76,7 @@ class SketchSpeech(TextToSpeech):
     class Controls(BaseConfig):
         """What a request may change."""
 
-        length_scale: float | None = Field(default=None, gt=0, le=10, description="factor on all durations (1)")
+        length_scale: float | None = Field(default=None, ge=0.25, le=10, description="factor on all durations (1)")
         variation: float | None = Field(default=None, ge=0, le=2, description="noise in the mel, relative (0)")
 
     config: Config
