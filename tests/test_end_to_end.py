@@ -75,7 +75,7 @@ def test_text_from_standard_input_and_audio_to_standard_output(tmp_path):
         (["tts", "Hello.", "-o", "out.xyz"], "xyz"),
         (["tts", "--file", "nothing.txt"], "nothing.txt"),
         (["tts", "Hello.", "--model", "tts/vits@nobody"], "no card 'nobody'"),
-        (["tts", "Hello.", "--control", "length_scale=0"], "length_scale: input should be greater than or equal to 0.25"),
+        (["tts", "Hello.", "--control", "length_scale=0"], "length_scale: input should be greater than or equal"),
         (["tts", "Hello.", "--speaker", "3"], "has no speaker '3'"),
         (["tts", "Hello [pause] there."], "'[pause]' at character 7 states no length"),
         (["tts", "Hello.", "--lexicon", "nothing.txt"], "nothing.txt"),

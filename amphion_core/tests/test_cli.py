@@ -78,7 +78,8 @@ def test_doctor_counts_cards_also_of_a_package_that_has_nothing_else(capsys, mon
     ready, broken = SimpleNamespace(load=lambda: [1, 2]), SimpleNamespace(load=lambda: 1 / 0)
     for ref, dist in ((ready, "voices"), (broken, "broken")):
         ref.dist, ref.version, ref.missing, ref.status = dist, "1.0", [], "ok"
-    monkeypatch.setattr(registry, "refs", lambda kind: [*refs(kind), *([ready, broken] if kind == "pretrained" else [])])
+    more = {"pretrained": [ready, broken]}
+    monkeypatch.setattr(registry, "refs", lambda kind: [*refs(kind), *more.get(kind, [])])
     monkeypatch.setattr(cards, "notes", lambda: ("the cards of broken 1.0 cannot be read: ZeroDivisionError",))
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()

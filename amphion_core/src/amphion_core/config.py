@@ -78,8 +78,8 @@ def validate(
 ) -> Schema:  # fmt: skip
     """``values`` as a checked ``schema``. ``where`` is the heading of the error, by default the schema's owner.
 
-    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one. ``overrides`` are texts such
-    as ``seed=1`` that changed the values, each with the problem that it had already, or an empty text.
+    ``context`` is ``{"audio": MelConfig}`` where parts that state no ``mel`` take this one. ``overrides`` are texts
+    such as ``seed=1`` that changed the values, each with the problem that it had already, or an empty text.
 
     Raises RecipeError that lists every problem with its dotted path, the given value and the nearest valid key, and
     with the override that caused it.

@@ -178,7 +178,7 @@ def test_durations_scale_and_each_item_has_a_frame():
     assert int(slow.lengths[0]) == pytest.approx(2 * int(plain.lengths[0]), abs=8)
     assert int(speak(net, length_scale=1.1).lengths[0]) > int(plain.lengths[0])  # the published code gives the same
     assert 0 < int(speak(net, length_scale=0.25).lengths[0]) < int(plain.lengths[0]) / 2
-    with pytest.raises(RecipeError, match="length_scale: input should be greater than or equal to 0.25, got 0.0001"):
+    with pytest.raises(RecipeError, match="length_scale: input should be greater than or equal to"):
         speak(net, length_scale=0.0001)
     net.variance_adaptor.duration_predictor.linear_layer.bias.data.fill_(-9.0)
     assert speak(net).durations.tolist() == [[1, 0, 0, 0, 0, 0, 0, 0]]

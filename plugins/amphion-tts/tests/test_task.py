@@ -156,7 +156,7 @@ def test_a_text_and_a_file_at_once_or_neither_is_an_error(tmp_path, capsys):
 def test_info_shows_a_models_controls_and_a_tasks_request(capsys):
     assert main(["info", "tts/vits"]) == 0
     text = capsys.readouterr().out
-    assert "controls" in text and "factor on all durations; 2 is half the speed, 0.5 twice the speed; 0.25 to 10" in text
+    assert "controls" in text and "factor on all durations; 2 is half the speed, 0.5 is double; 0.25 to 10" in text
     assert main(["info", "tasks:tts"]) == 0
     text = capsys.readouterr().out
     assert "request" in text and "silence between sentences, seconds; 0 to 10" in text

@@ -157,7 +157,7 @@ class FastSpeech2(TextToSpeech):
         """What a request may change. A control that is not given changes nothing."""
 
         length_scale: float | None = Field(
-            default=None, ge=0.25, le=10, description="factor on all durations; 2 is half the speed, 0.5 twice the speed"
+            default=None, ge=0.25, le=10, description="factor on all durations; 2 is half the speed, 0.5 is double"
         )
         pitch: float | None = Field(
             default=None, ge=-24, le=24, description="semitones by which the voice is higher; -12: an octave lower"

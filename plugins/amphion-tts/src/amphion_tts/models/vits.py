@@ -119,7 +119,7 @@ class VITS(TextToSpeech):
         """What a request may change. A control that is not given has the value of the config."""
 
         length_scale: float | None = Field(
-            default=None, ge=0.25, le=10, description="factor on all durations; 2 is half the speed, 0.5 twice the speed"
+            default=None, ge=0.25, le=10, description="factor on all durations; 2 is half the speed, 0.5 is double"
         )
         noise_scale: float | None = Field(
             default=None, ge=0, le=3, description="variation of the voice, as a factor on its deviation; 0: none"
