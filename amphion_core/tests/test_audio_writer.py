@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -135,12 +137,43 @@ def test_a_full_disk_is_one_sentence_and_the_work_goes_on_afterwards(tmp_path, m
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
 
 
-def test_two_programs_cannot_write_the_same_work(tmp_path):
+@pytest.mark.parametrize("first", [WORK, None])
+@pytest.mark.parametrize("second", [WORK, {"text": "other"}, None])
+def test_two_programs_cannot_write_the_same_file(tmp_path, first, second):
     pytest.importorskip("fcntl", reason="there are no locks here")
+    with AudioWriter(tmp_path / "a.wav", RATE, work=first) as file:
+        for _ in range(2):  # before the first piece and after it
+            with (
+                pytest.raises(AmphionError, match="another program is writing") as caught,
+                AudioWriter(tmp_path / "a.wav", RATE, work=second),
+            ):
+                pass
+            file.write(PIECES[0])
+        assert "wait" in caught.value.hint
+        write(tmp_path / "b.wav", PIECES)
+    assert Audio.load(tmp_path / "a.wav").samples.size == 2 * PIECES[0].samples.size
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
+
+
+def test_the_lock_of_a_killed_program_does_not_hinder_the_next(tmp_path):
+    script = f"""
+import os
+import numpy as np
+from amphion_core.api import Audio, AudioWriter
+with AudioWriter({str(tmp_path / "a.wav")!r}, {RATE}, work={WORK!r}) as file:
+    file.write(Audio(np.zeros(9, np.float32), {RATE}))
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert (tmp_path / ".a.wav.lock").exists()
     with AudioWriter(tmp_path / "a.wav", RATE, work=WORK) as file:
-        file.write(PIECES[0])
-        with pytest.raises(AmphionError, match="another program is writing"):
-            AudioWriter(tmp_path / "a.wav", RATE, work=WORK)
+        assert file.samples == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_name_of_255_bytes_has_a_lock_too(tmp_path):
+    write(tmp_path / f"{'a' * 251}.wav", PIECES)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Reads regular files only, and writes files completely or not at all: a full disk or Ctrl-C leaves the old file."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -12,6 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amphion_core.errors import AmphionError, nearest, shortened
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two programs that write the same file are not noticed
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,6 +133,62 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def sole_writer(path: str | Path) -> Iterator[None]:
+    """Hold the lock of the file ``path`` while the block runs, so that no other program writes it in the meantime.
+
+    For files that take long to make; ``atomic_write`` alone lets the last of two programs win. The lock is a file
+    ``.NAME.lock`` beside ``path``, which is removed afterwards. A process that has ended, or was killed, holds no lock.
+
+    Raises AmphionError when another program holds it, and the errors of ``atomic_write``.
+    """
+    target = _checked(path)
+    if fcntl is None:
+        yield
+        return
+    name = target.name if len(target.name.encode()) < 240 else hashlib.sha256(target.name.encode()).hexdigest()
+    lock = target.with_name(f".{name}.lock")
+    try:
+        descriptor = locked(lock)
+    except BlockingIOError as error:
+        raise AmphionError(
+            f"another program is writing {path}", hint="wait until it has ended, or name another file"
+        ) from error
+    except OSError as error:
+        raise not_written(error, Path(path)) from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # before the lock is free: later, the file may be that of another program
+        os.close(descriptor)
+
+
+def locked(path: Path) -> int:
+    """A descriptor of the file ``path``, which is made if absent and locked until the descriptor is closed.
+
+    Raises BlockingIOError when another program has locked it, and OSError.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)  # it may be a pipe
+        try:
+            if fcntl:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the program that held the lock has removed its file meanwhile
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the opened file is the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_safetensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:

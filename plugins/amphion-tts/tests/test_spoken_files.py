@@ -63,7 +63,12 @@ def test_a_killed_run_of_a_long_text_goes_on_and_gives_the_same_bytes(speak, voi
     process.communicate()
     assert not (tmp_path / "long.flac").exists()
     process = start(voice, tmp_path)
+    process.send_signal(signal.SIGSTOP)  # so that it does not end too early
+    for words in (("--file", "long.txt"), ("A short text.",)):
+        code, _, error = speak(*words, "-o", "long.flac")
+        assert code == 2 and error.splitlines()[0] == "error: another program is writing long.flac"
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     error = process.communicate()[1]
     assert process.returncode == 130
     assert re.search(r"\d+ of 360 sentences .* are kept in long\.flac\.\w{8}\.part; type the same command again", error)
@@ -72,7 +77,7 @@ def test_a_killed_run_of_a_long_text_goes_on_and_gives_the_same_bytes(speak, voi
     assert speak("--file", "long.txt", "-o", "whole.flac", "--subtitles", ".srt")[0] == 0
     assert Path("long.flac").read_bytes() == Path("whole.flac").read_bytes()
     assert Path("long.srt").read_text() == Path("whole.srt").read_text()
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*.lock"))
 
 
 def test_another_text_or_seed_begins_anew(speak, tmp_path, monkeypatch):

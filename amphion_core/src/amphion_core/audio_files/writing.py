@@ -7,6 +7,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,12 +16,7 @@ import numpy as np
 from amphion_core.audio import Audio
 from amphion_core.audio_files.encoding import as_16_bit, encode
 from amphion_core.errors import AmphionError, AudioError
-from amphion_core.files import atomic_write, is_full, not_written
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two programs that write the same file are not noticed
-    fcntl = None  # type: ignore[assignment]
+from amphion_core.files import atomic_write, is_full, not_written, sole_writer
 
 _BLOCK = 1 << 16  # samples that are read and encoded at a time
 _LONGEST_STEM = 220  # bytes of the name of a file, to which the name of its part adds 14; file systems allow 255
@@ -32,6 +28,7 @@ class AudioWriter:
 
     The samples are kept as 16-bit PCM in a part file beside ``path``. When the block ends without an error, the part is
     encoded as the suffix of ``path`` says and takes its place. For wav and flac the result equals that of `Audio.save`.
+    While the block runs, no other program can write ``path`` in this way.
 
     ``work`` states in values of JSON what is written, such as a digest of the text, the name of the model, and the
     seed. With it, an interrupted block keeps its part, also when the process is killed: the next writer with the same
@@ -55,10 +52,10 @@ class AudioWriter:
         channels: int = 1,
         work: Mapping[str, Any] | None = None,
     ) -> None:
-        """Check everything that can be checked before long work, and find the part of an earlier run.
+        """Check everything that can be checked before long work.
 
         Raises AudioError for an unknown suffix and for a rate or a number of channels that the format does not have,
-        AmphionError for a path that cannot be written and for one to which another program is writing the same work.
+        AmphionError for a path that cannot be written.
         """
         self.path = Audio.check_target(path)
         self.sample_rate, self.channels = sample_rate, channels
@@ -73,13 +70,12 @@ class AudioWriter:
             stem = f".{stem}"
         self.part, self._journal = target.with_name(f"{stem}.part"), target.with_name(f"{stem}.json")
         self._descriptors: tuple[int, int] | None = None
+        self._lock = ExitStack()
         self.pieces = 0
         self.samples = 0
         """Samples of each channel that are written."""
         self.peak = 0.0
         """The largest magnitude of a sample before samples were clipped."""
-        if self._resumes and self._journal.exists():
-            self._open()
 
     @property
     def duration(self) -> float:
@@ -121,6 +117,12 @@ class AudioWriter:
             yield record["note"]
 
     def __enter__(self) -> Self:
+        """Find the part of an earlier run. Raises AmphionError when another program is writing this file."""
+        with ExitStack() as lock:
+            lock.enter_context(sole_writer(self.path))
+            if self._resumes and self._journal.exists():
+                self._open()
+            self._lock = lock.pop_all()
         return self
 
     def __exit__(
@@ -128,17 +130,18 @@ class AudioWriter:
     ) -> None:
         """Make the file, or keep or remove the part. Raises AudioError for audio without samples, AmphionError."""
         keep = self.keeps_part
-        try:
-            if kind is None:
-                self._finish()
-                keep = False
-        finally:
-            for descriptor in self._descriptors or ():
-                os.close(descriptor)
-            if self._descriptors and not keep:
-                self.part.unlink(missing_ok=True)
-                self._journal.unlink(missing_ok=True)
-            self._descriptors = None
+        with self._lock:
+            try:
+                if kind is None:
+                    self._finish()
+                    keep = False
+            finally:
+                for descriptor in self._descriptors or ():
+                    os.close(descriptor)
+                if self._descriptors and not keep:
+                    self.part.unlink(missing_ok=True)
+                    self._journal.unlink(missing_ok=True)
+                self._descriptors = None
 
     def _take(self, record: Mapping[str, Any]) -> None:
         self.pieces, self.samples, self.peak = self.pieces + 1, record["samples"], record["peak"]
@@ -174,8 +177,6 @@ class AudioWriter:
         try:
             part = os.open(self.part, flags, 0o666)
             try:
-                if fcntl:
-                    fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 journal = os.open(self._journal, flags, 0o666)
             except BaseException:
                 os.close(part)
@@ -188,8 +189,6 @@ class AudioWriter:
                 os.lseek(descriptor, 0, os.SEEK_END)
             if not end:
                 _write(journal, _line(self._head))
-        except BlockingIOError as error:
-            raise AmphionError(f"another program is writing {self.path}", hint="wait, or name another file") from error
         except OSError as error:
             raise self._not_written(error) from error
         return self._descriptors

@@ -1,6 +1,5 @@
 """The run folder: the recipe, the environment and the curve of a run. One process at a time may use it."""
 
-import fcntl
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from amphion_core.errors import AmphionError, DataError
-from amphion_core.files import atomic_write
+from amphion_core.files import atomic_write, locked
 from amphion_core.training import checkpoint
 
 DEV = "dev/"  # before the names of validation scores in the curve
@@ -75,17 +74,8 @@ class RunFolder:
         file = self.path / ".lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            while True:
-                fresh = not file.exists()
-                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)  # NONBLOCK: it may be a pipe
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if _is_at(descriptor, file):
-                        break  # else the run that held the lock has removed its file meanwhile
-                except OSError:
-                    os.close(descriptor)
-                    raise
-                os.close(descriptor)
+            fresh = not file.exists()
+            descriptor = locked(file)
         except BlockingIOError as error:
             raise AmphionError(f"{self.path} is in use by another run", hint="wait, or choose another --out") from error
         except FileExistsError as error:
@@ -167,14 +157,6 @@ class RunFolder:
                 f"line {found.index(None) + 1} of {self.metrics} is damaged", hint="remove that line from the file"
             )
         return [point for point in found if point is not None]
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the opened file is the one at ``path``."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _point(line: str) -> dict[str, Any] | None:
