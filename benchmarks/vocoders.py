@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    names = args.names or sorted(card.name for card in cards.cards("vocoder/*"))
+    names = args.names or sorted(card.name for card in cards.cards("vocoder/"))
     reference = prepared(REFERENCE, args.seconds)
     print("| vocoder | parameters, M | multiply-adds, G a second | real-time factor | time / that of HiFi-GAN V1 |")
     print("| --- | --- | --- | --- | --- |")
