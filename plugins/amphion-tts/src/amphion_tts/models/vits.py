@@ -310,6 +310,23 @@ class VITS(TextToSpeech):
             scores = scores + prior_log_likelihood(self.flow(z, mask, g), m_p, logs_p)
         return monotonic_alignment(scores, lengths, frames).sum(1).long()
 
+    @torch.no_grad()
+    def speak_latents(self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> tuple[Tensor, ...]:
+        """ids (B, L) -> latents (B, C, N) with new noise, their frames (B), and the audio (B, T) of them."""
+        c, g, speech = self.config, self._speaker(speaker), Speech(self)
+        noise = torch.randn(len(ids), 2, ids.shape[1], device=ids.device) * c.duration_noise_scale
+        m_p, logs_p, durations, frames = speech.plan(ids, lengths, noise, g, 1.0)
+        size = int(frames.max())
+        noise = torch.randn(len(ids), c.latent_channels, size, device=ids.device)
+        z = speech.latent(m_p, logs_p, durations, frames, noise, g, c.noise_scale, size)
+        return z, frames, self.dec(z, g)[:, 0]
+
+    def posterior(self, spec: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """spec (B, n_fft / 2 + 1, N) -> mean and log deviation of the latents (B, C, N), and the mask (B, 1, N)."""
+        mask = length_mask(lengths, spec.shape[2])
+        _, mean, log_deviation = self.enc_q(spec, mask, self._speaker(speaker), None)
+        return mean, log_deviation, mask
+
     def decode(self, z: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> Tensor:
         """Latents (B, C, N) of ``lengths`` (B) frames -> wave (B, T), T = N * hop, 0 after each item's end."""
         return self._speech().decode(z, lengths, self._speaker(speaker))

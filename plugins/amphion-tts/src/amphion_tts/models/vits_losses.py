@@ -46,3 +46,9 @@ def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tens
     z_p, logs_q, m_p, logs_p = z_p.float(), logs_q.float(), m_p.float(), logs_p.float()
     kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
     return (kl * mask).sum()
+
+
+def latent_loss(z: Tensor, m_q: Tensor, logs_q: Tensor, mask: Tensor) -> Tensor:
+    """Negative log likelihood, without its constant, of known latents z under the posterior, summed as in `kl_loss`."""
+    z, m_q, logs_q = z.float(), m_q.float(), logs_q.float()
+    return ((logs_q + 0.5 * (z - m_q).square() * torch.exp(-2 * logs_q)) * mask).sum()

@@ -49,12 +49,13 @@ class Speech:
         noise_scale: float | Tensor, *, size: int,
     ) -> Tensor:  # fmt: skip
         """What ``plan`` gives, noise (B, C, N) or None -> wave (B, N * hop), N = ``size``, 0 after each item's end."""
-        return self.decode(self._latent(m_p, logs_p, durations, frames, noise, g, noise_scale, size), frames, g)
+        return self.decode(self.latent(m_p, logs_p, durations, frames, noise, g, noise_scale, size), frames, g)
 
-    def _latent(
+    def latent(
         self, m_p: Tensor, logs_p: Tensor, durations: Tensor, frames: Tensor, noise: Tensor | None, g: Tensor | None,
         noise_scale: float | Tensor, size: int,
     ) -> Tensor:  # fmt: skip
+        """The latents (B, C, N) of what ``plan`` gives."""
         path = path_of_durations(durations, size)
         mask = length_mask(frames, size)
         z_p = expand(m_p, path)

@@ -31,7 +31,7 @@ from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
-from amphion_tts.models.vits_losses import VITSOutput, kl_loss
+from amphion_tts.models.vits_losses import VITSOutput, kl_loss, latent_loss
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.corpus_size import corpus_remarks
 from amphion_tts.trainers.spoken_validation import SpokenValidation
@@ -149,15 +149,26 @@ class VITSTrainer(ModelTrainer):
     def _posterior_update(self, batch: Batch) -> Update:
         """An update of the posterior encoder. The trained parts keep their weights, and their gradients pass through.
 
-        A new posterior encoder gives noise. With this noise, the prior and the decoder would forget what they know.
+        A new posterior encoder gives noise. With this noise, the prior and the decoder would forget what they know. It
+        learns from the recordings, and from what the network itself says of their texts, because these latents are
+        known.
         """
         others = nn.ModuleList(part for name, part in self.network.named_children() if name != "enc_q")
         with without_gradients_of(others):
             out, spec = self._forward(self.network, batch)
         losses = self._losses(out, spec, batch.totals)
-        return Update(
-            "generator", self.config.mel_weight * losses["mel"] + self.config.kl_weight * losses["kl"], losses
-        )
+        losses["latent"] = self._latent_loss(batch)
+        c = self.config
+        total = c.mel_weight * losses["mel"] + c.kl_weight * (losses["kl"] + losses["latent"])
+        return Update("generator", total, losses)
+
+    def _latent_loss(self, batch: Batch) -> Tensor:
+        """How well the posterior encoder finds the latents of what the network says, for each frame."""
+        speaker = batch.tensors.get("speaker")
+        z, frames, wave = self.network.speak_latents(batch["ids"], batch["id_lengths"], speaker)
+        spec = linear_spectrogram(wave.float(), self.mel, frames * self.mel.hop_length)
+        m_q, logs_q, mask = self.network.posterior(spec, frames, speaker)
+        return latent_loss(z, m_q, logs_q, mask) / frames.sum() * (len(batch) / batch.totals["items"])
 
     def validation_step(self, batch: Batch) -> Validation:
         """The losses without discriminators, copy synthesis through the latent, the alignment, and what is spoken."""
