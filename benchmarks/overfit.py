@@ -1,7 +1,7 @@
 """Two sentences are learned by heart and spoken back: the word error rate after the steps of a recipe.
 
-A model that never can do this has a fault. FastSpeech 2 needs 600 steps, and VITS 1,300. The sentences are the first two
-of a prepared folder's split `train`; networks and losses are those of the recipe, for VITS without discriminators, which
+A model that never can do this has a fault. FastSpeech 2 needs 600 steps, VITS 1,300. The sentences are the first two of
+a prepared folder's split `train`. Networks and losses are those of the recipe; VITS has no discriminators here, which
 cost half of the time. FastSpeech 2 speaks with --vocoder, or with Griffin-Lim.
 Run: python benchmarks/overfit.py PREPARED_FOLDER [--recipe fastspeech2_small] [--steps 600] [--vocoder VOCODER]
 """
