@@ -19,7 +19,7 @@ from amphion_core.mel import MelConfig
 from amphion_core.precision import bf16_is_fast
 from amphion_vocoders import task as task_module
 from amphion_vocoders.models.inverse_stft import inverse_stft
-from amphion_vocoders.models.vocos_packed import PackedBackbone
+from amphion_vocoders.models.convnext_packed import PackedBackbone
 
 TINY = amphion.get("models", "vocoder/vocos").example_config().model_dump()
 WINDOW = "feature_extractor.mel_spec.spectrogram.window"
@@ -108,8 +108,8 @@ def test_pieces_on_several_threads_are_the_whole_and_a_packed_network_can_be_cop
         counts.append(len(pieces))
         return [piece() for piece in pieces]
 
-    monkeypatch.setattr("amphion_vocoders.models.vocos_packed.threads_for_pieces", lambda: 2)
-    monkeypatch.setattr("amphion_vocoders.models.vocos_packed.run_pieces", one_by_one)
+    monkeypatch.setattr("amphion_vocoders.models.convnext_packed.threads_for_pieces", lambda: 2)
+    monkeypatch.setattr("amphion_vocoders.models.convnext_packed.run_pieces", one_by_one)
     torch.testing.assert_close(net.vocode(mel), whole, atol=1e-5, rtol=0)
     assert counts == [4]
     net.vocode(mel[..., :100])  # too short for pieces

@@ -52,8 +52,8 @@ def _require_layout(state: Mapping[str, Any], layout: str) -> None:
         )
 
 
-def generator_fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Our fields. Values of the mel that neither the publisher nor ``base`` states are those of the paper."""
+def stated_mel(given: Values) -> dict[str, Any]:
+    """The fields of the mel that the publisher states."""
     mel: dict[str, Any] = {}
     for ours, names in MEL.items():
         if stated := [name for name in names if name in given]:
@@ -62,6 +62,12 @@ def generator_fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
         mel["fmin"] = given.number("fmin")
     if given.has("fmax"):  # null is half the sample rate
         mel["fmax"] = given.number("fmax") if "fmax" in given else None
+    return mel
+
+
+def generator_fields(given: Values, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Our fields. Values of the mel that neither the publisher nor ``base`` states are those of the paper."""
+    mel = stated_mel(given)
     rates = given.wholes("upsample_rates")
     if (hop := math.prod(rates)) > LONGEST_HOP:
         raise given.problem("upsample_rates", f"is {shown(list(rates))}, whose product is no hop of a mel")

@@ -14,15 +14,17 @@ Padding = Literal["same", "center"]
 
 
 def inverse_stft(spectra: Tensor, window: Tensor, hop: int, padding: Padding) -> Tensor:
-    """Complex spectra (B, N, bins) of frames as long as ``window`` -> wave (B, T), T = N * hop.
+    """Complex spectra (B, N, bins) of frames of 2 * (bins - 1) samples -> wave (B, T), T = N * hop.
 
-    center: frame n is centred on sample n * hop; the first (N - 1) * hop samples are those of ``torch.istft``.
-    same: frame n is centred on sample n * hop + hop / 2. The last hop of a centred signal has fewer frames than the
-    others. ``hop`` must be at most a quarter of the window, so that no sample is divided by nearly 0.
+    ``window`` stands in the middle of a frame and may be shorter. center: frame n is centred on sample n * hop; the
+    first (N - 1) * hop samples are those of ``torch.istft``. same: frame n is centred on sample n * hop + hop / 2. The
+    last hop of a centred signal has fewer frames than the others. ``hop`` must be at most a quarter of the window, so
+    that no sample is divided by nearly 0.
     """
-    size, count = len(window), spectra.shape[1]
-    frames = torch.fft.irfft(spectra, size) * window
-    start = size // 2 if padding == "center" else (size - hop) // 2
+    size, count = 2 * (spectra.shape[2] - 1), spectra.shape[1]
+    left = (size - len(window)) // 2  # samples of a frame before the window; those are 0
+    frames = torch.fft.irfft(spectra, size)[..., left : left + len(window)] * window
+    start = (size // 2 if padding == "center" else (size - hop) // 2) - left
     stop = start + count * hop
     weight = overlap_add(window.square().expand(1, count, -1), hop)[:, start:stop]
     return overlap_add(frames, hop)[:, start:stop] / weight

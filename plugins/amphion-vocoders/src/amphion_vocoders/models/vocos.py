@@ -12,18 +12,13 @@ from typing import Any, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision
 from amphion_core.config import validate
+from amphion_vocoders.models.convnext import Backbone
 from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.inverse_stft import Padding, inverse_stft
-from amphion_vocoders.models.packed_module import PackedModule
-from amphion_vocoders.models.vocos_packed import PackedBackbone
 
-KERNEL = 7  # of the first convolution and of the depthwise ones, frames
-EPSILON = 1e-6  # of the layer norms
-DEVIATION = 0.02  # of the initial weights. The author cuts the distribution at 2, which is 100 deviations: no cut
 LARGEST_MAGNITUDE = 100.0  # of a spectrum's bin; the network predicts its logarithm
 
 
@@ -81,10 +76,9 @@ class Vocos(FeedForwardVocoder):
             return inverse_stft(spectra, self.window, self.config.mel.hop_length, padding)[:, None]
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """Prepare as every model does; on a CPU in float32, also reorder the weights: see ``vocos_packed.py``."""
+        """Prepare as every model does; on a CPU in float32, also reorder the weights: see ``convnext_packed.py``."""
         super().for_inference(precision)
-        fits = self.precision == "float32" and self.device.type == "cpu" and PackedBackbone.available()
-        self.backbone.packed = PackedBackbone(self.backbone) if fits else None
+        self.backbone.for_inference(self.precision)
         return self
 
     @classmethod
@@ -101,56 +95,3 @@ class Vocos(FeedForwardVocoder):
         fields: BaseConfig = validate(cls.Config, fields_of(config or {}), where=where)
         check_mel_tensors(state, fields)
         return fields, network_tensors(state)
-
-
-class Backbone(PackedModule):
-    """The network up to the spectra: mel (B, F, N) -> (B, N, C). Parameters have the names of the author's weights."""
-
-    def __init__(self, n_mels: int, channels: int, inner_channels: int, layers: int) -> None:
-        super().__init__()
-        self.embed = nn.Conv1d(n_mels, channels, KERNEL, padding=KERNEL // 2)
-        self.norm = nn.LayerNorm(channels, EPSILON)
-        self.convnext = nn.ModuleList(Block(channels, inner_channels, 1 / layers) for _ in range(layers))
-        self.final_layer_norm = nn.LayerNorm(channels, EPSILON)
-        for module in self.modules():
-            if isinstance(module, nn.Conv1d | nn.Linear):
-                nn.init.normal_(module.weight, std=DEVIATION)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # both have a bias here
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """(B, F, N) -> (B, N, C)."""
-        if self.uses_packed:
-            return self.packed(mel)
-        rows = self.norm(self.embed(mel).mT)
-        for block in self.convnext:
-            rows = block(rows)
-        return self.final_layer_norm(rows)
-
-
-class Block(nn.Module):
-    """ConvNeXt: depthwise convolution, layer norm, two linear layers, a factor for each channel; a residual around."""
-
-    def __init__(self, channels: int, inner_channels: int, factor: float) -> None:
-        super().__init__()
-        self.dwconv = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
-        self.norm = nn.LayerNorm(channels, EPSILON)
-        self.pwconv1 = nn.Linear(channels, inner_channels)
-        self.pwconv2 = nn.Linear(inner_channels, channels)
-        self.gamma = nn.Parameter(torch.full((channels,), factor))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
-        inner = self.pwconv1(self.norm(self.along_time(rows)))
-        return rows + self.gamma * self.pwconv2(F.gelu(inner))
-
-    def along_time(self, rows: Tensor) -> Tensor:
-        """The depthwise convolution (B, N, C) -> (B, N, C).
-
-        On a CPU, the 2-D convolution has a kernel for channels that lie side by side, 10 times as fast as the 1-D
-        convolution of transposed rows.
-        """
-        conv = self.dwconv
-        if rows.device.type != "cpu":
-            return conv(rows.mT).mT
-        images, weight = rows.mT.unsqueeze(2), conv.weight.unsqueeze(2)  # (B, C, 1, N)
-        return F.conv2d(images, weight, conv.bias, padding=(0, KERNEL // 2), groups=conv.groups).squeeze(2).mT

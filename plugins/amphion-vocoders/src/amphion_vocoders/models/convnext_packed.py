@@ -1,8 +1,8 @@
-"""Vocos' backbone for inference on a CPU in float32. The results equal those of the plain network to rounding.
+"""A backbone of ConvNeXt blocks for inference on a CPU in float32. The results equal those of the plain network to rounding.
 
 oneDNN takes the weights of linear layers in its own order, made once. It also computes what follows a layer while the
 layer's outputs are in the cache: GELU after the first, the residual connection after the second. With several threads,
-long inputs are computed in pieces of time, each on one thread; see ``amphion_core.modules.workers`` for the reason.
+long inputs are computed in pieces of time, each on one thread, unless a block sees all frames; see ``amphion_core.modules.workers`` for the reason.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,13 @@ class PackedLinear:
     bias: Tensor
 
     @classmethod
-    def of(cls, layer: Any, factor: Tensor | None = None) -> "PackedLinear":
-        """Pack a linear layer, with its outputs (C) multiplied by ``factor`` (C)."""
+    def of(cls, layer: Any, factor: Tensor | None = None, added: Tensor | None = None) -> "PackedLinear":
+        """Pack a linear layer, with its outputs multiplied by ``factor`` (C_out), and ``added`` (C_in) to its input."""
         weight, bias = layer.weight.detach(), layer.bias.detach()
         if factor is not None:
             weight, bias = weight * factor.detach()[:, None], bias * factor.detach()
+        if added is not None:
+            bias = bias + weight @ added.detach()
         return cls(torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS), bias.clone())
 
     def then_gelu(self, rows: Tensor) -> Tensor:
@@ -57,24 +59,29 @@ class PackedBackbone:
 
     def __init__(self, net: Any) -> None:
         self.net = net
+        self.sees_all = any(block.grn is not None for block in net.convnext)  # every output depends on every frame
         self.reach: int = net.embed.padding[0] + sum(block.dwconv.padding[0] for block in net.convnext)  # frames
 
     @cached_property
     def layers(self) -> list[tuple[PackedLinear, PackedLinear]]:
         """Both linear layers of each block."""
         return [
-            (PackedLinear.of(block.pwconv1), PackedLinear.of(block.pwconv2, block.gamma)) for block in self.net.convnext
+            (
+                PackedLinear.of(block.pwconv1),
+                PackedLinear.of(block.pwconv2, block.gamma, None if block.grn is None else block.grn.beta.flatten()),
+            )
+            for block in self.net.convnext
         ]
 
     def __getstate__(self) -> dict[str, Any]:
         """The state of a copy. oneDNN's weights cannot be copied; the copy makes its own."""
-        return {"net": self.net, "reach": self.reach}
+        return {"net": self.net, "sees_all": self.sees_all, "reach": self.reach}
 
     def __call__(self, mel: Tensor) -> Tensor:
         """(B, F, N) -> (B, N, C)."""
         frames, threads = mel.shape[2], threads_for_pieces()
         count = min(PIECES_PER_THREAD * threads, int(frames * REPEATED) // (2 * self.reach))
-        if threads == 1 or count < threads:  # a short input: torch's threads share each operation
+        if threads == 1 or count < threads or self.sees_all:  # torch's threads share each operation
             return self._compute(mel)
         edges = [frames * index // count for index in range(count + 1)]
         _ = self.layers  # made once, not by several threads
@@ -92,7 +99,10 @@ class PackedBackbone:
         """(B, F, N) -> (B, N, C)."""
         rows = _norm(self.net.norm, self.net.embed(mel).mT)
         for block, (first, second) in zip(self.net.convnext, self.layers, strict=True):
-            rows = second.added_to(rows, first.then_gelu(_norm(block.norm, block.along_time(rows))))
+            inner = first.then_gelu(_norm(block.norm, block.along_time(rows)))
+            if block.grn is not None:
+                inner.mul_(block.grn.factors(inner))
+            rows = second.added_to(rows, inner)
         return _norm(self.net.final_layer_norm, rows)
 
 
