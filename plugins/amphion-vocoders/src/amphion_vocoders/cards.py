@@ -15,7 +15,17 @@ _BIGVGAN = {"channels": 1536, "upsample_rates": (4, 4, 2, 2, 2, 2), "upsample_ke
 _V2 = {"tanh_at_final": False, "bias_at_final": False}
 _HOP_512 = {"upsample_rates": (8, 4, 2, 2, 2, 2), "upsample_kernels": (16, 8, 4, 4, 4, 4)}
 
+_APNET2_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640, "layers": 4}
+
 CARDS = [
+    Card(name="vocoder/apnet@paper", title="the authors' configuration: 16 kHz, 72.2 M parameters"),
+    Card(
+        name="vocoder/apnet@amphion",
+        title="the same network for 100 bands at 24 kHz: 72.3 M parameters",
+        config={"mel": "amphion_24k_100"},
+    ),
+    Card(name="vocoder/apnet2@paper", title="the authors' configuration: 22.05 kHz, 31.4 M parameters"),
+    Card(name="vocoder/apnet2@small", title="22.05 kHz, for laptops: 5.7 M parameters, 23 MB", config=_APNET2_SMALL),
     Card(name="vocoder/bigvgan@base", title="version 1, base: 24 kHz, 14.0 M parameters"),
     Card(name="vocoder/bigvgan@base_22k", title="version 1, base: 22.05 kHz", config={"mel": "hifigan_22k_80"}),
     Card(

@@ -36,6 +36,11 @@ class Spectra:
     real: Tensor
     imaginary: Tensor
 
+    @classmethod
+    def of(cls, spectra: Tensor) -> Self:
+        """Those of complex spectra S. ``log_amplitude`` is ln(|S| + 1e-5), as in the authors' code."""
+        return cls((spectra.abs() + 1e-5).log(), spectra.angle(), spectra.real, spectra.imag)
+
 
 class AmplitudePhaseVocoder(Vocoder):
     """Mel (B, F, N) -> wave (B, 1, T), T = N * mel.hop_length. A subclass makes the modules of both branches."""
@@ -96,22 +101,17 @@ class AmplitudePhaseVocoder(Vocoder):
             padding = self.config.padding or self.config.mel.padding
             return inverse_stft(rows, self.window, self.config.mel.hop_length, padding)[:, None]
 
-    def spectra_of(self, wave: Tensor) -> Spectra:
-        """The spectra that a wave (B, T) has in the frames of the output; differentiable.
+    def complex_spectra(self, wave: Tensor, frames: int) -> Tensor:
+        """What a wave (B, T) has in the first frames of the output: complex (B, bins, N), N = ``frames``.
 
-        N = T // hop, with one frame more for ``padding: center``. Amplitudes are ln(|S| + 1e-5), as in the authors'
-        code. Raises ValueError for less than a frame of audio.
+        There are T // hop frames, and one more with centred ones. The mirrored ends need half a frame of audio.
         """
         mel = self.config.mel.replace(padding=self.config.padding or self.config.mel.padding)
         with torch.autocast(wave.device.type, enabled=False):
-            spectrum = torch.stft(
-                reflect(wave.float(), *mel.pad), mel.n_fft, mel.hop_length, mel.win_length, self.window, center=False,
-                return_complex=True,
-            )  # fmt: skip
-            real, imaginary = spectrum.real, spectrum.imag
-            # the square root has no finite gradient at 0
-            magnitude = (real.square() + imaginary.square()).clamp_min(1e-18).sqrt()
-            return Spectra((magnitude + 1e-5).log(), torch.atan2(imaginary, real), real, imaginary)
+            padded = reflect(wave.float(), *mel.pad)
+            window, hop = self.window, mel.hop_length
+            spectra = torch.stft(padded, mel.n_fft, hop, mel.win_length, window, center=False, return_complex=True)
+            return spectra[..., :frames]
 
     @torch.no_grad()
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:

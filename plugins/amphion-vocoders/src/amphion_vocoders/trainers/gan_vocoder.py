@@ -124,20 +124,34 @@ class GANVocoderTrainer(ModelTrainer):
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave`` (B, T) -> the discriminator's update, then the generator's."""
         real, fake = self._copy(self.model, batch["wave"])  # (B, 1, N * hop) each
-        items, kind = batch.totals["items"], self.config.adversarial
-        adversarial = bool(len(self.discriminator)) and step >= self.config.discriminator_start
-        if adversarial:
-            loss = self.discriminator.loss(real, fake, kind)
-            yield Update("discriminator", loss.sum() / items)
+        yield from self._discriminator_update(real, fake, batch, step)
+        yield Update("generator", *self._generator_losses(real, fake, batch, step))
+
+    def _judged(self, step: int) -> bool:
+        return bool(len(self.discriminator)) and step >= self.config.discriminator_start
+
+    def _discriminator_update(self, real: Tensor, fake: Tensor, batch: Batch, step: int) -> Iterator[Update]:
+        """The discriminator's update, unless it has none in this step; recordings and copies are (B, 1, T)."""
+        if self._judged(step):
+            loss = self.discriminator.loss(real, fake, self.config.adversarial)
+            yield Update("discriminator", loss.sum() / batch.totals["items"])
+
+    def _generator_losses(
+        self, real: Tensor, fake: Tensor, batch: Batch, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss of recordings and copies (B, 1, T), and its parts without their weights."""
+        items = batch.totals["items"]
         with nullcontext() if self.config.mel_weight else torch.no_grad():
             losses = {"mel": self._mel_distance(fake, real).sum() / items}
         total = self.config.mel_weight * losses["mel"]
-        if adversarial:
-            adversarial_loss, feature = self.discriminator.generator_losses(real, fake, kind, self.config.matching)
+        if self._judged(step):
+            adversarial_loss, feature = self.discriminator.generator_losses(
+                real, fake, self.config.adversarial, self.config.matching
+            )
             losses |= {"adversarial": adversarial_loss.sum() / items, "feature": feature.sum() / items}
             total = total + self.config.adversarial_weight * losses["adversarial"]
             total = total + self.config.feature_weight * losses["feature"]
-        yield Update("generator", total, losses)
+        return total, losses
 
     def validation_step(self, batch: Batch) -> Validation:
         """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
