@@ -18,9 +18,7 @@ from amphion_core.loading import convert, find_layout
 from amphion_core.mel import MelConfig
 from amphion_vocoders.models.amplitude_phase import Spectra
 
-TINY = {
-    name: amphion.get("models", f"vocoder/{name}").example_config().model_dump() for name in ("apnet", "apnet2")
-}  # fmt: skip
+TINY = {name: amphion.get("models", f"vocoder/{name}").example_config().model_dump() for name in ("apnet", "apnet2")}
 BOTH = pytest.mark.parametrize("name", ["apnet", "apnet2"])
 APNET2 = {
     "ASP_channel": 32, "PSP_channel": 32, "num_mels": 20, "n_fft": 128, "hop_size": 20, "win_size": 80,
@@ -106,7 +104,9 @@ def test_the_layout_is_found_by_the_config(case, tmp_path):
     assert find_layout("vocoder/apnet", state, config=amphion_config(case)) == "amphion"
 
 
-@pytest.mark.parametrize(("name", "layout", "count"), [("apnet", "yangai520", 72_191_494), ("apnet2", "redmist328", 31_425_539)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "layout", "count"), [("apnet", "yangai520", 72_191_494), ("apnet2", "redmist328", 31_425_539)]
+)
 def test_the_published_layout_is_complete_and_its_sizes_are_the_defaults(published_layout, name, layout, count):
     architecture = amphion.get("models", f"vocoder/{name}")
     sizes = {

@@ -44,14 +44,16 @@ def test_the_losses_have_the_references_values(spectra):
 def test_the_losses_are_zero_for_the_same_spectra_and_do_not_count_whole_turns(spectra):
     _, made, real, complex_real = spectra
     assert [float(loss) for loss in (*part_losses(real, real), consistency_loss(real, complex_real))] == [0, 0, 0]
-    turned = real.phase + 2 * math.pi * torch.randint(-3, 4, real.phase.shape)
+    generator = torch.Generator().manual_seed(0)
+    turned = real.phase + 2 * math.pi * torch.randint(-3, 4, real.phase.shape, generator=generator)
     for form, lowest in (("absolute", 0.0), ("cosine", -1.0)):
         for loss in phase_losses(turned, real.phase, form):
             assert float(loss) == pytest.approx(lowest, abs=1e-5)
     # phases that know nothing of each other are a quarter of a turn apart, on average
-    apart = [float(loss) for loss in phase_losses(torch.rand(1, 300, 300) * 20, torch.rand(1, 300, 300) * 20, "absolute")]
+    one, other = (20 * torch.rand(1, 300, 300, generator=generator) for _ in range(2))
+    apart = [float(loss) for loss in phase_losses(one, other, "absolute")]
     assert apart == pytest.approx([math.pi / 2] * 3, abs=0.02)
-    assert all(float(loss) > 0.1 for loss in part_losses(made, real)) or made.real.equal(real.real) is False
+    assert part_losses(made, real)[0].tolist() == [pytest.approx(float((made.real - real.real).abs().mean()))]
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,9 @@ def test_eighty_steps_bring_mel_and_amplitudes_closer(clips, tmp_path):
     curve = RunFolder(tmp_path / "run").curve()
     losses = [line for line in curve if "generator/loss" in line]
     first, last = losses[0], losses[-1]
-    print({name: (first.get(name), value) for name, value in last.items()}, curve[-1])
-    assert last["generator/mel"] < 0.7 * first["generator/mel"]
-    assert last["generator/amplitude"] < 0.5 * first["generator/amplitude"]
-    assert last["generator/group_delay"] < first["generator/group_delay"]
+    assert last["generator/mel"] < 0.75 * first["generator/mel"]  # measured: 0.63
+    assert last["generator/amplitude"] < 0.5 * first["generator/amplitude"]  # measured: 0.41
+    assert last["generator/group_delay"] < first["generator/group_delay"] - 0.05  # measured: 0.11 less
     assert "discriminator/loss" not in losses[3] and 0.1 < last["discriminator/loss"] < 4.1
     assert curve[-1]["dev/m_stft"] > 0
     net = amphion.load(folder)

@@ -18,8 +18,8 @@ from amphion_core.loading import convert, find_layout
 from amphion_core.mel import MelConfig
 from amphion_core.precision import bf16_is_fast
 from amphion_vocoders import task as task_module
-from amphion_vocoders.models.inverse_stft import inverse_stft
 from amphion_vocoders.models.convnext_packed import PackedBackbone
+from amphion_vocoders.models.inverse_stft import inverse_stft
 
 TINY = amphion.get("models", "vocoder/vocos").example_config().model_dump()
 WINDOW = "feature_extractor.mel_spec.spectrogram.window"

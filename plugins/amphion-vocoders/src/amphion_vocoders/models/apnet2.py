@@ -32,6 +32,8 @@ class APNet2(AmplitudePhaseVocoder):
         layers: int = Field(default=8, gt=0, le=20, description="number of ConvNeXt blocks in each branch")
 
     config: Config
+    amplitude: "_Branch"
+    phase: "_Branch"
     layouts = layouts_with_config = ("redmist328",)
 
     def __init__(self, config: Config) -> None:
@@ -48,8 +50,8 @@ class APNet2(AmplitudePhaseVocoder):
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does; on a CPU in float32, also reorder the weights: see ``convnext_packed.py``."""
         super().for_inference(precision)
-        for branch in (self.amplitude, self.phase):
-            branch.for_inference(self.precision)
+        self.amplitude.for_inference(self.precision)
+        self.phase.for_inference(self.precision)
         return self
 
     @classmethod

@@ -110,8 +110,14 @@ def _mel(given: Values, preset: str) -> dict[str, Any]:
 
 def _same(given: Values, name: str) -> Any:
     """A value that both branches state, which must be equal in ours."""
-    read = {"channel": given.whole, "resblock_kernel_sizes": given.wholes, "resblock_dilation_sizes": given.rows}[name]
-    amplitude, phase = read(f"asp_{name}"), read(f"psp_{name}")
+    amplitude, phase = (_sizes(given, f"{branch}_{name}") for branch in ("asp", "psp"))
     if amplitude != phase:
         raise given.problem(f"PSP_{name}", f"is not ASP_{name}; both branches of ours have the same size")
     return amplitude
+
+
+def _sizes(given: Values, name: str) -> Any:
+    """Whole numbers: one, a list, or a list of lists."""
+    if name.endswith("channel"):
+        return given.whole(name)
+    return given.rows(name) if name.endswith("dilation_sizes") else given.wholes(name)

@@ -1,8 +1,9 @@
-"""A backbone of ConvNeXt blocks for inference on a CPU in float32. The results equal those of the plain network to rounding.
+"""ConvNeXt blocks for inference on a CPU in float32. The results equal those of the plain network to rounding.
 
 oneDNN takes the weights of linear layers in its own order, made once. It also computes what follows a layer while the
 layer's outputs are in the cache: GELU after the first, the residual connection after the second. With several threads,
-long inputs are computed in pieces of time, each on one thread, unless a block sees all frames; see ``amphion_core.modules.workers`` for the reason.
+long inputs are computed in pieces of time, each on one thread; see ``amphion_core.modules.workers`` for the reason.
+Blocks that normalise over all frames have no such pieces.
 """
 
 from dataclasses import dataclass

@@ -45,7 +45,7 @@ def part_losses(made: Spectra, real: Spectra) -> tuple[Tensor, Tensor]:
 def _wrapped(difference: Tensor, form: PhaseForm) -> Tensor:
     """A loss of each difference of phases that does not change with whole turns.
 
-    cosine: minus the cosine, from -1 to 1 (APNet); absolute: the distance to the next whole turn, from 0 to pi (APNet2).
+    cosine: minus the cosine, from -1 to 1 (APNet). absolute: distance to the nearest whole turn, from 0 to pi (APNet2).
     """
     if form == "cosine":
         return -difference.cos()
