@@ -4,6 +4,7 @@ import pytest
 import soundfile
 import torch
 from hypothesis import given, settings, strategies as st
+from torch.nn import functional as F
 
 import amphion_core as amphion
 from amphion_core.errors import AudioError, WeightsError
@@ -63,6 +64,26 @@ def test_parameter_counts_are_the_published_ones(name, count):
     with torch.device("meta"):
         net = amphion.build(f"discriminator/{name}")
     assert sum(parameter.numel() for parameter in net.parameters()) == count
+
+
+def test_the_resolutions_of_vocos_have_centred_frames_and_its_convolutions():
+    """Its published formula: torch's centred STFT without a window, strides along both axes."""
+    net = amphion.build("discriminator/mrd@vocos", channels=4, resolutions=[[256, 64, 256]]).eval()
+    wave = torch.randn(2, 1, 1000, generator=torch.Generator().manual_seed(0))
+    x = torch.stft(wave[:, 0], 256, 64, window=torch.ones(256), return_complex=True).abs()[:, None]
+    assert x.shape == (2, 1, 129, 16)
+    judge = net.discriminators[0]
+    with torch.no_grad():
+        (score,), (features,) = net(wave)
+        for conv, padding, stride, made in zip(
+            judge.convs, [(3, 2), (2, 1), (2, 1), (1, 1), (1, 1)], [(2, 2), (2, 1), (2, 2), (2, 1), (2, 2)], features,
+            strict=False,
+        ):  # fmt: skip
+            x = F.leaky_relu(F.conv2d(x, conv.weight, conv.bias, stride, padding), 0.1)
+            torch.testing.assert_close(made, x, atol=1e-5, rtol=0)
+        x = F.conv2d(x, judge.conv_post.weight, judge.conv_post.bias, padding=1)
+    torch.testing.assert_close(score, x.flatten(1), atol=1e-5, rtol=0)
+    assert len(features) == 6
 
 
 @pytest.mark.parametrize(("case", "name", "layout"), CASES)

@@ -98,6 +98,15 @@ CARDS = [
         config={"periods": (3, 5, 7, 11, 17, 23, 37)},
     ),
     Card(
+        name="discriminator/mrd@vocos",
+        title="of Vocos and APNet2: other convolutions, 0.60 M parameters",
+        config={
+            "resolutions": ((1024, 256, 1024), (2048, 512, 2048), (512, 128, 512)),
+            "channels": 64,
+            "convolutions": "vocos",
+        },
+    ),
+    Card(
         name="discriminator/ms_stftd@amphion",
         title="hops 256, 512, 256",
         config={"hops": (256, 512, 256)},

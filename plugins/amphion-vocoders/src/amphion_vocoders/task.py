@@ -14,7 +14,7 @@ from amphion_core.vocoding import open_named_vocoder
 from amphion_vocoders.request import VocoderRequest
 
 CHUNK = 2048  # frames vocoded at once, so that memory does not grow with the audio
-CONTEXT = 64  # frames on either side of a chunk; more than the receptive field of feed-forward vocoders
+CONTEXT = 80  # frames on either side of a chunk; more than feed-forward vocoders see, which is at most 68 (APNet)
 FADE = 16  # frames over which two chunks are mixed; needed for vocoders that choose a phase themselves
 
 
@@ -54,7 +54,8 @@ class VocoderTask(TaskFramework):
         return Audio.concatenate(list(self.stream(request)))
 
     def stream(self, request: VocoderRequest | Audio) -> Iterator[Audio]:
-        """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding.
+        """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding,
+        except APNet2's, which normalises over all frames that it is given.
 
         Raises what `generate` raises, and RecipeError for a control that the vocoder does not have.
         """

@@ -2,6 +2,8 @@
 
 Jang et al.: "UnivNet: A Neural Vocoder with Multi-Resolution Spectrogram Discriminators for High-Fidelity Waveform
 Generation", arXiv:2106.07889, section 2.3.
+Siuzdak: "Vocos", arXiv:2306.00814, section 3.4, has other convolutions and centred frames, and so has APNet2
+(arXiv:2311.11545): ``convolutions: vocos``.
 Layouts read: "nvidia" (BigVGAN), "amphion" (the same names). Deviations: a rectangular window, as in every published
 implementation; set ``window`` to "hann" for another one.
 """
@@ -23,6 +25,11 @@ from amphion_vocoders.discriminators import layouts
 from amphion_vocoders.discriminators.checks import Size, check_wave
 
 SLOPE = 0.1
+CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int], tuple[int, int]], ...]] = {
+    "univnet": (((3, 9), (1, 1)), ((3, 9), (1, 2)), ((3, 9), (1, 2)), ((3, 9), (1, 2)), ((3, 3), (1, 1))),
+    "vocos": (((7, 5), (2, 2)), ((5, 3), (2, 1)), ((5, 3), (2, 2)), ((3, 3), (2, 1)), ((3, 3), (2, 2))),
+}
+"""Kernel and stride of each convolution but the last, along frequency and time."""
 
 
 class MRD(Discriminator):
@@ -37,15 +44,16 @@ class MRD(Discriminator):
         )  # fmt: skip
         channels: int = Field(default=32, gt=0, le=4096, description="channels of every convolution")
         window: Literal["rectangular", "hann"] = Field(default="rectangular", description="analysis window")
+        convolutions: Literal["univnet", "vocos"] = Field(
+            default="univnet", description="kernels and strides; vocos: those of Vocos, whose frames are also centred"
+        )
 
     config: Config
     layouts = ("nvidia", "amphion")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.discriminators = nn.ModuleList(
-            _Resolution(*resolution, config.channels, config.window) for resolution in config.resolutions
-        )
+        self.discriminators = nn.ModuleList(_Resolution(*resolution, config) for resolution in config.resolutions)
 
     @classmethod
     def example_config(cls) -> Config:
@@ -61,7 +69,7 @@ class MRD(Discriminator):
 
         Raises AudioError for another shape, and for audio that is too short to be mirrored at its ends.
         """
-        check_wave(wave, shortest=max((n_fft - hop) // 2 + 1 for n_fft, hop, _ in self.config.resolutions))
+        check_wave(wave, shortest=1 + max(judge.around for judge in self.discriminators))
         found = [judge(wave) for judge in self.discriminators]
         return [score for score, _ in found], [features for _, features in found]
 
@@ -81,16 +89,18 @@ class MRD(Discriminator):
 class _Resolution(nn.Module):
     """The discriminator of one resolution."""
 
-    def __init__(self, n_fft: int, hop: int, win: int, channels: int, window: str) -> None:
+    def __init__(self, n_fft: int, hop: int, win: int, config: MRD.Config) -> None:
         super().__init__()
         self.n_fft, self.hop, self.win = n_fft, hop, win
-        shape = torch.ones(win) if window == "rectangular" else torch.hann_window(win)
+        self.around = (n_fft if config.convolutions == "vocos" else n_fft - hop) // 2  # samples mirrored at each end
+        shape = torch.ones(win) if config.window == "rectangular" else torch.hann_window(win)
         self.register_buffer("window", shape, persistent=False)
-        self.convs = nn.ModuleList([weight_norm(nn.Conv2d(1, channels, (3, 9), padding=(1, 4)))])
-        for _ in range(3):
-            self.convs.append(weight_norm(nn.Conv2d(channels, channels, (3, 9), (1, 2), (1, 4))))
-        self.convs.append(weight_norm(nn.Conv2d(channels, channels, (3, 3), padding=1)))
-        self.conv_post = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=1))
+        self.convs, inputs = nn.ModuleList(), 1
+        for kernel, stride in CONVOLUTIONS[config.convolutions]:
+            padding = (kernel[0] // 2, kernel[1] // 2)
+            self.convs.append(weight_norm(nn.Conv2d(inputs, config.channels, kernel, stride, padding)))
+            inputs = config.channels
+        self.conv_post = weight_norm(nn.Conv2d(config.channels, 1, (3, 3), padding=1))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, T) -> scores (B, S), feature maps."""
@@ -106,8 +116,7 @@ class _Resolution(nn.Module):
         """(B, 1, T) -> linear magnitudes (B, bins, N), in float32."""
         window: Any = self.window
         with torch.autocast(wave.device.type, enabled=False):
-            around = (self.n_fft - self.hop) // 2
-            x = reflect(wave[:, 0].float(), around, around)
+            x = reflect(wave[:, 0].float(), self.around, self.around)
             spectrum = torch.stft(x, self.n_fft, self.hop, self.win, window, center=False, return_complex=True)
             return (
                 torch.view_as_real(spectrum).square().sum(-1).clamp_min(1e-18).sqrt()
