@@ -2,7 +2,8 @@
 
 Ai and Ling: "APNet", arXiv:2305.07952, section III-D, with the weights of its authors' code. Du et al.: "APNet2",
 arXiv:2311.11545, has another form of the phase losses and of the adversarial one; the recipe `apnet2` states both.
-Deviations: none. The mel loss compares all bands up to half the sample rate.
+Deviations: none. The mel loss compares all bands up to half the sample rate. ``engine.compile`` compiles only the
+discriminators here, because a compiled vocoder returns the wave and not its spectra.
 """
 
 from collections.abc import Iterator
