@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 import amphion_core as amphion
 from amphion_core.errors import AudioError, WeightsError
+from amphion_core.loading import find_layout
 from amphion_vocoders.discriminators.mpd import fold
 from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss
 
@@ -56,7 +57,7 @@ def test_scores_features_and_losses_are_the_references(golden, case, name, layou
     ("name", "count"),
     [
         ("mpd", 41_105_770), ("mpd@nsf", 57_548_078), ("msd", 29_618_821),
-        ("msd@melgan", 16_924_086), ("mrd", 280_902), ("ms_stftd", 283_398),
+        ("msd@melgan", 16_924_086), ("mrd", 280_902), ("mrd@vocos", 600_198), ("ms_stftd", 283_398),
         ("ms_sb_cqtd", 286_368), ("ms_sb_cqtd@bigvgan", 4_454_304),
     ],
 )  # fmt: skip
@@ -84,6 +85,23 @@ def test_the_resolutions_of_vocos_have_centred_frames_and_its_convolutions():
         x = F.conv2d(x, judge.conv_post.weight, judge.conv_post.bias, padding=1)
     torch.testing.assert_close(score, x.flatten(1), atol=1e-5, rtol=0)
     assert len(features) == 6
+
+
+def test_the_resolutions_of_apnet2_load_from_a_training_checkpoint():
+    net = amphion.build("discriminator/mrd@vocos").eval()
+    state = {
+        name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        ): tensor
+        for name, tensor in net.state_dict().items()
+    }
+    checkpoint = {"mpd": {"discriminators.0.conv_post.bias": torch.zeros(1)}, "mrd": state, "steps": 3}
+    assert find_layout("discriminator/mrd", checkpoint) == "redmist328"
+    again = amphion.import_model("discriminator/mrd", checkpoint, layout="redmist328")
+    assert again.config == net.config
+    wave = torch.randn(1, 1, 3000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(again(wave)[0], net(wave)[0], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("case", "name", "layout"), CASES)

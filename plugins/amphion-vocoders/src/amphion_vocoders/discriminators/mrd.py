@@ -4,8 +4,8 @@ Jang et al.: "UnivNet: A Neural Vocoder with Multi-Resolution Spectrogram Discri
 Generation", arXiv:2106.07889, section 2.3.
 Siuzdak: "Vocos", arXiv:2306.00814, section 3.4, has other convolutions and centred frames, and so has APNet2
 (arXiv:2311.11545): ``convolutions: vocos``.
-Layouts read: "nvidia" (BigVGAN), "amphion" (the same names). Deviations: a rectangular window, as in every published
-implementation; set ``window`` to "hann" for another one.
+Layouts read: "nvidia" (BigVGAN), "amphion" (the same names), "redmist328" (APNet2, the same names too).
+Deviations: a rectangular window, as in every published implementation; set ``window`` to "hann" for another one.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,8 @@ CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int], tuple[int, int]], ...]] = {
 }
 """Kernel and stride of each convolution but the last, along frequency and time."""
 
+VOCOS_RESOLUTIONS = ((1024, 256, 1024), (2048, 512, 2048), (512, 128, 512))
+
 
 class MRD(Discriminator):
     """Multi-resolution discriminator: wave (B, 1, T) -> a score map and feature maps for each resolution."""
@@ -49,11 +51,13 @@ class MRD(Discriminator):
         )
 
     config: Config
-    layouts = ("nvidia", "amphion")
+    layouts = ("nvidia", "amphion", "redmist328")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.discriminators = nn.ModuleList(_Resolution(*resolution, config) for resolution in config.resolutions)
+        judges = [_Resolution(*resolution, config) for resolution in config.resolutions]
+        self.shortest = 1 + max(judge.around for judge in judges)  # samples that can be mirrored at both ends
+        self.discriminators = nn.ModuleList(judges)
 
     @classmethod
     def example_config(cls) -> Config:
@@ -69,7 +73,7 @@ class MRD(Discriminator):
 
         Raises AudioError for another shape, and for audio that is too short to be mirrored at its ends.
         """
-        check_wave(wave, shortest=1 + max(judge.around for judge in self.discriminators))
+        check_wave(wave, shortest=self.shortest)
         found = [judge(wave) for judge in self.discriminators]
         return [score for score, _ in found], [features for _, features in found]
 
@@ -81,6 +85,8 @@ class MRD(Discriminator):
         tensors = layouts.network_tensors(state, "mrd", "MultiResolutionDiscriminator")
         given = flat_values(config)
         fields: dict[str, Any] = {"channels": layouts.width(tensors, "discriminators.0.convs.0.bias", 32)}
+        if layout == "redmist328":
+            fields |= {"convolutions": "vocos", "resolutions": VOCOS_RESOLUTIONS}
         if "resolutions" in given:
             fields["resolutions"] = given.rows("resolutions")
         return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
