@@ -328,7 +328,7 @@ def test_no_frames_are_no_samples_and_another_shape_is_refused(name):
     ("name", "changes", "message"),
     [
         ("apnet", {"mel": TINY["apnet"]["mel"] | {"hop_length": 5}}, "the hop 5 is more than a quarter of the window"),
-        ("apnet", {"resblock_kernels": (3, 4)}, "resblock_kernels: 4 is not an odd number from 1 to 1000"),
+        ("apnet", {"resblock_kernels": (3, 4)}, "resblock_kernels: 4 is even, and would shift the output"),
         ("apnet", {"resblock_kernels": (3,)}, "resblock_dilations: 2 rows for 1 kernels"),
         ("apnet", {"resblock_dilations": ((1,), (0,))}, "resblock_dilations: 0 is not from 1 to 1000"),
         ("apnet", {"resblock_dilations": ((1,), ())}, "every block needs at least one dilation"),

@@ -8,17 +8,17 @@ frames; an inverse STFT makes the wave.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig
 from amphion_core.modules.padding import reflect
 from amphion_core.modules.workers import run_pieces
+from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.inverse_stft import Padding, inverse_stft
-from amphion_vocoders.models.mel_input import check_mel
 
 KERNEL = 7  # of the first and of the last convolutions, frames
 
@@ -42,7 +42,7 @@ class Spectra:
         return cls((spectra.abs() + 1e-5).log(), spectra.angle(), spectra.real, spectra.imag)
 
 
-class AmplitudePhaseVocoder(Vocoder):
+class AmplitudePhaseVocoder(FeedForwardVocoder):
     """Mel (B, F, N) -> wave (B, 1, T), T = N * mel.hop_length. A subclass makes the modules of both branches."""
 
     class Config(BaseConfig):
@@ -77,10 +77,6 @@ class AmplitudePhaseVocoder(Vocoder):
         self.loudest = math.log(config.mel.win_length / 2)  # no signal in [-1, 1] is above: the sum of a Hann window
         self.register_buffer("window", torch.hann_window(config.mel.win_length), persistent=False)
 
-    def example_inputs(self) -> dict[str, Any]:
-        """One mel of four frames."""
-        return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
-
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used. Spectra and wave are float32 under autocast too."""
         return self.wave_of(self.spectra(mel))
@@ -112,18 +108,6 @@ class AmplitudePhaseVocoder(Vocoder):
             window, hop = self.window, mel.hop_length
             spectra = torch.stft(padded, mel.n_fft, hop, mel.win_length, window, center=False, return_complex=True)
             return spectra[..., :frames]
-
-    @torch.no_grad()
-    def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
-        """(B, F, N) -> (B, T), clipped to [-1, 1]; deterministic, so ``f0`` and ``seed`` are not used.
-
-        Raises AudioError for another shape and for values that are not finite.
-        """
-        check_mel(mel, self.config.mel.n_mels)
-        if not mel.shape[2]:
-            return mel.new_zeros(len(mel), 0)
-        with self.autocast():
-            return self(mel)[:, 0].clamp(-1, 1)
 
     def _branches(self, mel: Tensor) -> list[Tensor]:
         """The outputs of both branches. On a CPU without gradients, each branch has a thread of its own."""

@@ -22,9 +22,9 @@ from amphion_core.api import Mel, MelConfig, Precision
 from amphion_core.config import validate
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_vocoders.models.amplitude_phase import KERNEL, AmplitudePhaseVocoder
+from amphion_vocoders.models.generator_config import check_blocks
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # leaky ReLUs inside the residual blocks, and before the last convolution, as published
-LARGEST = 1000  # kernel or dilation of a residual block, frames; the paper has at most 11 and 5
 
 
 class APNet(AmplitudePhaseVocoder):
@@ -39,7 +39,7 @@ class APNet(AmplitudePhaseVocoder):
         )
         channels: int = Field(default=512, gt=0, le=1 << 14, description="channels of both branches")
         resblock_kernels: tuple[int, ...] = Field(
-            default=(3, 7, 11), min_length=1, description="kernels of the parallel residual blocks, frames"
+            default=(3, 7, 11), description="kernels of the parallel residual blocks, frames"
         )
         resblock_dilations: tuple[tuple[int, ...], ...] = Field(
             default=((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="dilations of each parallel block, frames"
@@ -47,15 +47,7 @@ class APNet(AmplitudePhaseVocoder):
 
         @model_validator(mode="after")
         def _blocks_agree(self) -> Self:
-            if len(self.resblock_kernels) != len(self.resblock_dilations):
-                counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
-                raise ValueError(f"resblock_dilations: {counts}")
-            if wrong := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0 or not 0 < kernel <= LARGEST]:
-                raise ValueError(f"resblock_kernels: {wrong[0]} is not an odd number from 1 to {LARGEST}")
-            if not all(self.resblock_dilations):
-                raise ValueError("resblock_dilations: every block needs at least one dilation")
-            if wrong := [each for row in self.resblock_dilations for each in row if not 0 < each <= LARGEST]:
-                raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
+            check_blocks(self.resblock_kernels, self.resblock_dilations)
             return self
 
     config: Config

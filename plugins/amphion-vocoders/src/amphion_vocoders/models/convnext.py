@@ -5,21 +5,20 @@ it. APNet2 (arXiv:2311.11545) has the second version's blocks: Woo et al.: "Conv
 global response normalisation (section 3) in place of a factor for each channel.
 """
 
-from typing import Any, Self
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amphion_core.api import Precision
 from amphion_vocoders.models.convnext_packed import PackedBackbone
+from amphion_vocoders.models.packed_module import PackedModule
 
 KERNEL = 7  # of the first convolution and of the depthwise ones, frames
 EPSILON = 1e-6  # of the layer norms and of the response normalisation
 DEVIATION = 0.02  # of the initial weights. The authors cut the distribution at 2, which is 100 deviations: no cut
 
 
-class Backbone(nn.Module):
+class Backbone(PackedModule):
     """Mel (B, F, N) -> features (B, N, C). Parameters have the names of the weights of Vocos' author.
 
     ``response_norm`` chooses the blocks of ConvNeXt's second version. Their normalisation sees all frames, so that a
@@ -36,11 +35,10 @@ class Backbone(nn.Module):
         self.convnext = nn.ModuleList(Block(channels, inner_channels, factor) for _ in range(layers))
         self.final_layer_norm = nn.LayerNorm(channels, EPSILON)
         draw_weights(self)
-        self.packed: PackedBackbone | None = None
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, F, N) -> (B, N, C)."""
-        if self.packed is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.uses_packed:
             return self.packed(mel)
         rows = self.norm(self.embed(mel).mT)
         for block in self.convnext:
@@ -51,21 +49,6 @@ class Backbone(nn.Module):
         """Reorder the weights where that is faster, on a CPU in float32; see ``convnext_packed.py``."""
         fits = precision == "float32" and self.embed.weight.device.type == "cpu" and PackedBackbone.available()
         self.packed = PackedBackbone(self) if fits else None
-
-    # The packed weights are a copy. Any change of the weights discards it; `forward` then uses the normal path.
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, which discards the packed weights, or eval mode."""
-        self.packed = None if mode else self.packed
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self.packed = None
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.packed = None
-        super()._load_from_state_dict(*args, **kwargs)
 
 
 class Block(nn.Module):

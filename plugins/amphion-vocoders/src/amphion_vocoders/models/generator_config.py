@@ -1,4 +1,4 @@
-"""The fields of generators that upsample in stages with parallel residual blocks: HiFi-GAN, BigVGAN."""
+"""The fields of generators that upsample in stages: HiFi-GAN, BigVGAN; checks of parallel residual blocks."""
 
 import math
 from typing import Literal, Self
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from amphion_core.api import BaseConfig, Mel, MelConfig
 
-LARGEST = 1000  # kernel or dilation of a residual block, samples; the paper has at most 11 and 5
+LARGEST = 1000  # kernel or dilation of a residual block, samples or frames; the papers have at most 11 and 5
 
 
 class GeneratorConfig(BaseConfig):
@@ -35,17 +35,7 @@ class GeneratorConfig(BaseConfig):
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
         check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
-        if len(self.resblock_kernels) != len(self.resblock_dilations):
-            counts = f"{len(self.resblock_dilations)} rows for {len(self.resblock_kernels)} kernels"
-            raise ValueError(f"resblock_dilations: {counts}")
-        if wrong := [kernel for kernel in self.resblock_kernels if not 1 <= kernel <= LARGEST]:
-            raise ValueError(f"resblock_kernels: {wrong[0]} is not from 1 to {LARGEST}")
-        if wrong := [each for row in self.resblock_dilations for each in row if not 1 <= each <= LARGEST]:
-            raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
-        if even := [kernel for kernel in self.resblock_kernels if kernel % 2 == 0]:
-            raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
-        if not self.resblock_kernels or not all(self.resblock_dilations):
-            raise ValueError("resblock_dilations: every block needs at least one dilation")
+        check_blocks(self.resblock_kernels, self.resblock_dilations)
         return self
 
 
@@ -62,3 +52,17 @@ def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple
             raise ValueError(f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size")
     if channels % 2 ** len(rates):
         raise ValueError(f"channels: {channels} cannot be halved {len(rates)} times")
+
+
+def check_blocks(kernels: tuple[int, ...], dilations: tuple[tuple[int, ...], ...]) -> None:
+    """Raise ValueError unless parallel residual blocks can be made of these, and keep the length."""
+    if len(kernels) != len(dilations):
+        raise ValueError(f"resblock_dilations: {len(dilations)} rows for {len(kernels)} kernels")
+    if wrong := [kernel for kernel in kernels if not 1 <= kernel <= LARGEST]:
+        raise ValueError(f"resblock_kernels: {wrong[0]} is not from 1 to {LARGEST}")
+    if wrong := [each for row in dilations for each in row if not 1 <= each <= LARGEST]:
+        raise ValueError(f"resblock_dilations: {wrong[0]} is not from 1 to {LARGEST}")
+    if even := [kernel for kernel in kernels if kernel % 2 == 0]:
+        raise ValueError(f"resblock_kernels: {even[0]} is even, and would shift the output")
+    if not kernels or not all(dilations):
+        raise ValueError("resblock_dilations: every block needs at least one dilation")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from amphion_core.api import Batch, DiscriminatorPart, ModelArchitecture, Update
 from amphion_core.errors import RecipeError
-from amphion_core.features.mel import mel_spectrogram
+from amphion_core.features.mel import hop_aligned_mel
 from amphion_vocoders.models.amplitude_phase import AmplitudePhaseVocoder, Spectra
 from amphion_vocoders.trainers.gan_vocoder import GANVocoderTrainer
 from amphion_vocoders.trainers.spectral_losses import (
@@ -66,13 +66,10 @@ class APNetTrainer(GANVocoderTrainer):
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave`` (B, T) -> the discriminator's update, then the generator's."""
-        frames = batch["wave"].shape[1] // self.mel.hop_length
-        real = batch["wave"][:, : frames * self.mel.hop_length]  # (B, T)
-        mel = mel_spectrogram(real, self.mel)
-        if self.model.config.padding == "same":
-            mel = mel[..., :frames]  # a centred mel has one frame more than the output
+        mel = hop_aligned_mel(batch["wave"], self.mel)  # (B, F, N)
         made = self.model.spectra(mel)
-        fake = self.model.wave_of(made)[..., : real.shape[1]]  # a centred last frame makes audio beyond the end
+        fake = self.model.wave_of(made)  # (B, 1, N * hop)
+        real = batch["wave"][:, : fake.shape[2]]
         yield from self._discriminator_update(real[:, None], fake, batch, step)
         total, losses = self._generator_losses(real[:, None], fake, batch, step)
         items = batch.totals["items"]
