@@ -3,12 +3,10 @@
 import math
 
 import pytest
-import soundfile
 import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes
-from amphion_core.data.prepare import prepare
 from amphion_core.errors import RecipeError
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
@@ -19,27 +17,8 @@ FLOW = {
 ONE_GAUSSIAN = 0.5 * math.log(2 * math.pi * math.e)  # plus the logarithm of its deviation: nats for each sample
 
 
-@pytest.fixture(scope="module")
-def clips(data_pack, tmp_path_factory):
-    """(prepared folder, the deviation of each clip) of four clips of one second, which are validated on as well."""
-    root, out = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("prepared")
-    levels = []
-    for path in sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[:4]:
-        samples, rate = soundfile.read(path, dtype="float32", frames=30000)
-        soundfile.write(root / path.name, samples[-rate:], rate)
-        levels.append(float(samples[-rate:].std()))
-    reader = amphion.get("datasets", "folder")
-    list(prepare(reader(reader.Config(root=str(root))), root, out, processes=1))
-    lines = "".join(path.read_text(encoding="utf-8") for path in sorted(out.glob("*.jsonl")))
-    for path in out.glob("*.jsonl"):
-        path.unlink()
-    for name in ("train", "dev"):
-        (out / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    return out, levels
-
-
-def test_fifty_steps_beat_a_gaussian_of_each_clips_own_level(clips, tmp_path):
-    folder, levels = clips
+def test_fifty_steps_beat_a_gaussian_of_each_clips_own_level(four_clips, tmp_path):
+    folder, levels = four_clips
     recipe = recipes.check({
         "name": "overfit", "audio": {"preset": "tacotron2_22k_80", "n_mels": 20}, "model": FLOW, "seed": 1,
         "data": {"root": str(folder), "crop": 22016, "budget": 4.1},

@@ -60,6 +60,17 @@ CARDS = [
         title="version 2: 44.1 kHz, hop 256, 112 M parameters",
         config=_BIGVGAN | _V2 | {"mel": "bigvgan_44k_128_256"},
     ),
+    Card(name="vocoder/diffwave@base", title="of the published weights: 30 layers, 2.62 M parameters"),
+    Card(
+        name="vocoder/diffwave@amphion",
+        title="of Amphion v0.1: 24 kHz, 100 bands, 2.70 M parameters",
+        config={"mel": "amphion_24k_100"},
+    ),
+    Card(
+        name="vocoder/diffwave@small",
+        title="for two CPU cores: 16 layers of 32 channels, 0.81 M parameters",
+        config={"layers": 16, "channels": 32, "cycle": 8},
+    ),
     Card(name="vocoder/hifigan@v1", title="best quality: 512 channels, 13.9 M parameters"),
     Card(name="vocoder/hifigan@v2", title="small: 128 channels, 0.93 M parameters", config={"channels": 128}),
     Card(name="vocoder/hifigan@v3", title="fast: three stages, 256 channels, 1.46 M parameters", config=_V3),
