@@ -3,7 +3,7 @@
 Kong, Ping, Huang, Zhao, Catanzaro: "DiffWave: A Versatile Diffusion Model for Audio Synthesis", arXiv:2009.09761.
 Section numbers refer to it. Layouts read: "lmnt" (the public implementation) and "amphion" (Amphion v0.1).
 Deviations: as in the public implementation, samples are limited to [-1, 1] after each step, and the mel is upsampled
-with a leaky ReLU of slope 0.4. The schedule of 6 steps is the default of ``vocode``, because 50 take eight times as long.
+with a leaky ReLU of slope 0.4. ``vocode`` has the schedule of 6 steps by default, because 50 take eight times as long.
 """
 
 import math
@@ -247,7 +247,7 @@ class _Layer(nn.Module):
 
     def __init__(self, bands: int, channels: int, dilation: int) -> None:
         super().__init__()
-        self.dilated_conv = _convolution(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
+        self.dilated_conv = _convolution(channels, 2 * channels, 3, dilation)
         self.diffusion_projection = nn.Linear(EMBEDDING, channels)
         self.conditioner_projection = _convolution(bands, 2 * channels)
         self.output_projection = _convolution(channels, 2 * channels)
@@ -260,8 +260,8 @@ class _Layer(nn.Module):
         return (x + residual) / math.sqrt(2), skip
 
 
-def _convolution(inputs: int, outputs: int, kernel: int = 1, **more: int) -> nn.Conv1d:
+def _convolution(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Conv1d:
     """A convolution with the initialisation of the published code: normal, of unit gain before a ReLU."""
-    layer = nn.Conv1d(inputs, outputs, kernel, **more)
+    layer = nn.Conv1d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation)
     nn.init.kaiming_normal_(layer.weight)
     return layer

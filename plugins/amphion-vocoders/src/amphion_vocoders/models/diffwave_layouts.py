@@ -17,9 +17,7 @@ from amphion_core.errors import WeightsError
 from amphion_core.mel import MelConfig
 
 
-def read(
-    state: Mapping[str, Any], config: Mapping[str, Any], layout: str
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(state: Mapping[str, Any], config: Mapping[str, Any], layout: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(fields of Config, state dict) of a checkpoint and its publisher's config. Raises WeightsError."""
     stated = state.get("params")
     given = flat_values({**(stated if isinstance(stated, Mapping) else {}), **config})

@@ -1,0 +1,129 @@
+"""What an autoregressive vocoder predicts of its next sample: three kinds of distributions.
+
+`MuLaw`: classes of the mu-law, van den Oord et al., "WaveNet", arXiv:1609.03499, section 2.2.
+`Logistics`: mixtures of logistic distributions over the 65,536 values of 16 bits, Salimans et al., "PixelCNN++",
+arXiv:1701.05517, section 2.1. `Gaussian`: one normal distribution, Ping et al., "ClariNet", arXiv:1807.07281, eq. 1.
+Every kind draws a sample from uniform random numbers, so that the same numbers give the same audio anywhere.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EDGE = 0.999  # values beyond it count as the first or the last of the 65,536
+HALF_BIN = 1 / 65535  # half the distance of two values of 16 bits in [-1, 1]
+LEAST_SHARE = 1e-5  # below it, the density at the centre replaces the difference of two nearly equal numbers
+UNIFORM_EDGE = 1e-5  # random numbers keep this distance from 0 and 1, where the quantiles are infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Logistics:
+    """A mixture of ``mixtures`` logistic distributions; the network gives weights, means and logarithms of scales."""
+
+    mixtures: int
+    smallest_log_scale: float = -16.0
+
+    @property
+    def channels(self) -> int:
+        """Values that the network predicts for each sample."""
+        return 3 * self.mixtures
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for each sample: one for each distribution to choose one of them, and one for the value."""
+        return self.mixtures + 1
+
+    def negative_log_likelihood(self, predicted: Tensor, wave: Tensor) -> Tensor:
+        """(B, C, T), samples (B, T) in [-1, 1] -> nats for each sample (B, T)."""
+        weights, means, log_scales = predicted.float().chunk(3, 1)  # (B, mixtures, T) each
+        log_scales = log_scales.clamp_min(self.smallest_log_scale)
+        value = wave[:, None]
+        distance, inverse = value - means, (-log_scales).exp()
+        upper, lower = inverse * (distance + HALF_BIN), inverse * (distance - HALF_BIN)
+        share = upper.sigmoid() - lower.sigmoid()
+        centre = inverse * distance
+        density = centre - log_scales - 2 * F.softplus(centre) - math.log(65535 / 2)
+        inside = torch.where(share > LEAST_SHARE, share.clamp_min(1e-12).log(), density)
+        first, last = upper - F.softplus(upper), -F.softplus(lower)  # everything below, everything above
+        each = torch.where(value < -EDGE, first, torch.where(value > EDGE, last, inside))
+        return -(each + weights.log_softmax(1)).logsumexp(1)
+
+    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
+        """(B, C), uniform numbers (B, draws) -> samples (B) in [-1, 1]."""
+        weights, means, log_scales = predicted.chunk(3, 1)
+        chosen = (weights - (-draws[:, :-1].log()).log()).argmax(1, keepdim=True)  # Gumbel's way to draw an index
+        mean, log_scale = means.gather(1, chosen)[:, 0], log_scales.gather(1, chosen)[:, 0]
+        scale = log_scale.clamp_min(self.smallest_log_scale).exp()
+        return (mean + scale * draws[:, -1].logit()).clamp(-1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """One normal distribution; the network gives its mean and the logarithm of its deviation."""
+
+    smallest_log_scale: float = -9.0
+
+    @property
+    def channels(self) -> int:
+        """Values that the network predicts for each sample."""
+        return 2
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for each sample."""
+        return 1
+
+    def negative_log_likelihood(self, predicted: Tensor, wave: Tensor) -> Tensor:
+        """(B, 2, T), samples (B, T) -> nats for each sample (B, T)."""
+        mean, log_scale = predicted.float().unbind(1)
+        log_scale = log_scale.clamp_min(self.smallest_log_scale)
+        return 0.5 * ((wave - mean) * (-log_scale).exp()).square() + log_scale + 0.5 * math.log(2 * math.pi)
+
+    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
+        """(B, 2), uniform numbers (B, 1) -> samples (B) in [-1, 1]."""
+        scale = predicted[:, 1].clamp_min(self.smallest_log_scale).exp()
+        return (predicted[:, 0] + scale * torch.special.ndtri(draws[:, 0])).clamp(-1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MuLaw:
+    """One of ``classes`` classes, whose values are closer together near 0; the network gives logits."""
+
+    classes: int
+
+    @property
+    def channels(self) -> int:
+        """Values that the network predicts for each sample."""
+        return self.classes
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for each sample."""
+        return 1
+
+    def encode(self, wave: Tensor) -> Tensor:
+        """Samples in [-1, 1] -> classes, int64, of the same shape."""
+        top = self.classes - 1
+        curved = wave.sign() * torch.log1p(top * wave.abs()) / math.log1p(top)
+        return ((curved + 1) / 2 * top).long().clamp(0, top)
+
+    def decode(self, classes: Tensor) -> Tensor:
+        """Classes -> samples in [-1, 1], of the same shape."""
+        top = self.classes - 1
+        curved = 2 * classes.float() / top - 1
+        return curved.sign() * torch.expm1(curved.abs() * math.log1p(top)) / top
+
+    def negative_log_likelihood(self, predicted: Tensor, wave: Tensor) -> Tensor:
+        """(B, C, T), samples (B, T) -> nats for each sample's class (B, T)."""
+        return F.cross_entropy(predicted.float(), self.encode(wave), reduction="none")
+
+    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
+        """(B, C), uniform numbers (B, 1) -> samples (B) in [-1, 1]."""
+        shares = predicted.softmax(1).cumsum(1)
+        return self.decode((shares < draws).sum(1).clamp_max(self.classes - 1))
+
+
+WaveOutput = Logistics | Gaussian | MuLaw
