@@ -91,6 +91,22 @@ CARDS = [
         title="for two CPU cores: 4 flows of 64 channels",
         config={"flows": 4, "early_every": 2, "layers": 7, "channels": 64},
     ),
+    Card(name="vocoder/wavenet@logistics", title="as published: a mixture of 10 logistics, 3.72 M parameters"),
+    Card(
+        name="vocoder/wavenet@gaussian",
+        title="as published: one normal distribution, 3.72 M parameters",
+        config={"output": "gaussian"},
+    ),
+    Card(
+        name="vocoder/wavenet@mu_law",
+        title="as published: 256 classes of the mu-law, 3.78 M parameters",
+        config={"output": "mu_law"},
+    ),
+    Card(
+        name="vocoder/wavenet@small",
+        title="for two CPU cores: 12 layers of 64 channels",
+        config={"layers": 12, "stacks": 2, "channels": 64, "gate_channels": 128, "skip_channels": 64},
+    ),
     Card(
         name="discriminator/msd@melgan",
         title="three scales, of MelGAN's authors: 16.9 M parameters",

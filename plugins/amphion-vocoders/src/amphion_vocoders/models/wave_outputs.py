@@ -3,19 +3,24 @@
 `MuLaw`: classes of the mu-law, van den Oord et al., "WaveNet", arXiv:1609.03499, section 2.2.
 `Logistics`: mixtures of logistic distributions over the 65,536 values of 16 bits, Salimans et al., "PixelCNN++",
 arXiv:1701.05517, section 2.1. `Gaussian`: one normal distribution, Ping et al., "ClariNet", arXiv:1807.07281, eq. 1.
-Every kind draws a sample from uniform random numbers, so that the same numbers give the same audio anywhere.
+Every kind draws a sample from uniform random numbers, so that the same numbers give the same audio.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amphion_vocoders.models.compiled import compile_loop
+
 EDGE = 0.999  # values beyond it count as the first or the last of the 65,536
 HALF_BIN = 1 / 65535  # half the distance of two values of 16 bits in [-1, 1]
 LEAST_SHARE = 1e-5  # below it, the density at the centre replaces the difference of two nearly equal numbers
+ROUNDING = 1e-3  # of a class: a value that `decode` gave stays in its class
 UNIFORM_EDGE = 1e-5  # random numbers keep this distance from 0 and 1, where the quantiles are infinite
 
 
@@ -51,13 +56,9 @@ class Logistics:
         each = torch.where(value < -EDGE, first, torch.where(value > EDGE, last, inside))
         return -(each + weights.log_softmax(1)).logsumexp(1)
 
-    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
-        """(B, C), uniform numbers (B, draws) -> samples (B) in [-1, 1]."""
-        weights, means, log_scales = predicted.chunk(3, 1)
-        chosen = (weights - (-draws[:, :-1].log()).log()).argmax(1, keepdim=True)  # Gumbel's way to draw an index
-        mean, log_scale = means.gather(1, chosen)[:, 0], log_scales.gather(1, chosen)[:, 0]
-        scale = log_scale.clamp_min(self.smallest_log_scale).exp()
-        return (mean + scale * draws[:, -1].logit()).clamp(-1, 1)
+    def noise(self, uniform: Tensor) -> Tensor:
+        """Uniform numbers (..., draws) -> the numbers that `draw` takes: Gumbel's to choose, and a logistic one."""
+        return torch.cat([-(-uniform[..., :-1].log()).log(), uniform[..., -1:].logit()], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,9 @@ class Gaussian:
         log_scale = log_scale.clamp_min(self.smallest_log_scale)
         return 0.5 * ((wave - mean) * (-log_scale).exp()).square() + log_scale + 0.5 * math.log(2 * math.pi)
 
-    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
-        """(B, 2), uniform numbers (B, 1) -> samples (B) in [-1, 1]."""
-        scale = predicted[:, 1].clamp_min(self.smallest_log_scale).exp()
-        return (predicted[:, 0] + scale * torch.special.ndtri(draws[:, 0])).clamp(-1, 1)
+    def noise(self, uniform: Tensor) -> Tensor:
+        """Uniform numbers (..., 1) -> normal ones, which `draw` takes."""
+        return torch.special.ndtri(uniform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,11 @@ class MuLaw:
         return 1
 
     def encode(self, wave: Tensor) -> Tensor:
-        """Samples in [-1, 1] -> classes, int64, of the same shape."""
+        """Samples in [-1, 1] -> classes, int64, of the same shape; `decode` gives the least value of a class."""
         top = self.classes - 1
-        curved = wave.sign() * torch.log1p(top * wave.abs()) / math.log1p(top)
-        return ((curved + 1) / 2 * top).long().clamp(0, top)
+        exact = wave.double()
+        curved = exact.sign() * torch.log1p(top * exact.abs()) / math.log1p(top)
+        return ((curved + 1) / 2 * top + ROUNDING).long().clamp(0, top)
 
     def decode(self, classes: Tensor) -> Tensor:
         """Classes -> samples in [-1, 1], of the same shape."""
@@ -120,10 +121,37 @@ class MuLaw:
         """(B, C, T), samples (B, T) -> nats for each sample's class (B, T)."""
         return F.cross_entropy(predicted.float(), self.encode(wave), reduction="none")
 
-    def sample(self, predicted: Tensor, draws: Tensor) -> Tensor:
-        """(B, C), uniform numbers (B, 1) -> samples (B) in [-1, 1]."""
-        shares = predicted.softmax(1).cumsum(1)
-        return self.decode((shares < draws).sum(1).clamp_max(self.classes - 1))
+    def noise(self, uniform: Tensor) -> Tensor:
+        """Uniform numbers (..., 1), which `draw` takes as they are."""
+        return uniform
 
 
 WaveOutput = Logistics | Gaussian | MuLaw
+LOGISTICS, GAUSSIAN, MU_LAW = range(3)  # the kinds as numbers, for `draw`
+
+
+def number(output: WaveOutput) -> int:
+    """The kind of a distribution as `draw` takes it."""
+    return (Logistics, Gaussian, MuLaw).index(type(output))
+
+
+@compile_loop
+def draw(kind: int, predicted: Any, noise: Any, smallest: float, values: Any) -> None:
+    """Draw one sample for each row: predicted (B, C) and noise (B, draws) -> values (B), float32 arrays.
+
+    A value is a sample in [-1, 1], or a class of the mu-law. ``smallest`` is the smallest logarithm of a scale.
+    """
+    for row in range(len(predicted)):
+        if kind == MU_LAW:
+            shares = np.cumsum(np.exp(predicted[row] - predicted[row].max()))
+            found = np.searchsorted(shares, noise[row, 0] * shares[-1])
+            values[row] = min(found, len(shares) - 1)
+            continue
+        if kind == LOGISTICS:
+            mixtures = predicted.shape[1] // 3
+            chosen = np.argmax(predicted[row, :mixtures] + noise[row, :mixtures])
+            mean, log_scale = predicted[row, mixtures + chosen], predicted[row, 2 * mixtures + chosen]
+        else:
+            mean, log_scale = predicted[row, 0], predicted[row, 1]
+        value = mean + np.exp(max(log_scale, smallest)) * noise[row, -1]
+        values[row] = min(max(value, -1.0), 1.0)
