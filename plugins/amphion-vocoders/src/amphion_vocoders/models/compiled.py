@@ -14,7 +14,5 @@ def compile_loop(loop: Loop) -> Loop:
         return loop
     from numba import njit
 
-    made: Loop = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"})(
-        loop
-    )
+    made: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"})(loop)
     return made

@@ -114,8 +114,8 @@ class MuLaw:
     def decode(self, classes: Tensor) -> Tensor:
         """Classes -> samples in [-1, 1], of the same shape."""
         top = self.classes - 1
-        curved = 2 * classes.float() / top - 1
-        return curved.sign() * torch.expm1(curved.abs() * math.log1p(top)) / top
+        curved = 2 * classes.double() / top - 1
+        return (curved.sign() * torch.expm1(curved.abs() * math.log1p(top)) / top).float()
 
     def negative_log_likelihood(self, predicted: Tensor, wave: Tensor) -> Tensor:
         """(B, C, T), samples (B, T) -> nats for each sample's class (B, T)."""

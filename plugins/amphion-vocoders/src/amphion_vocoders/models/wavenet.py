@@ -115,6 +115,8 @@ class WaveNet(Vocoder):
 
     config: Config
     layouts = ("r9y9",)
+    mean: Tensor  # (F, 1)
+    deviation: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

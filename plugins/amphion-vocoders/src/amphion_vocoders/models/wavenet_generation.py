@@ -39,7 +39,7 @@ def generate_in_pieces(net: "WaveNet", mel: Tensor, speaker: Tensor | None, *, p
     if not items or not frames:
         return mel.new_zeros(items, frames * hop)
     count = max(1, round(frames / piece)) if piece else 1
-    step = -(-frames // count)
+    step = max(-(-frames // count), WARM_UP + FADE)
     starts = [max(0, first - WARM_UP - FADE) for first in range(0, frames, step)]
     length = max(min(frames, (index + 1) * step) - start for index, start in enumerate(starts))
     condition = net.condition(mel)
@@ -123,7 +123,8 @@ class _Weights:
         taps = [layer.conv.weight.detach().permute(2, 1, 0).flatten(0, 1) for layer in layers]
         biases = [torch.cat([layer.conv1x1_out.bias, layer.conv1x1_skip.bias]) for layer in layers]
         first: Any = net.first_conv
-        head, last = net.last_conv_layers[1], net.last_conv_layers[3]
+        head: Any = net.last_conv_layers[1]
+        last: Any = net.last_conv_layers[3]
         return cls(
             distribution=net.distribution,
             dilations=net.config.dilations,
@@ -154,7 +155,7 @@ def _generate_rows(w: _Weights, condition: Tensor, voices: Tensor | None, seed: 
     value = np.zeros(rows, np.float32)
     if isinstance(w.distribution, MuLaw):
         value += float(w.distribution.encode(torch.zeros(1)))
-    smallest = np.float32(getattr(w.distribution, "smallest_log_scale", 0.0))
+    smallest = getattr(w.distribution, "smallest_log_scale", 0.0)
     constant = w.gate_bias if voices is None or w.speaker is None else w.gate_bias + voices @ w.speaker
     for start in range(0, samples, BLOCK):
         part = slice(start, min(start + BLOCK, samples))
