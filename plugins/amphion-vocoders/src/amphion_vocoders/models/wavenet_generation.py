@@ -2,8 +2,8 @@
 
 Each layer needs its input of now and of a few earlier samples only, so a sample costs one pass through the weights:
 Le Paine et al., "Fast Wavenet Generation Algorithm", arXiv:1611.09482. A pass reads all weights, whatever the number of
-waves. So a recording is cut into pieces that are generated side by side, as Kalchbrenner et al., arXiv:1802.08435,
-section 4.2, do; each piece begins early to find its way into the signal, and is cross-faded with the one before.
+waves. So a recording is cut into pieces that are generated side by side, as public implementations of WaveRNN do; each
+piece begins early to find its way into the signal, and is cross-faded with the one before.
 The loop over the samples is compiled (numba), and runs on the processor also for a network on a GPU.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 2  # frames that a piece generates before those that are heard
 FADE = 2  # frames over which two pieces are mixed
-ROWS = 16  # waves that one thread generates side by side
+ROWS = 16  # most waves that one thread generates side by side
 BLOCK = 64  # samples for which the mel's part of all gates is computed at once
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -61,10 +61,12 @@ def generate_in_pieces(net: "WaveNet", mel: Tensor, speaker: Tensor | None, *, p
     return wave.clamp(-1, 1)
 
 
-def generate(net: "WaveNet", condition: Tensor, voices: Tensor | None, *, seed: int | None) -> tuple[Tensor, Tensor]:
-    """Mels at the rate of the audio (R, F, T), embedded speakers (R, S) -> waves (R, T) and predictions (R, C, T).
+def generate(
+    net: "WaveNet", condition: Tensor, voices: Tensor | None, *, seed: int | None, predictions: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Mels at the rate of the audio (R, F, T), embedded speakers (R, S) -> waves (R, T), each after silence.
 
-    Every wave begins after silence. Column t of the predictions is that from which sample t was drawn.
+    With ``predictions`` also what the samples were drawn from (R, C, T); it takes many times the memory of the waves.
     """
     weights = _Weights.of(net)
     seeds = torch.Generator()
@@ -73,17 +75,19 @@ def generate(net: "WaveNet", condition: Tensor, voices: Tensor | None, *, seed: 
     else:
         seeds.manual_seed(seed)
     jobs = []
-    for first in range(0, len(condition), ROWS):
-        part = slice(first, first + ROWS)
+    size = -(-len(condition) // -(-len(condition) // ROWS))  # equal shares
+    for first in range(0, len(condition), size):
+        part = slice(first, first + size)
         chosen = int(torch.randint(2**31 - 1, (1,), generator=seeds))
         spoken = None if voices is None else voices[part].float().cpu()
-        jobs.append(partial(_generate_rows, weights, condition[part].float().cpu(), spoken, chosen))
+        jobs.append(partial(_generate_rows, weights, condition[part].float().cpu(), spoken, chosen, predictions))
     with torch.no_grad():
         parts = run_pieces(jobs)
-    values, predicted = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    values = torch.cat([part[0] for part in parts])
     if isinstance(net.distribution, MuLaw):
         values = net.distribution.decode(values)
-    return values.to(condition.device), predicted.to(condition.device)
+    found = [part[1] for part in parts if part[1] is not None]
+    return values.to(condition.device), torch.cat(found).to(condition.device) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +147,20 @@ class _Weights:
         )
 
 
-def _generate_rows(w: _Weights, condition: Tensor, voices: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
-    """Mels (R, F, T), speakers (R, S) -> values (R, T), which are classes for a mu-law, and predictions (R, C, T)."""
+def _generate_rows(
+    w: _Weights, condition: Tensor, voices: Tensor | None, seed: int, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Mels (R, F, T), speakers (R, S) -> values (R, T), which are classes for a mu-law, and predictions (R, C, T).
+
+    Without ``keep`` the predictions are None.
+    """
     rows, _, samples = condition.shape
     generator = torch.Generator().manual_seed(seed)
     layers, channels, outputs = len(w.dilations), w.first.shape[1], w.last.shape[1]
     spans = np.array([dilation * (w.taps.shape[1] // channels - 1) for dilation in w.dilations])
     rings = np.zeros((int(spans.sum()), rows, channels), np.float32)
     values = np.empty((samples, rows), np.float32)
-    predicted = np.empty((samples, rows, outputs), np.float32)
+    kept: list[Array] = []
     value = np.zeros(rows, np.float32)
     if isinstance(w.distribution, MuLaw):
         value += float(w.distribution.encode(torch.zeros(1)))
@@ -160,14 +169,17 @@ def _generate_rows(w: _Weights, condition: Tensor, voices: Tensor | None, seed: 
     for start in range(0, samples, BLOCK):
         part = slice(start, min(start + BLOCK, samples))
         gates = condition[..., part].permute(2, 0, 1) @ w.mel + constant  # (t, R, L * G)
+        predicted = np.empty((len(gates), rows, outputs), np.float32)
         uniform = torch.rand(len(gates), rows, w.distribution.draws, generator=generator)
         noise = w.distribution.noise(uniform.clamp(UNIFORM_EDGE, 1 - UNIFORM_EDGE))
         _loop(
             start, gates.view(len(gates), rows, layers, -1).numpy(), noise.numpy(), spans, rings, w.first, w.first_bias,
             w.taps, w.mix, w.mix_bias, w.head, w.head_bias, w.last, w.last_bias, number(w.distribution), smallest,
-            value, values[part], predicted[part],
+            value, values[part], predicted,
         )  # fmt: skip
-    return torch.from_numpy(values).T, torch.from_numpy(predicted).permute(1, 2, 0)
+        if keep:
+            kept.append(predicted)
+    return torch.from_numpy(values).T, torch.from_numpy(np.concatenate(kept)).permute(1, 2, 0) if keep else None
 
 
 @compile_loop
