@@ -65,8 +65,8 @@ def main() -> None:
         spent = (time.perf_counter() - start) / samples
         print(
             f"{rows:3} waves: {spent * 1e6:7.0f} us a step, {spent / bound:.2f} x the products; "
-            f"{spent / rows * 1e6:6.0f} us a sample, {naive * rows / spent:.0f} x as fast as the naive loop; real-time factor "
-            f"{spent / rows * c.mel.sample_rate:.2f}"
+            f"{spent / rows * 1e6:6.0f} us a sample, {naive * rows / spent:.0f} x as fast as the naive loop; "
+            f"real-time factor {spent / rows * c.mel.sample_rate:.2f}"
         )
 
 

@@ -126,6 +126,8 @@ class WaveNet(Vocoder):
         self.first_conv = _pointwise(inputs, c.channels)
         speaker_channels = c.speaker_channels if c.n_speakers > 1 else 0
         self.conv_layers = nn.ModuleList(_Layer(c, dilation, speaker_channels) for dilation in c.dilations)
+        unused: Any = self.conv_layers[-1]  # no layer follows its residual output, which published checkpoints have
+        unused.conv1x1_out.requires_grad_(False)
         self.last_conv_layers = nn.Sequential(
             nn.ReLU(),
             _pointwise(c.skip_channels, c.skip_channels),
