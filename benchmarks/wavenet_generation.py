@@ -1,9 +1,10 @@
 """Speed of WaveNet's generation against its multiply-adds and against a naive loop, on one thread.
 
-    python benchmarks/wavenet_generation.py [CARD] [SECONDS]
+    OMP_NUM_THREADS=1 python benchmarks/wavenet_generation.py [CARD] [SECONDS]
 
 The bound is the time of the matrix products alone, at the rate that the same shapes reach when they are computed again
 and again. The naive loop computes the whole receptive field with torch for every sample; a few samples are timed.
+Times are processor times, so other programs count little.
 """
 
 import sys
@@ -24,11 +25,11 @@ def seconds_of_products(shapes: list[tuple[int, int]], rows: int, repeats: int =
              for a, b in shapes]  # fmt: skip
     best = float("inf")
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(repeats):
             for left, right, out in pairs:
                 np.dot(left, right, out)
-        best = min(best, (time.perf_counter() - start) / repeats)
+        best = min(best, (time.process_time() - start) / repeats)
     return best
 
 
@@ -53,16 +54,16 @@ def main() -> None:
     with torch.no_grad():
         inputs = net._inputs(torch.zeros(1, reach))
         net.predict(inputs, condition, None)
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(NAIVE_SAMPLES):
             net.predict(inputs, condition, None)
-        naive = (time.perf_counter() - start) / NAIVE_SAMPLES
+        naive = (time.process_time() - start) / NAIVE_SAMPLES
     for rows in (1, 4, ROWS):
         bound = seconds_of_products(layer * c.layers + ends, rows) + seconds_of_products([mel_shape], 64 * rows, 3) / 64
         condition = net.condition(torch.randn(rows, c.mel.n_mels, frames))
-        start = time.perf_counter()
+        start = time.process_time()
         generate(net, condition, None, seed=0)
-        spent = (time.perf_counter() - start) / samples
+        spent = (time.process_time() - start) / samples
         print(
             f"{rows:3} waves: {spent * 1e6:7.0f} us a step, {spent / bound:.2f} x the products; "
             f"{spent / rows * 1e6:6.0f} us a sample, {naive * rows / spent:.0f} x as fast as the naive loop; "
