@@ -5,12 +5,13 @@ Le Paine et al., "Fast Wavenet Generation Algorithm", arXiv:1611.09482. A pass r
 waves. So a recording is cut into pieces that are generated side by side, as public implementations of WaveRNN do; each
 piece begins early to find its way into the signal, and is cross-faded with the one before.
 The loop over the samples is compiled (numba), and runs on the processor also for a network on a GPU.
+``net`` is always a `WaveNet`. This module does not import its class, because that module imports this one.
 """
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,6 @@ from amphion_core.modules.workers import run_pieces
 from amphion_vocoders.models.compiled import compile_loop
 from amphion_vocoders.models.wave_outputs import MU_LAW, UNIFORM_EDGE, MuLaw, draw, number
 
-if TYPE_CHECKING:
-    from amphion_vocoders.models.wavenet import WaveNet
-
 WARM_UP = 2  # frames that a piece generates before those that are heard
 FADE = 2  # frames over which two pieces are mixed
 ROWS = 16  # most waves that one thread generates side by side
@@ -30,7 +28,7 @@ BLOCK = 64  # samples for which the mel's part of all gates is computed at once
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def generate_in_pieces(net: "WaveNet", mel: Tensor, speaker: Tensor | None, *, piece: int, seed: int | None) -> Tensor:
+def generate_in_pieces(net: Any, mel: Tensor, speaker: Tensor | None, *, piece: int, seed: int | None) -> Tensor:
     """(B, F, N), indices of speakers (B) -> wave (B, T) in [-1, 1], in pieces of about ``piece`` frames; 0: in one.
 
     The same seed gives the same wave on any number of threads.
@@ -62,7 +60,7 @@ def generate_in_pieces(net: "WaveNet", mel: Tensor, speaker: Tensor | None, *, p
 
 
 def generate(
-    net: "WaveNet", condition: Tensor, voices: Tensor | None, *, seed: int | None, predictions: bool = False
+    net: Any, condition: Tensor, voices: Tensor | None, *, seed: int | None, predictions: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Mels at the rate of the audio (R, F, T), embedded speakers (R, S) -> waves (R, T), each after silence.
 
@@ -110,9 +108,9 @@ class _Weights:
     last_bias: Array
 
     @classmethod
-    def of(cls, net: "WaveNet") -> "_Weights":
+    def of(cls, net: Any) -> "_Weights":
         """The weights of ``net``, with weight norms computed."""
-        layers: Any = list(net.conv_layers)
+        layers = list(net.conv_layers)
         speakers = net.config.n_speakers > 1
 
         def matrix(conv: Any) -> Tensor:
@@ -126,9 +124,7 @@ class _Weights:
 
         taps = [layer.conv.weight.detach().permute(2, 1, 0).flatten(0, 1) for layer in layers]
         biases = [torch.cat([layer.conv1x1_out.bias, layer.conv1x1_skip.bias]) for layer in layers]
-        first: Any = net.first_conv
-        head: Any = net.last_conv_layers[1]
-        last: Any = net.last_conv_layers[3]
+        first, head, last = net.first_conv, net.last_conv_layers[1], net.last_conv_layers[3]
         return cls(
             distribution=net.distribution,
             dilations=net.config.dilations,
