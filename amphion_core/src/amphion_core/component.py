@@ -151,6 +151,13 @@ class TextFrontend(Component):
     def tokens(self, text: str) -> list[str]:
         """The symbols of a text, without blank, begin and end. Raises DataError when there is nothing to say."""
 
+    def guessed(self, text: str) -> list[str]:
+        """Words of ``text``, as it writes them, whose sounds are a guess, so that a user may want to state them.
+
+        Empty where a frontend does not distinguish such words, which is the default.
+        """
+        return []
+
     def phones(self, text: str) -> list[str]:
         """The symbols of a pronunciation that a user or a lexicon states in the notation of this frontend.
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from amphion_core.api import FrontendPart
 from amphion_tts.frontends import dictionary
-from amphion_tts.frontends.cmudict import ARPABET, pronounce
+from amphion_tts.frontends.cmudict import ARPABET, CMUDict, pronounce
 from amphion_tts.frontends.dictionary import pronunciations
 from amphion_tts.frontends.letters_to_sounds import LETTERS, letters_to_sounds
 from amphion_tts.frontends.word_forms import derived
@@ -78,6 +78,21 @@ def test_an_unknown_word_has_one_primary_stress_and_the_same_stem_before_an_s():
     for word in ("kubernetes", "zelenskyy", "hufflepuff", "cryptozoology"):
         assert sum(sound.endswith("1") for sound in pronounce(word)) == 1
     assert pronounce("zelenskyy's") == [*pronounce("zelenskyy"), "Z"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Kjersti's friend Vorlund googled it; Vorlund left for NASA.", ["Kjersti", "Vorlund"]),
+        ("Zaphöd’s 42 podcasts cost $3 on GitHub, brrr, the GPUs of the US Navy!", ["Zaphöd", "brrr"]),
+        ("VORLUND and VorlundTech", ["VORLUND", "VorlundTech"]),
+        ("They record a record, and the xkcd is read by Zelenskyy's iPhone.", ["Zelenskyy"]),
+        ("A plain sentence of known words.", []),
+        ("½ ... 12:30", []),
+    ],
+)
+def test_guessed_words_are_those_that_neither_a_dictionary_nor_a_rule_knows(text, words):
+    assert CMUDict(CMUDict.Config()).guessed(text) == words
 
 
 def held_out(entries):

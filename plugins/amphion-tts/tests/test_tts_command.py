@@ -258,6 +258,40 @@ def test_an_unknown_option_has_a_hint(speak, words, hint):
     assert code == 2 and "unrecognized arguments" in err and hint in err
 
 
+@pytest.fixture(scope="module")
+def arpabet_voice(save_voice, tmp_path_factory):
+    """The folder of a voice that reads English by the dictionary."""
+    return save_voice(tmp_path_factory.mktemp("voice") / "arpabet", n_speakers=1, frontend={"name": "cmudict"})
+
+
+def test_guessed_words_are_named_once_and_not_those_of_the_lexicon(arpabet_voice, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    names = "Zaphod met Vorlund. Vorlund met Kjersti. Zelnik, Hufflepuff and Grimbold left."
+    Path("lines.txt").write_text(f"{names}\n{names}\nKnown words.\n", encoding="utf-8")
+    Path("words.txt").write_text("zaphod Z AE1 F AA0 D\n", encoding="utf-8")
+    begin = "note: the sounds of {} are guessed: {}; to state them: --lexicon FILE with lines such as '{} "
+    five = "Zaphod, Vorlund, Kjersti, Zelnik, Hufflepuff, ..."
+    for words, note in (
+        (["--file", "lines.txt", "-o", "spoken/"], begin.format("6 words", five, "Zaphod")),
+        ([names, "--lexicon", "words.txt"], begin.format("5 words", five[8:-5] + ", Grimbold", "Vorlund")),
+        (["It is /V AO1 R L AH0 N D/, Kjersti.", "--stream"], begin.format("1 word", "Kjersti", "Kjersti")),
+        (["Known words only."], ""),
+        (["V AO1 R L AH0 N D", "--phonemes"], ""),
+    ):
+        assert main(["tts", *words, "--model", str(arpabet_voice)]) == 0
+        error = capfd.readouterr().err
+        assert error.count("guessed") == bool(note) and note in error
+
+
+def test_the_line_that_the_note_shows_is_a_line_of_a_lexicon(arpabet_voice, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    main(["tts", "Vorlund.", "--model", str(arpabet_voice), "-o", "a.wav"])
+    Path("words.txt").write_text(capfd.readouterr().err.split("'")[1], encoding="utf-8")
+    main(["tts", "Vorlund.", "--model", str(arpabet_voice), "-o", "b.wav", "--lexicon", "words.txt"])
+    assert "guessed" not in capfd.readouterr().err
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
 @pytest.mark.parametrize("value", ["true", "yes", "1e999", "nan"])
 def test_a_control_that_is_no_number_is_refused(speak, value):
     code, _, err = speak("hello", "--control", f"length_scale={value}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from amphion_tts.task import TTSTask
 
 DEFAULT = "speech.wav"
+SHOWN = 5  # words that a note names
 LONG = 2000  # characters; from there on memory matters more than a tenth of the time
 
 
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(
             "--wer needs words, and the text has phones", hint="write these words, with their phones in a --lexicon"
         )
+    _say_guessed(task, plans)
     if folder:
         make_folder(folder)
     results = _speak(task, plans, outputs, folder, player)
@@ -239,14 +241,27 @@ def _stream(task: "TTSTask", request: TTSRequest) -> int:
     if sys.stdout.isatty():
         command = 'amphion tts --stream "..." | aplay -f S16_LE -c 1 -r'
         raise DataError("--stream writes raw audio, not for a terminal", hint=f"{command} {task.sample_rate}")
+    plan = task.plan(request, early=True)
+    _say_guessed(task, [plan])
     peak = 0.0
-    for piece in task.stream(request):
+    for piece in task.speak(plan):
         peak = max(peak, piece.peak)
         sys.stdout.buffer.write(pcm(piece))
         sys.stdout.buffer.flush()
     if peak > 1:
         warnings.warn(f"samples beyond full scale ({peak:.2f}) were clipped", UserWarning, stacklevel=2)
     return 0
+
+
+def _say_guessed(task: "TTSTask", plans: "list[Plan]") -> None:
+    """Name the words whose sounds the frontend guessed, once for all texts, and what a user can do."""
+    parts = (part for plan in plans for piece in plan.pieces for part in piece.parts)
+    texts = (part.text for part in parts if part.is_word and not part.is_stated)
+    if words := [*dict.fromkeys(word for text in texts for word in task.frontend.guessed(text))]:
+        named = ", ".join(words[:SHOWN]) + (", ..." if len(words) > SHOWN else "")
+        line = " ".join([words[0], *(sound.removeprefix("@") for sound in task.frontend.tokens(words[0]))])
+        what = f"the sounds of {counted(len(words), 'word')} are guessed: {named}"
+        print(f"note: {what}; to state them: --lexicon FILE with lines such as {line!r}", file=sys.stderr)
 
 
 def _sentence(result: dict[str, Any]) -> str:

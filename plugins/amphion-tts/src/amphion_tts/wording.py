@@ -25,12 +25,14 @@ _MARKS_BEFORE = re.compile(r"[^\w]*")
 class Part:
     """Some words of a piece with the spaces around them, and the symbols that stand for them.
 
-    ``is_word`` is False where the user wrote phones and no word.
+    ``is_word`` is False where the user wrote phones and no word, ``is_stated`` is True where the user or a lexicon states
+    the phones.
     """
 
     text: str
     tokens: tuple[str, ...]
     is_word: bool = True
+    is_stated: bool = False
 
 
 def parts_of(words: Words, frontend: TextFrontend) -> tuple[Part, ...]:
@@ -41,7 +43,7 @@ def parts_of(words: Words, frontend: TextFrontend) -> tuple[Part, ...]:
     between = _in_the_sentence(words, frontend) or _alone(texts, words.phones, frontend)
     parts = [Part(texts[0], tuple(between[0]))]
     for phones, text, tokens in zip(words.phones, texts[1:], between[1:], strict=True):
-        parts += [Part(phones.text, phones.tokens, phones.is_word), Part(text, tuple(tokens))]
+        parts += [Part(phones.text, phones.tokens, phones.is_word, is_stated=True), Part(text, tuple(tokens))]
     return tuple(part for part in parts if part.text or part.tokens)
 
 

@@ -6,6 +6,7 @@ from known parts (`word_forms`), short words in capitals are spelled, and a smal
 """
 
 import re
+from functools import lru_cache
 from itertools import groupby
 
 from pydantic import Field
@@ -55,13 +56,12 @@ class CMUDict(TextFrontend):
 
         Raises DataError for a text without Latin letters and digits, and for a text with words of another script.
         """
-        words = _fold(normalize_english(text))
+        words, acronyms = _read(text)
         if unread := [word for word in re.findall(r"[^\W\d_]+", words) if not word.isascii()]:
             raise DataError(
                 f"cmudict reads Latin letters only, and not {', '.join(map(repr, dict.fromkeys(unread)))[:80]}",
                 hint="write these words in Latin letters, or take a voice with the frontend espeak",
             )
-        acronyms = not words.isupper() or " " not in words  # in a text of capitals, US may be the word
         items = _WORD_OR_MARK.findall(words)
         sentence = ["".join(item).lower() for item in items]
         found: list[str] = []
@@ -83,6 +83,22 @@ class CMUDict(TextFrontend):
             )
         return found
 
+    def guessed(self, text: str) -> list[str]:
+        """Words that no dictionary has and no rule builds, so that the network `letters_to_sounds` chose their sounds.
+
+        Each is there once, as ``text`` writes it, without the ending of a possessive.
+        """
+        words, acronyms = _read(text)
+        found = {
+            _without_possessive(word.lower())
+            for _, word, _ in _WORD_OR_MARK.findall(words)
+            if word and not _as_letters(word, acronyms) and not is_homograph(word.lower()) and _is_guessed(word)
+        }
+        if not found:
+            return []
+        written = [_without_possessive(word) for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text)]
+        return [word for word in dict.fromkeys(written) if _fold(word).lower() in found]
+
     def phones(self, text: str) -> list[str]:
         """ARPAbet symbols with spaces between them, in capitals or not: ``HH AH0 L OW1 | W ER1 L D``.
 
@@ -93,6 +109,16 @@ class CMUDict(TextFrontend):
         for is_space, sounds in groupby(super().phones(text.upper()), " ".__eq__):
             found += [" "] if is_space else _with_stress([*sounds])
         return found
+
+
+def _read(text: str) -> tuple[str, bool]:
+    """The words of a text in Latin letters, and whether words such as US are acronyms there."""
+    words = _fold(normalize_english(text))
+    return words, not words.isupper() or " " not in words  # in a text of capitals, US may be the word
+
+
+def _without_possessive(word: str) -> str:
+    return re.sub("['’]s$|(?<=s)['’]$", "", word)
 
 
 def _with_stress(sounds: list[str]) -> list[str]:
@@ -144,18 +170,36 @@ def _spelled(word: str) -> list[str]:
 
 def pronounce(word: str) -> list[str]:
     """The ARPAbet symbols of one word of Latin letters and apostrophes. The result is never empty."""
-    lower = word.lower()
-    parts = [] if word.isupper() else _CAMEL_CASE.findall(word)
-    if not any(map(_is_acronym, parts)) and (known := lookup(lower)):  # iOS is not the island
-        return known
-    if (word.isupper() and len(word) <= 5) or _is_spelled(lower):
-        return _spelled(word)
-    if len(parts) > 1 and parts[0] not in ("Mc", "Mac"):
+    if parts := _joined_parts(word):
         return [sound for part in parts for sound in (_spelled(part) if _is_acronym(part) else pronounce(part))]
-    if sounds := derived(lower):
-        return sounds
-    stem = re.sub("'s$|(?<=s)'$", "", lower)
-    return _by_letters(lower) if stem in ("", lower) else plural(_by_letters(stem))
+    if known := _known(word):
+        return known
+    lower = word.lower()
+    stem = _without_possessive(lower)
+    return [*_by_letters(lower)] if stem in ("", lower) else plural([*_by_letters(stem)])
+
+
+def _is_guessed(word: str) -> bool:
+    """Whether `pronounce` needs the network for a word, or for a part of it."""
+    if parts := _joined_parts(word):
+        return any(not _is_acronym(part) and _is_guessed(part) for part in parts)
+    return not _known(word)
+
+
+def _known(word: str) -> list[str]:
+    """The sounds of a word by the dictionary or by rules; empty for other words."""
+    lower = word.lower()
+    if known := lookup(lower):
+        return known
+    return _spelled(word) if (word.isupper() and len(word) <= 5) or _is_spelled(lower) else derived(lower)
+
+
+def _joined_parts(word: str) -> list[str]:
+    """The parts of a name such as GitHub that the dictionary does not have as a whole; empty for other words."""
+    parts = [] if word.isupper() else _CAMEL_CASE.findall(word)
+    if len(parts) < 2 or parts[0] in ("Mc", "Mac") or _is_spelled(word.lower()):
+        return []
+    return parts if any(map(_is_acronym, parts)) or not lookup(word.lower()) else []  # iOS is not the island
 
 
 def _is_acronym(part: str) -> bool:
@@ -172,7 +216,8 @@ def _is_spelled(word: str) -> bool:
     return not re.search("[aeiouy]", letters) and not re.search(r"(.)\1", letters)
 
 
-def _by_letters(word: str) -> list[str]:
+@lru_cache(maxsize=10_000)  # a name occurs often in a long text
+def _by_letters(word: str) -> tuple[str, ...]:
     """The sounds of an unknown word by the network, with one primary stress."""
     from amphion_tts.frontends.letters_to_sounds import letters_to_sounds
 
@@ -183,7 +228,7 @@ def _by_letters(word: str) -> list[str]:
         sounds[index] = f"{sounds[index][:-1]}2"
     if vowels and not primary:
         sounds[vowels[0]] = f"{sounds[vowels[0]][:-1]}1"
-    return sounds or _spelled(word)
+    return tuple(sounds or _spelled(word))
 
 
 _LATIN = str.maketrans({
