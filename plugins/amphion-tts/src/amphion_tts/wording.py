@@ -25,8 +25,8 @@ _MARKS_BEFORE = re.compile(r"[^\w]*")
 class Part:
     """Some words of a piece with the spaces around them, and the symbols that stand for them.
 
-    ``is_word`` is False where the user wrote phones and no word, ``is_stated`` is True where the user or a lexicon states
-    the phones.
+    ``is_word`` is False where the user wrote phones and no word. ``is_stated`` is True where the user or a lexicon
+    states the phones.
     """
 
     text: str
