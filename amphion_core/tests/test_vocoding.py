@@ -7,7 +7,7 @@ import amphion_core as amphion
 from amphion_core import cards, registry, weights
 from amphion_core.api import Card, MelConfig
 from amphion_core.errors import AudioError, UnknownComponent, WeightsError
-from amphion_core.vocoding import needs_no_weights, open_named_vocoder, open_vocoder
+from amphion_core.vocoding import choose_vocoder, needs_no_weights, open_named_vocoder, open_vocoder
 
 OTHER = MelConfig.preset("bigvgan_24k_100")
 
@@ -49,6 +49,26 @@ def test_the_default_is_the_card_with_the_same_convention_else_a_vocoder_without
     assert name == "vocoder/griffin_lim" and net.config.mel == OTHER
 
 
+def test_the_choice_without_a_trained_vocoder_comes_with_a_note(default_card, folder, monkeypatch):
+    assert choose_vocoder(open_vocoder(folder).config.mel) == ("vocoder/hifigan@small", None)
+    name, note = choose_vocoder(OTHER)
+    assert name == "vocoder/griffin_lim" and "(vocoder/hifigan@small: another one)" in note
+    monkeypatch.setattr(cards, "_collect", lambda refs: ((), ()))
+    name, note = choose_vocoder()
+    assert name == "vocoder/griffin_lim" and note.startswith("no trained vocoder is installed for general use")
+
+
+def test_every_field_of_the_convention_counts_and_the_first_card_that_fits_is_chosen(folder, monkeypatch):
+    mel = open_vocoder(folder).config.mel
+    cut = [Card(f"vocoder/hifigan@{tag}", tag, source=str(folder), default=tag != "own") for tag in ("own", "a", "b")]
+    monkeypatch.setattr(cards, "_collect", lambda refs: (tuple(cut), ()))
+    assert choose_vocoder(mel).name == "vocoder/hifigan@a"  # a card that is not marked default is never chosen
+    others = {"epsilon": 0.5, "pad_mode": "constant", "log": "log10", "floor": 0.1, "fmin": 1.0, "normalized": True}
+    for field, value in others.items():
+        assert getattr(mel, field) != value
+        assert choose_vocoder(mel.replace(**{field: value})).name == "vocoder/griffin_lim"
+
+
 def test_a_default_card_that_is_not_on_this_disk_is_not_taken(default_card, monkeypatch):
     monkeypatch.setattr(Card, "status", property(lambda card: "download"))
     assert open_named_vocoder(None, None)[0] == "vocoder/griffin_lim"
@@ -56,7 +76,7 @@ def test_a_default_card_that_is_not_on_this_disk_is_not_taken(default_card, monk
 
 def test_without_a_vocoder_that_fits_the_error_says_what_there_is(default_card, monkeypatch):
     monkeypatch.setattr("amphion_core.vocoding._weightless", lambda: iter(()))
-    with pytest.raises(UnknownComponent, match="vocoder/hifigan@small have another one"):
+    with pytest.raises(UnknownComponent, match=r"\(vocoder/hifigan@small: another one\)"):
         open_vocoder(None, OTHER)
     monkeypatch.setattr(cards, "_collect", lambda refs: ((), ()))
     with pytest.raises(UnknownComponent, match="of the family 'vocoder'"):

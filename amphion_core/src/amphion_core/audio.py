@@ -47,13 +47,7 @@ class Audio:
             samples, rate, doubt = file.whole(), int(file.samplerate), file.doubt
         if not len(samples):
             raise AudioFileError(path, "it holds no samples", hint="record or copy it again")
-        peak = max(-float(samples.min()), float(samples.max()))  # NaN if any sample is
-        if not math.isfinite(peak):
-            raise AudioFileError(path, "it has samples that are not finite (NaN or infinite)", hint="write it again")
-        if peak > LOUDEST:
-            reason = f"its samples have the scale of integers: the peak is {peak:,.0f}, but full scale is 1"
-            hint = f"if they have 16 bits: ffmpeg -i {path} -af volume=1/32768 NEW.wav"
-            raise AudioFileError(path, reason, hint=hint)
+        check_peak(path, peak_of(samples))
         if doubt is not None:
             warnings.warn(f"{path}: {doubt}", UserWarning, stacklevel=2)
         return cls(samples[:, 0] if samples.shape[1] == 1 else samples.T.copy(), rate)
@@ -170,6 +164,21 @@ class Audio:
 
         data = base64.b64encode(self._encoded(".wav")).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+
+def peak_of(samples: Samples) -> float:
+    """The largest magnitude of at least one sample; NaN if any sample is."""
+    return max(-float(samples.min()), float(samples.max()))
+
+
+def check_peak(path: str | os.PathLike[str], peak: float) -> None:
+    """Raise AudioFileError for the peak of a file whose samples are not finite, or are integers stored as floats."""
+    if not math.isfinite(peak):
+        raise AudioFileError(Path(path), "it has samples that are not finite (NaN or infinite)", hint="write it again")
+    if peak > LOUDEST:
+        reason = f"its samples have the scale of integers: the peak is {peak:,.0f}, but full scale is 1"
+        hint = f"if they have 16 bits: ffmpeg -i {path} -af volume=1/32768 NEW.wav"
+        raise AudioFileError(Path(path), reason, hint=hint)
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

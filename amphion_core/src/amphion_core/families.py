@@ -4,6 +4,7 @@ Letters: B batch, C channels, T samples, F mel bands, N frames, L tokens, K code
 """
 
 import math
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -87,6 +88,13 @@ class ModelArchitecture(Component, nn.Module):
         """Where the network computes; the CPU if it has no parameters."""
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
 
+    def fingerprint(self) -> str:
+        """A checksum of the weights, by which interrupted work recognises that it used the same network."""
+        crc = 0
+        for tensor in self.state_dict().values():
+            crc = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+        return f"{crc:08x}"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Context of inference: bfloat16 autocast after ``for_inference("bf16")``, else a context without effect."""
         if self.precision == "bf16":
@@ -147,6 +155,7 @@ class Vocoder(ModelArchitecture):
 
     needs_f0: ClassVar[bool] = False
     needs_weights: ClassVar[bool] = True  # False: needs no training and takes any mel convention
+    alike_in_batches: ClassVar[bool] = False  # True: an item of a batch is what `vocode` makes of it alone, to rounding
 
     @abstractmethod
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:

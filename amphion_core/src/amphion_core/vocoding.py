@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amphion_core import cards, loading, registry, yaml
 from amphion_core.config import validate
@@ -16,6 +16,38 @@ if TYPE_CHECKING:
     from amphion_core.precision import Precision
 
 
+class VocoderChoice(NamedTuple):
+    """A vocoder that was chosen, and a sentence for the user where no trained one fits, else None."""
+
+    name: str
+    note: str | None = None
+
+
+def choose_vocoder(mel: "MelConfig | None" = None) -> VocoderChoice:
+    """The vocoder for mels of the convention ``mel`` where nobody names one; None accepts any convention.
+
+    This is the one place that decides it, for all tasks and commands:
+
+    1. the first card marked ``default`` whose files are on this disk and whose convention has all fields of ``mel``;
+    2. else the first installed vocoder that needs no weights, such as Griffin-Lim, with a note that says so.
+
+    Uses no network. Raises UnknownComponent that says what each known card needs where there is neither.
+    """
+    others = []
+    for card in cards.cards("vocoder/"):
+        if card.default and card.status == "ready":
+            if mel is None or _mel_of(card.name) == mel:
+                return VocoderChoice(card.name)
+            others.append(card.name)
+    fit = f"no trained vocoder for this mel convention is installed ({', '.join(others)}: another one)"
+    for name in _weightless():
+        reason = fit if others else "no trained vocoder is installed for general use"
+        return VocoderChoice(name, f"{reason}, so {name} is used, which sounds worse; --vocoder names one")
+    if others:
+        raise UnknownComponent(fit, hint="name a vocoder trained on that mel: a weights folder or a card")
+    return VocoderChoice(cards.default("vocoder").name)  # raises: it lists the cards and what each needs
+
+
 @clear_errors
 def open_vocoder(
     name: "str | Path | None" = None,
@@ -27,8 +59,7 @@ def open_vocoder(
     """A vocoder ready to generate from mels of the convention ``mel``; None accepts the vocoder's own convention.
 
     ``name`` is whatever ``amphion.load`` takes (a card, a weights folder, a run), or a vocoder that needs no weights,
-    which is then built for ``mel``. None takes the first default card on this disk with that convention, else the
-    first installed vocoder that needs no weights.
+    which is then built for ``mel``. None takes what `choose_vocoder` chooses.
 
     Raises AudioError that lists the fields in which the conventions differ, or when ``name`` is not a vocoder;
     UnknownComponent when nothing installed fits; RegistryError, RecipeError, WeightsError, DeviceError.
@@ -44,7 +75,7 @@ def open_named_vocoder(
     device: str = "cpu",
 ) -> tuple[str, Vocoder]:
     """``open_vocoder`` with the name of the vocoder that was opened, to show it. Raises the same errors."""
-    chosen = str(name) if name is not None else _choose(mel)
+    chosen = str(name) if name is not None else choose_vocoder(mel).name
     _require_vocoder(chosen)
     if needs_no_weights(chosen):
         from amphion_core.devices import resolve_device
@@ -101,24 +132,6 @@ def needs_no_weights(name: str) -> bool:
     except UnknownComponent:
         return False
     return issubclass(found, Vocoder) and not found.needs_weights
-
-
-def _choose(mel: "MelConfig | None") -> str:
-    """The default vocoder for a mel convention. Raises UnknownComponent that says what each known card needs."""
-    others = []
-    for card in cards.cards("vocoder/"):
-        if card.default and card.status == "ready":
-            if mel is None or _mel_of(card.name) == mel:
-                return card.name
-            others.append(card.name)
-    for name in _weightless():
-        return name
-    if others:
-        raise UnknownComponent(
-            f"no installed vocoder has the wanted mel convention; {', '.join(others)} have another one",
-            hint="name a vocoder trained on that mel: a weights folder or a card",
-        )
-    return cards.default("vocoder").name  # raises: it lists the cards and what each needs
 
 
 def _mel_of(name: str) -> Any:

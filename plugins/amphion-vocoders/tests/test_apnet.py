@@ -17,7 +17,7 @@ from amphion_core.errors import AudioError, RecipeError, WeightsError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.loading import convert, find_layout
 from amphion_core.mel import MelConfig
-from amphion_vocoders import task as task_module
+from amphion_vocoders import chunks as chunks_module
 from amphion_vocoders.models.amplitude_phase import Spectra
 
 TINY = {name: amphion.get("models", f"vocoder/{name}").example_config().model_dump() for name in ("apnet", "apnet2")}
@@ -284,11 +284,11 @@ def test_a_stream_of_apnet_equals_the_whole(tmp_path, monkeypatch, data_pack):
     task = amphion.task("vocoder", model=str(tmp_path / "net"))
     audio = amphion.Audio.load(data_pack / "kathleen_en" / "wavs" / "kathleen_a0001.flac")
     whole = task.generate(audio).samples
-    monkeypatch.setattr(task_module, "CHUNK", 150)
+    monkeypatch.setattr(chunks_module, "CHUNK", 150)
     pieces = [piece.samples for piece in task.stream(audio)]
     assert len(pieces) > 3 and float(whole.std()) > 0.01
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
-    monkeypatch.setattr(task_module, "CONTEXT", 30)
+    monkeypatch.setattr(chunks_module, "CONTEXT", 30)
     shorter = np.concatenate([piece.samples for piece in task.stream(audio)])
     assert float(np.abs(shorter - whole).max()) > 1e-3  # the context is needed
 

@@ -123,7 +123,7 @@ def test_every_frame_becomes_one_hop(frames, batch):
 @pytest.mark.parametrize("tag", ["base", "v2_24k", "v2_44k"])
 def test_chunks_of_the_task_equal_the_whole(tag):
     """The task gives a chunk so many frames of context that no output depends on frames outside them."""
-    from amphion_vocoders.task import CONTEXT
+    from amphion_vocoders.chunks import CONTEXT
 
     fields = amphion.build(f"vocoder/bigvgan@{tag}", channels=64).config.model_dump()
     net = lively(amphion.build("vocoder/bigvgan", **fields)).for_inference()

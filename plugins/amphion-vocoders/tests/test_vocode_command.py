@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from amphion_core.api import Audio
+from amphion_core.api import Audio, MelConfig
+from amphion_core.audio_files import check_file
 from amphion_core.cli.main import main
 from amphion_core.errors import AudioError
-from amphion_vocoders import vocode_command
-from amphion_vocoders.vocode_command import _targets
+from amphion_vocoders import vocode_sources
+from amphion_vocoders.vocode_sources import targets_of
 
 RATE = 22050
+LIST = ".vocoded.jsonl"
 TONE = Audio((0.4 * np.sin(np.arange(6000) / 9)).astype(np.float32), RATE)
 
 
@@ -25,13 +27,22 @@ def quick(monkeypatch):
     import amphion_core as amphion
 
     class Task:
-        model_name = "nothing"
+        model_name, note, batch_size, mel = "nothing", None, 1, MelConfig.preset("hifigan_22k_80")
 
         def request(self, **fields):
             return amphion.get("tasks", "vocoder").Request(**fields)
 
-        def generate(self, request):
-            return request.audio
+        def frames(self, source):
+            return len(Audio.load(source).samples) // 256
+
+        def is_short(self, frames):
+            return True
+
+        def work(self, request):
+            return {"changed": check_file(request.audio).st_mtime_ns}
+
+        def chunks(self, request, *, start=0):
+            yield Audio.load(request.audio).mono().resample(RATE)
 
     monkeypatch.setattr(amphion, "task", lambda *args, **fields: Task())
     return lambda *words: main(["vocode", *map(str, words)])
@@ -41,12 +52,12 @@ def written(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_case_of_two_formats_becomes_two_files(cases, tmp_path, capsys):
-    source = cases / "vocode_same_stem"
-    words = ["vocode", str(source), "-o", str(tmp_path / "out"), "--vocoder", "vocoder/griffin_lim"]
-    assert main(words) == 0
-    assert "vocoded 2 of 2 files" in capsys.readouterr().out
-    assert written(tmp_path) == ["out/a.mp3.wav", "out/a.wav.wav"]
+def test_the_case_of_two_files_of_one_stem_is_refused_before_anything_is_written(cases, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("amphion_core.task", None)  # calling it would fail
+    assert main(["vocode", str(cases / "vocode_same_stem"), "-o", str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr().err
+    assert f"a.mp3 and a.wav would become one file, {tmp_path / 'out/a.wav'}" in shown and "hint: rename one" in shown
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_case_of_a_streamed_file_is_vocoded_whole(cases, tmp_path):
@@ -57,7 +68,7 @@ def test_the_case_of_a_streamed_file_is_vocoded_whole(cases, tmp_path):
 
 def test_the_case_of_many_suffixes_is_read_whole(cases, tmp_path, quick, capsys):
     assert quick(cases / "folder_suffixes", "-o", tmp_path / "out") == 0
-    assert written(tmp_path / "out") == ["a.wav", "c.wav", "e.wav", "g.wav", "h.wav"]
+    assert written(tmp_path / "out") == [LIST, "a.wav", "c.wav", "e.wav", "g.wav", "h.wav"]
     assert "vocoded 5 of 5 files" in capsys.readouterr().out
 
 
@@ -87,7 +98,7 @@ def test_files_that_cannot_be_read_are_named_and_counted(tmp_path, quick, capsys
         "zero.wav": "it is a device", "loop.wav": "it is a link that leads to itself",
     }.items():  # fmt: skip
         assert any(name in line and reason in line for line in shown.err.splitlines())
-    assert written(tmp_path / "out") == ["a.wav"]
+    assert written(tmp_path / "out") == [LIST, "a.wav"]
 
 
 def test_clipping_is_reported_once_with_its_count(tmp_path, quick, capsys):
@@ -130,21 +141,16 @@ def test_a_file_in_the_way_of_the_output_folder_is_refused_before_the_work(tmp_p
         assert "cannot be a folder" in capsys.readouterr().err
 
 
-def test_names_that_differ_in_case_only_become_two_files_or_are_refused(monkeypatch):
+def test_names_that_would_become_one_file_are_refused(monkeypatch):
     out = Path("out")
-    assert _targets([Path("A.wav"), Path("a.wav")], out) == [out / "A.wav", out / "a.wav"]
-    monkeypatch.setattr(vocode_command, "ignores_case", lambda folder: True)
-    assert _targets([Path("A.wav"), Path("a.mp3")], out) == [out / "A.wav.wav", out / "a.mp3.wav"]
-    assert _targets([Path("X/a.wav"), Path("y/a.wav")], out) == [out / "X/a.wav", out / "y/a.wav"]
-    for names in (["A.wav", "a.wav"], ["X/a.wav", "x/a.wav"], ["é.wav", "e\u0301.wav"], ["Straße.wav", "STRASSE.wav"]):
+    assert targets_of([Path("A.wav"), Path("a.npy")], out, ".flac") == [out / "A.flac", out / "a.flac"]
+    both = [["a.wav", "a.npy"], ["a.npy", "a.safetensors"], ["b/a.flac", "b/a.Flac"]]
+    monkeypatch.setattr(vocode_sources, "ignores_case", lambda folder: True)
+    both += [["A.wav", "a.wav"], ["X/a.wav", "x/a.wav"], ["é.wav", "e\u0301.wav"], ["Straße.wav", "STRASSE.wav"]]
+    for names in both:
         with pytest.raises(AudioError, match="would become one file"):
-            _targets([Path(name) for name in names], out)
-
-
-def test_a_name_made_by_the_rule_does_not_overwrite_a_file_of_that_name():
-    names = [Path(name) for name in ("a.mp3", "a.wav", "a.mp3.wav")]
-    with pytest.raises(AudioError, match=r"a\.mp3\.wav would become one file"):
-        _targets(names, Path("out"))
+            targets_of([Path(name) for name in names], out, ".wav")
+    assert targets_of([Path("X/a.wav"), Path("y/a.wav")], out, ".wav") == [out / "X/a.wav", out / "y/a.wav"]
 
 
 def test_a_full_disk_ends_the_work_on_a_folder(tmp_path, quick, capsys):
@@ -176,3 +182,39 @@ def test_the_reason_for_an_unreadable_file_names_it_once(quick, tmp_path, capsys
     lines = [line for line in capsys.readouterr().err.splitlines() if "b.wav" in line]
     assert [line.count("b.wav") for line in lines] == [1]
     assert lines[0].startswith(f"not vocoded: {tmp_path / 'in/b.wav'}: not readable audio")
+
+
+def test_a_repeated_command_keeps_what_is_there_and_makes_what_is_new(quick, tmp_path, capsys):
+    source, out = tmp_path / "in", tmp_path / "out"
+    (source / "deep").mkdir(parents=True)
+    TONE.save(source / "a.wav")
+    TONE.save(source / "deep/b.wav")
+    assert quick(source, "-o", out, "--json", "--format", "flac") == 0
+    assert written(out) == [LIST, "a.flac", "deep/b.flac"]
+    first = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    times = {name: (out / name).stat().st_mtime_ns for name in ("a.flac", "deep/b.flac")}
+    os.utime(source / "deep/b.wav", ns=(1, 1))  # another recording, as far as one can see
+    assert quick(source, "-o", out, "--json", "--format", "flac") == 0
+    shown = capsys.readouterr()
+    kept = [json.loads(line) for line in shown.out.splitlines()]
+    assert "note: 1 file of the same source and vocoder is there already" in shown.err
+    assert kept[0] == first[0] | {"kept": True} and "kept" not in kept[1]
+    changed = {name: (out / name).stat().st_mtime_ns != before for name, before in times.items()}
+    assert changed == {"a.flac": False, "deep/b.flac": True}
+
+
+def test_one_file_has_the_format_of_its_suffix(quick, tmp_path, capsys):
+    TONE.save(tmp_path / "a.wav")
+    assert quick(tmp_path / "a.wav", "-o", tmp_path / "b.wav", "--format", "flac") == 2
+    assert f"hint: -o {tmp_path / 'b.flac'}" in capsys.readouterr().err
+    assert quick(tmp_path / "a.wav", "-o", tmp_path / "b.flac") == 0
+    assert soundfile.info(tmp_path / "b.flac").format == "FLAC"
+
+
+def test_a_note_says_that_no_trained_vocoder_is_there(tmp_path, capsys):
+    TONE.save(tmp_path / "a.wav")
+    assert main(["vocode", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav")]) == 0
+    assert "note: no trained vocoder is installed for general use, so vocoder/griffin_lim" in capsys.readouterr().err
+    words = ["vocode", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav"), "--vocoder", "vocoder/griffin_lim"]
+    assert main(words) == 0
+    assert not capsys.readouterr().err

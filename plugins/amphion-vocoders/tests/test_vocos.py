@@ -17,7 +17,7 @@ from amphion_core.features.mel import mel_filterbank
 from amphion_core.loading import convert, find_layout
 from amphion_core.mel import MelConfig
 from amphion_core.precision import bf16_is_fast
-from amphion_vocoders import task as task_module
+from amphion_vocoders import chunks as chunks_module
 from amphion_vocoders.models.convnext_packed import PackedBackbone
 from amphion_vocoders.models.inverse_stft import inverse_stft
 
@@ -274,7 +274,7 @@ def test_a_stream_equals_the_whole(tmp_path, monkeypatch, data_pack):
     task = amphion.task("vocoder", model=str(tmp_path / "net"))
     audio = amphion.Audio.load(data_pack / "kathleen_en" / "wavs" / "kathleen_a0001.flac")
     whole = task.generate(audio).samples
-    monkeypatch.setattr(task_module, "CHUNK", 40)
+    monkeypatch.setattr(chunks_module, "CHUNK", 40)
     pieces = [piece.samples for piece in task.stream(audio)]
     assert len(pieces) > 5 and float(whole.std()) > 0.01
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)

@@ -7,7 +7,7 @@ neither torch nor numpy, and opens nothing that is not a regular file.
 import errno
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -85,13 +85,16 @@ def check_file(path: str | Path) -> os.stat_result:
     return found
 
 
-def audio_files(folder: str | Path, on_skip: Callable[[Path, str], None] | None = None) -> list[Path]:
+def audio_files(
+    folder: str | Path, on_skip: Callable[[Path, str], None] | None = None, *, also: Sequence[str] = ()
+) -> list[Path]:
     """Every audio file below ``folder``, sorted by path, without hidden files and folders.
 
     Links to folders are followed, unless they lead to a folder that contains the link. Files are chosen by suffix
     alone, so that whoever reads them reports those that are not audio. ``on_skip`` is called with the path and the
     reason for everything that is left out: audio in a format that cannot be read, a name that is not UTF-8, a folder
-    that cannot be opened. Without it, a folder that cannot be opened raises AudioFileError.
+    that cannot be opened. Without it, a folder that cannot be opened raises AudioFileError. Files with a suffix of
+    ``also``, in lower case, are listed as audio is.
     """
     on_skip_folder = on_skip or _refuse
     found: list[Path] = []
@@ -113,7 +116,7 @@ def audio_files(folder: str | Path, on_skip: Callable[[Path, str], None] | None 
             elif (reason := _why_left_out(entry.name)) is not None:
                 if on_skip is not None:
                     on_skip(Path(entry.path), reason)
-            elif is_audio(entry.name):
+            elif is_audio(entry.name) or (also and Path(entry.name).suffix.lower() in also):
                 found.append(Path(entry.path))
     return sorted(found)
 

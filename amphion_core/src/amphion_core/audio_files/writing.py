@@ -128,8 +128,11 @@ class AudioWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Make the file, or keep or remove the part. Raises AudioError for audio without samples, AmphionError."""
-        keep = self.keeps_part
+        """Make the file, or keep or remove the part. Raises AudioError for audio without samples, AmphionError.
+
+        An AudioError removes the part: what was read or would be written cannot be used, now or later.
+        """
+        keep = self.keeps_part and not isinstance(error, AudioError)
         with self._lock:
             try:
                 if kind is None:

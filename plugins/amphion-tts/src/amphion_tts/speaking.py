@@ -1,6 +1,5 @@
 """Speaks pieces of text: symbols -> acoustic model (-> vocoder) -> waves, several at once where that saves time."""
 
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amphion_core.api import Synthesis, TextFrontend, TextToSpeech, Vocoder
 from amphion_tts.pieces import Piece
@@ -43,14 +42,6 @@ def spoken_pieces(voice: Voice, pieces: Iterable[Planned], batch_size: int) -> I
                 made[index] = spoken
         for index in range(len(window)):
             yield made.pop(index)
-
-
-def fingerprint(net: nn.Module) -> str:
-    """A checksum of the weights of a network."""
-    crc = 0
-    for tensor in net.state_dict().values():
-        crc = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
-    return f"{crc:08x}"
 
 
 def _groups(order: list[int], window: list[Planned], size: int) -> Iterator[list[int]]:

@@ -1,11 +1,10 @@
 """Writes spoken texts to files while they are spoken: audio, times of words and phones, and subtitles."""
 
-import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ import numpy as np
 from amphion_core.audio import Audio
 from amphion_core.audio_files.writing import AudioWriter
 from amphion_core.errors import DataError, counted
-from amphion_core.files import atomic_write, check_writable, is_file, not_written
+from amphion_core.files import atomic_write, check_writable
+from amphion_core.made_before import MadeBefore
 from amphion_tts.playing import Player, play
 from amphion_tts.spoken import Spoken
 from amphion_tts.subtitles import cues, srt, vtt
@@ -68,40 +68,6 @@ class Output:
         return [path for path in (self.audio, self.timings, self.subtitles) if path]
 
 
-class MadeBefore:
-    """Remembers in a folder which files were made by which work, so that a repeated command skips them."""
-
-    def __init__(self, folder: Path) -> None:
-        """Read what is remembered; lines that cannot be read are ignored."""
-        self.path = folder / ".spoken.jsonl"
-        self._found: dict[str, dict[str, Any]] = {}
-        if is_file(self.path):
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, KeyError, TypeError):
-                    record = json.loads(line)
-                    self._found[record["result"]["file"]] = record
-
-    def result(self, output: Output, work: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The result of the work, if its files are there and the audio has the size that it had."""
-        record = self._found.get(str(output.audio))
-        if record is None or record.get("work") != _digest(work) or not all(map(is_file, output.files)):
-            return None
-        return dict(record["result"]) if record.get("size") == output.audio.stat().st_size else None
-
-    def add(self, output: Output, work: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        """Remember a result."""
-        record = {"work": _digest(work), "size": output.audio.stat().st_size, "result": result}
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise not_written(error, self.path) from error
-
-
-def _digest(work: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
-
-
 def write_all(
     task: "TTSTask", plans: "Sequence[Plan]", outputs: Sequence[Output], count: Count, folder: Path, *,
     player: Player | None = None,
@@ -113,9 +79,9 @@ def write_all(
     """
     from amphion_tts.speaking import WINDOW  # imports torch
 
-    made = MadeBefore(folder)
+    made = MadeBefore(folder / ".spoken.jsonl")
     works = [task.work(plan) for plan in plans]
-    results = [None if player else made.result(*each) for each in zip(outputs, works, strict=True)]
+    results = [None if player else made.result(output.files, work) for output, work in zip(outputs, works, strict=True)]
     kept = [result is not None for result in results]
     if any(kept):
         count(sum(len(plan.pieces) for plan, is_kept in zip(plans, kept, strict=True) if is_kept))
@@ -129,7 +95,7 @@ def write_all(
             new = write(task, [(plans[each], outputs[each]) for each in group], count, player=player)
             for each, result in zip(group, new, strict=True):
                 results[each] = result
-                made.add(outputs[each], works[each], result)
+                made.add(outputs[each].files, works[each], result)
             group = []
     return [result | {"kept": is_kept} for result, is_kept in zip(results, kept, strict=True) if result is not None]
 

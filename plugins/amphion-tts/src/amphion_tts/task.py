@@ -18,7 +18,7 @@ from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.plan import Plan
 from amphion_tts.request import TTSRequest
-from amphion_tts.speaking import BATCH, Voice, fingerprint, spoken_pieces
+from amphion_tts.speaking import BATCH, Voice, spoken_pieces
 from amphion_tts.spoken import Spoken
 
 
@@ -128,7 +128,7 @@ class TTSTask(TaskFramework):
     def work(self, plan: Plan) -> dict[str, Any]:
         """What determines the audio of a plan, in values of JSON: symbols, pauses, weights, seed, controls."""
         if self._weights is None:
-            self._weights = [fingerprint(net) for net in (self.net, self.vocoder) if net is not None]
+            self._weights = [net.fingerprint() for net in (self.net, self.vocoder) if net is not None]
         symbols = hashlib.sha256(repr([(each.ids, each.pause, each.number) for each in plan.pieces]).encode())
         prompt = plan.request.prompt
         return {

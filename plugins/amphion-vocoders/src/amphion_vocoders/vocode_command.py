@@ -1,32 +1,40 @@
-"""Copy synthesis: take audio files apart into mels and put them together with a vocoder."""
+"""Copy synthesis: take audio files apart into mels, and put them together with a vocoder; also files of mels."""
 
 import argparse
+import contextlib
 import json
-import os
 import sys
-import time
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from amphion_core.audio import Audio
-from amphion_core.audio_files import SUFFIXES, AudioFileError, audio_files, check_file
+from amphion_core.audio_files.encoding import FORMATS
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
-from amphion_core.errors import AmphionError, AudioError, counted, shortened
-from amphion_core.files import check_folder, ignores_case, is_full, make_folder, path_hint
+from amphion_core.errors import AmphionError, counted
 from amphion_vocoders.request import VocoderRequest
+from amphion_vocoders.vocode_sources import is_mel_file, pairs
+
+if TYPE_CHECKING:
+    from amphion_vocoders.vocoded_files import Advance, Job
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``amphion vocode``; those that describe the request are generated."""
-    parser.add_argument("source", type=Path, help="an audio file, or a folder of them")
+    parser.add_argument(
+        "source", type=Path, help="an audio file, a file with a mel (.npy, .safetensors), or a folder of them"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="the audio file to write, or a folder")
     parser.add_argument(
         "--vocoder", help="card, weights folder, run, or vocoder/griffin_lim (by default what is ready on this disk)"
     )
-    parser.add_argument("--mel", help="mel preset, for a vocoder without weights (its own default)")
+    parser.add_argument(
+        "--mel", help="mel preset, or '{preset: NAME, FIELD: VALUE}': the convention of mel files that state none, and "
+        "of a vocoder without weights (its own default)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=[suffix[1:] for suffix in FORMATS], help="format of the files in a folder (wav)"
+    )
     add_request_options(parser, VocoderRequest, skip=("audio",))
     add_device_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
@@ -36,101 +44,72 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Vocode each file. A failure does not stop the others, unless the disk is full. Exit code 1 if any failed."""
-    pairs, failed = _pairs(args.source, args.out)
+    files, failed = pairs(args.source, args.out, args.format and f".{args.format}")
     import amphion_core as amphion
 
-    task = amphion.task("vocoder", model=args.vocoder, mel=args.mel, precision=args.precision, device=args.device)
-    from rich.console import Console
-    from rich.progress import track
+    mel = _convention(args, [source for source, _ in files])
+    task = amphion.task("vocoder", model=args.vocoder, mel=mel, precision=args.precision, device=args.device)
+    from amphion_vocoders.vocoded_files import Job, make_files, reason_of
 
-    several, total = args.source.is_dir(), len(pairs) + failed
-    peaks: list[float] = []
-    for source, target in track(
-        pairs,
-        description="vocoding",
-        console=Console(stderr=True),
-        transient=True,
-        disable=len(pairs) < 2 or not sys.stderr.isatty(),
-    ):
-        start = time.perf_counter()
-        try:
-            audio = task.generate(read_request(args, task, audio=source))
-            make_folder(target.parent)
-            Audio(audio.samples.clip(-1, 1), audio.sample_rate).save(target)  # `save` would warn for each file
-        except AmphionError as error:
-            if not several or (error.__cause__ is not None and is_full(error.__cause__)):
-                raise
-            failed += 1
-            reason = error.reason if isinstance(error, AudioFileError) else error.message
-            print(f"not vocoded: {source}: {reason}", file=sys.stderr)
-            continue
-        peaks.append(audio.peak)
-        if args.json:
-            factor = (time.perf_counter() - start) / audio.duration
-            result = {"file": str(target), "duration": round(audio.duration, 3), "real_time_factor": round(factor, 4)}
-            print(json.dumps(result | {"clipped": audio.peak > 1}))
-    if clipped := sum(peak > 1 for peak in peaks):
-        what, were = ("the file", "was") if len(pairs) == 1 else (f"{clipped} of {len(pairs)} files", "were")
-        print(f"warning: {what} went beyond full scale (up to {max(peaks):.2f}) and {were} clipped", file=sys.stderr)
+    if task.note:
+        print(f"note: {task.note}", file=sys.stderr)
+    several, total = args.source.is_dir(), len(files) + failed
+    jobs = [Job(read_request(args, task, audio=source), target) for source, target in files]
+    results: list[dict[str, Any]] = []
+    with _progress(task, jobs) as advance:
+        for job in make_files(task, jobs, advance, list_in=args.out if several else None):
+            if job.error is not None:
+                if not several:
+                    raise job.error
+                failed += 1
+                print(f"not vocoded: {job.source}: {reason_of(job.error)}", file=sys.stderr)
+            elif job.result is not None:
+                results.append(job.result)
+                if args.json:
+                    print(json.dumps(job.result))
+    if kept := sum(result.get("kept", False) for result in results):
+        verb = "is" if kept == 1 else "are"
+        print(f"note: {counted(kept, 'file')} of the same source and vocoder {verb} there already", file=sys.stderr)
+    if clipped := sum(result["clipped"] for result in results):
+        what, were = ("the file", "was") if len(files) == 1 else (f"{clipped} of {len(files)} files", "were")
+        highest = max(result["peak"] for result in results)
+        print(f"warning: {what} went beyond full scale (up to {highest:.2f}) and {were} clipped", file=sys.stderr)
     if not args.json:
         done = f"{total - failed} of {total} files" if total > 1 else counted(total - failed, "file")
         print(f"vocoded {done} with {task.model_name}: {args.out}")
     return 1 if failed else 0
 
 
-def _pairs(source: Path, out: Path) -> tuple[list[tuple[Path, Path]], int]:
-    """(file to read, file to write), each written file different; and the number of files that cannot be read.
+def _convention(args: argparse.Namespace, sources: Sequence[Path]) -> Any:
+    """The mel convention of ``--mel``; else, for a vocoder that is to be chosen or built, the first that a file states.
 
-    Files of a folder keep their names with the suffix ``.wav``; where two would become one, such as ``a.mp3`` and
-    ``a.wav``, both keep their own suffix too: ``a.mp3.wav``. Raises AudioError when there is nothing to read, when a
-    file would overwrite another or its own source, and when the output cannot be written.
+    None: that of the vocoder. Raises RecipeError for wrong YAML.
     """
-    skipped: list[Path] = []
+    if args.mel is not None:
+        from amphion_core import yaml
 
-    def skip(path: Path, reason: str) -> None:
-        skipped.append(path)
-        print(f"not vocoded: {shortened(path)}: {reason}", file=sys.stderr)
+        return yaml.parse(args.mel, where="--mel") if args.mel.startswith("{") else args.mel
+    from amphion_core.vocoding import needs_no_weights
 
-    if source.is_dir():
-        found = audio_files(source, on_skip=skip)
-        if not found:
-            raise AudioError(f"{source} holds no audio file", hint=f"known suffixes: {', '.join(SUFFIXES)}")
-        if out.suffix.lower() in SUFFIXES and not out.is_dir():
-            raise AudioError(
-                f"{source} is a folder, and {out} is the name of an audio file", hint=f"-o {out.with_suffix('')}"
-            )
-        targets = _targets([path.relative_to(source) for path in found], out)
-        check_folder(out)
-    else:
-        try:
-            check_file(source)
-        except AudioFileError as error:
-            raise AudioFileError(source, error.reason, hint=path_hint(source, error.hint or "")) from error
-        found, targets = [source], [out / source.with_suffix(".wav").name if out.is_dir() else out]
-        Audio.check_target(targets[0])
-    sources = {os.path.realpath(path) for path in found}  # unlike resolve, it takes links in a circle
-    for target in targets:
-        if os.path.realpath(target) in sources:
-            raise AudioError(f"{target} would overwrite a recording", hint="choose another folder with -o")
-    return list(zip(found, targets, strict=True)), len(skipped)
+    if args.vocoder is None or needs_no_weights(args.vocoder):
+        for source in filter(is_mel_file, sources):
+            from amphion_vocoders.mel_files import stated_mel
+
+            with contextlib.suppress(AmphionError):  # it is reported when the file is vocoded
+                if (stated := stated_mel(source)) is not None:
+                    return stated
+    return None
 
 
-def _targets(names: Sequence[Path], out: Path) -> list[Path]:
-    """The file in ``out`` for each of the different ``names``. Raises AudioError where two would be one file."""
-    same = _as_one_file if ignores_case(out) else str
-    short = [out / name.with_suffix(".wav") for name in names]
-    shared = Counter(same(str(target)) for target in short)
-    targets = [
-        target if shared[same(str(target))] == 1 else target.with_name(name.name + ".wav")
-        for name, target in zip(names, short, strict=True)
-    ]
-    written: dict[str, Path] = {}
-    for name, target in zip(names, targets, strict=True):
-        if (other := written.setdefault(same(str(target)), name)) != name:
-            raise AudioError(f"{other} and {name} would become one file, {target}", hint="rename one of them")
-    return targets
+@contextlib.contextmanager
+def _progress(task: Any, jobs: "Sequence[Job]") -> "Iterator[Advance]":
+    """A function that advances a bar on standard error, if that is a terminal and the work is not one short file."""
+    if not sys.stderr.isatty() or (len(jobs) == 1 and task.is_short(task.frames(jobs[0].source) or 0)):
+        yield lambda part: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
 
-
-def _as_one_file(path: str) -> str:
-    """A text that is the same for all spellings that a file system without regard to case takes for one file."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("vocoding", total=len(jobs))
+        yield lambda part: progress.advance(bar, part)

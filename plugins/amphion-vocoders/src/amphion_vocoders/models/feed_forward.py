@@ -14,6 +14,8 @@ from amphion_vocoders.models.packed_module import PackedModule
 class FeedForwardVocoder(Vocoder):
     """A vocoder whose forward pass, mel (B, F, N) -> wave (B, 1, T), is all of the work."""
 
+    alike_in_batches = True
+
     def example_inputs(self) -> dict[str, Any]:
         """One mel of four frames."""
         return {"mel": torch.zeros(1, self.config.mel.n_mels, 4)}
