@@ -13,7 +13,7 @@ from amphion_core import cards, registry
 from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework, TextFrontend, TextToSpeech, Vocoder
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
-from amphion_core.vocoding import open_vocoder, own_vocoder
+from amphion_core.vocoding import VocoderChoice, choose_vocoder, open_vocoder, own_vocoder
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.plan import Plan
@@ -61,9 +61,12 @@ class TTSTask(TaskFramework):
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
         self.vocoder: Vocoder | None = None
+        self.note: str | None = None  # a sentence for the user about the choice of the vocoder
         if self.net.output == "mel":
-            name = config.vocoder or own_vocoder(self.model_name)
-            self.vocoder = open_vocoder(name, self.net.config.mel, precision=precision, device=device)
+            mel, name = self.net.config.mel, config.vocoder or own_vocoder(self.model_name)
+            choice = choose_vocoder(mel) if name is None else VocoderChoice(name)
+            self.note = choice.note
+            self.vocoder = open_vocoder(choice.name, mel, precision=precision, device=device)
         elif config.vocoder:
             raise AudioError(f"{self.model_name} makes waves itself", hint="leave the vocoder out")
 

@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     task: TTSTask = amphion.task(
         "tts", model=args.model, vocoder=args.vocoder, precision=args.precision, device=args.device
     )
+    if task.note:
+        print(f"note: {task.note}", file=sys.stderr)
     if args.stream:
         return _stream(task, requests[0])
     plans = _plans(task, lines, requests, early=player is not None)
