@@ -76,19 +76,6 @@ def test_the_command_vocodes_a_file_and_a_folder(speech, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.wav")) == ["a.wav", "b.wav"]
 
 
-def test_files_of_one_name_and_two_formats_do_not_overwrite_each_other(speech, tmp_path):
-    (tmp_path / "in").mkdir()
-    short, long = Audio(speech.samples[:8000], 22050), Audio(speech.samples[:16000], 22050)
-    short.save(tmp_path / "in" / "a.wav")
-    long.save(tmp_path / "in" / "a.flac")
-    short.save(tmp_path / "in" / "b.ogg")
-    words = ["vocode", str(tmp_path / "in"), "--vocoder", "vocoder/griffin_lim", "-o"]
-    assert main([*words, str(tmp_path / "out")]) == 0
-    found = {path.name: soundfile.info(path).duration for path in (tmp_path / "out").iterdir()}
-    assert sorted(found) == ["a.flac.wav", "a.wav.wav", "b.wav"]
-    assert found["a.flac.wav"] > 1.9 * found["a.wav.wav"]
-
-
 def test_a_recording_is_never_overwritten(speech, tmp_path, capsys):
     Audio(speech.samples[:8000], 22050).save(tmp_path / "a.wav")
     before = (tmp_path / "a.wav").read_bytes()
