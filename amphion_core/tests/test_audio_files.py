@@ -181,3 +181,20 @@ def test_a_file_that_may_not_be_opened_has_the_reason_of_the_system(tmp_path, mo
     monkeypatch.setattr("amphion_core.audio_files.reading.ending", refuse)
     with pytest.raises(AudioFileError, match=r"not readable audio \(Permission denied\)"):
         AudioFile(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS", "MPEG_LAYER_III", "PCM_16"])
+def test_a_part_of_a_file_equals_that_part_of_the_whole(tmp_path, subtype):
+    random = np.random.default_rng(0)
+    level = np.repeat(random.uniform(0.001, 0.3, 120), 800)  # changes of level make an encoder change its block sizes
+    wave = np.convolve(random.standard_normal(96000), np.hanning(9) / 4, "same") * level
+    path = tmp_path / "sound"
+    container = {"PCM_16": "FLAC", "MPEG_LAYER_III": "MP3"}.get(subtype, "OGG")
+    with soundfile.SoundFile(path, "w", 24000, 1, format=container, subtype=subtype) as file:
+        for start in range(0, len(wave), 4800):  # libsndfile cannot write a long Vorbis block at once
+            file.write(wave[start : start + 4800])
+    with AudioFile(path) as file:
+        whole = file.whole()
+        for start in random.integers(0, len(whole) - 4096, 25):
+            part = file.span(int(start), 4096)
+            np.testing.assert_allclose(part, whole[start : start + 4096], atol=0.005)  # Opus rounds differently

@@ -23,6 +23,7 @@ UNKNOWN = 1 << 62  # libsndfile reports more samples than this where a header do
 DENSEST = 64  # samples a byte that a header may state before it is checked; FLAC of speech has less than 2
 FEW = 1 << 20  # samples that a header may state in a file of any size
 MOST = 1 << 27  # samples that are decoded of a file of any size: 512 MiB
+PRE_ROLL = 8192  # samples before a part of an MP3 file that are decoded, because the first frames need bits of them
 RATES = range(1000, HIGHEST_RATE + 1)  # Hz
 
 
@@ -148,18 +149,22 @@ class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
     def go_to(self, sample: int) -> None:
         """Continue reading at this sample of each channel. Raises AudioFileError where a damaged file has none."""
         sample = min(sample, self.frames)
-        if not super().seekable():  # GSM, for example: the samples before are read
+        # In GSM, for example, nothing can be sought; in Vorbis, libsndfile's seek can miss by some hundred samples.
+        if not super().seekable() or self.subtype == "VORBIS":
             if not 0 <= self._position <= sample:
                 self.close()
                 self._open_at_start()
-            for _ in self._limited(sample - self._position):
-                pass
-        if sample != self._position:
-            self._position = -1  # unknown, if this fails
-            try:
-                self._position = self.seek(sample)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                raise self._cut(f"it is damaged or was cut short: it has no sample {sample}") from error
+        elif sample != self._position:
+            self._seek(max(0, sample - PRE_ROLL) if self.format == "MP3" else sample)
+        for _ in self._limited(sample - self._position):
+            pass
+
+    def _seek(self, sample: int) -> None:
+        self._position = -1  # unknown, if this fails
+        try:
+            self._position = self.seek(sample)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise self._cut(f"it is damaged or was cut short: it has no sample {sample}") from error
 
     def check_stated_end(self) -> None:
         """Raises AudioFileError if the last sample that the header states is not there; moves the position."""
