@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from amphion_core import registry, yaml
 from amphion_core.cli.main import make_parser
@@ -83,6 +85,32 @@ def audio(random: Random, ground: Ground, folder: Path) -> Input:
         Input(["prepare", "folder", str(folder), str(out), "--processes", "1"], out=out),
         Input(["eval", str(path), *reference, "--metrics", "si_sdr", "--workers", "1", "-o", str(out)]),
     ))  # fmt: skip
+
+
+def mel(random: Random, ground: Ground, folder: Path) -> Input:
+    """A damaged mel file, or one whose shape, kind of numbers or convention is not the vocoder's."""
+    shape = random.choice(((80, 12), (12, 80), (1, 80, 12), (80, 80), (100, 12), (80, 0), (80,), (2, 80, 12), (80, 1)))
+    kind = random.choice((torch.float32, torch.float32, torch.float16, torch.float64, torch.int16, torch.complex64))
+    values = torch.full(shape, random.choice((-5.0, -5.0, 0.0, 300.0, float("nan"), float("inf"))), dtype=torch.float64)
+    array = torch.nan_to_num(values).to(kind) if kind == torch.int16 else values.to(kind)
+    path = folder / random.choice(("a.npy", "a.safetensors", "a.NPY"))
+    stated = random.choice(("hifigan_22k_80", "hifigan_22k_80", "melgan_22k_80", "{log: log3}", *ODD_TEXTS[:3]))
+    stated = stated.encode("utf-8", "replace").decode()
+    if path.suffix == ".safetensors":
+        save_file({random.choice(("mel", "x", "f0")): array}, path, metadata={"mel": stated})
+    else:
+        with path.open("wb") as file:
+            np.save(file, array.numpy())
+        if random.random() < 0.7:
+            (folder / "mel.yaml").write_text(stated, encoding="utf-8")
+    if random.random() < 0.5:
+        data = bytearray(path.read_bytes())
+        _damage(random, data, head=random.random() < 0.6)
+        path.write_bytes(data)
+    out = folder / "out.wav"
+    words = ["vocode", str(path), "-o", str(out)]
+    words += [] if random.random() < 0.2 else ["--vocoder", str(ground.vocoder)]
+    return Input(words + (["--mel", stated] if random.random() < 0.3 else []), out=out)
 
 
 def place(random: Random, ground: Ground, folder: Path) -> Input:
@@ -287,7 +315,7 @@ def arguments(random: Random, ground: Ground, folder: Path) -> Input:
     return Input(words)
 
 
-MAKERS: tuple[Maker, ...] = (text, audio, place, table, recipe, checkpoint, weights, manifest, arguments)
+MAKERS: tuple[Maker, ...] = (text, audio, mel, place, table, recipe, checkpoint, weights, manifest, arguments)
 
 
 def _damage(random: Random, data: bytearray, *, head: bool = False) -> None:

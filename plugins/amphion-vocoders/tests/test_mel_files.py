@@ -78,9 +78,10 @@ def test_files_that_hold_no_array_are_refused(tmp_path, mel):
     data = (tmp_path / "cut.npy").read_bytes()
     (tmp_path / "cut.npy").write_bytes(data[:-100])
     (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "header.npy").write_bytes(data.replace(b"}", b"("))
     (tmp_path / "text.safetensors").write_text("no tensors")
     save_file({"one": mel, "two": mel.clone()}, tmp_path / "two.safetensors")
-    for name in ("cut.npy", "text.npy", "text.safetensors", "two.safetensors", "missing.npy"):
+    for name in ("cut.npy", "text.npy", "header.npy", "text.safetensors", "two.safetensors", "missing.npy"):
         with pytest.raises(AudioError, match=f"{name} cannot be read"):
             MelFile(tmp_path / name, 80)
 

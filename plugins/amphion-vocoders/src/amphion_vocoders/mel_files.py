@@ -16,7 +16,7 @@ from torch import Tensor
 from amphion_core import yaml
 from amphion_core.audio_files import AudioFileError, check_file
 from amphion_core.config import BaseConfig, validate
-from amphion_core.errors import AudioError, shortened
+from amphion_core.errors import first_line, shortened
 from amphion_core.files import is_file
 from amphion_core.mel import Mel, MelConfig
 
@@ -93,16 +93,11 @@ class MelFile:
 
         try:
             if self.path.suffix.lower() == ".npy":
-                found = np.load(self.path, mmap_mode="r", allow_pickle=False)
-                if not isinstance(found, np.ndarray):
-                    raise ValueError("it holds several arrays")
-                yield found
+                yield _mapped(self.path)
             else:
                 with safe_open(self.path, "pt") as file:
                     yield _Slices(file.get_slice(self._key(list(file.keys()), name)))
-        except (SafetensorError, ValueError, OSError, EOFError) as error:
-            if isinstance(error, AudioError):
-                raise
+        except (SafetensorError, OSError) as error:
             raise AudioFileError(self.path, f"it is no mel: {error}", hint="write it again") from error
 
     def _key(self, names: list[str], wanted: str) -> str:
@@ -115,6 +110,17 @@ class MelFile:
         raise AudioFileError(
             self.path, f"it has no tensor called {wanted} ({listed})", hint=f"name the tensor {wanted}"
         )
+
+
+def _mapped(path: Path) -> np.ndarray[Any, Any]:
+    """The array of a .npy file, whose pages are read when they are used. Raises AudioFileError."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy has many errors for a damaged header, such as those of Python's tokenizer
+        raise AudioFileError(path, f"it is no mel: {first_line(error)}", hint="write it again") from error
+    if not isinstance(found, np.ndarray):
+        raise AudioFileError(path, "it is no mel: it holds several arrays", hint="write one mel a file")
+    return found
 
 
 class _Slices:
