@@ -1,4 +1,4 @@
-"""The five discriminators against their references' numbers, their losses, and published checkpoints' names."""
+"""The discriminators against their references' numbers, their losses, and published checkpoints' names."""
 
 import pytest
 import soundfile
@@ -9,10 +9,10 @@ from torch.nn import functional as F
 import amphion_core as amphion
 from amphion_core.errors import AudioError, WeightsError
 from amphion_core.loading import find_layout
-from amphion_vocoders.discriminators.mpd import fold
+from amphion_vocoders.discriminators.period_judge import fold
 from amphion_vocoders.trainers.adversarial import discriminator_loss, feature_loss, generator_loss
 
-NAMES = ["mpd", "msd", "mrd", "ms_stftd", "ms_sb_cqtd"]
+NAMES = ["mpd", "msd", "mrd", "ms_stftd", "ms_sb_cqtd", "dac"]
 CASES = [
     ("hifigan_mpd", "mpd", "jik876"), ("amphion_mpd", "mpd", "amphion"), ("hifigan_msd", "msd", "jik876"),
     ("bigvgan_mrd", "mrd", "nvidia"), ("encodec_msstftd", "ms_stftd", "encodec"),
