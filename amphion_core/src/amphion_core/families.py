@@ -153,7 +153,7 @@ class Codes:
 class Vocoder(ModelArchitecture):
     """Mel to wave. ``forward(mel (B, F, N), f0 (B, N) = None) -> (B, 1, T)`` where the model is feed-forward."""
 
-    needs_f0: ClassVar[bool] = False
+    needs_f0: bool = False  # may depend on the config
     needs_weights: ClassVar[bool] = True  # False: needs no training and takes any mel convention
     alike_in_batches: ClassVar[bool] = False  # True: an item of a batch is what `vocode` makes of it alone, to rounding
 
@@ -163,6 +163,17 @@ class Vocoder(ModelArchitecture):
 
         A vocoder with ``Controls`` also takes ``controls``. Raises AudioError where ``needs_f0`` and none is given.
         """
+
+    def vocode_part(
+        self, mel: Tensor, f0: Tensor | None = None, *, start: int, seed: int | None = None, **controls: Any
+    ) -> Tensor:
+        """Frames of a longer mel, those from ``start`` on: (B, F, N) -> (B, N * hop_length). Long audio is made so.
+
+        ``f0`` (B, M) begins at the beginning of the longer mel, M >= start + N. By default the part is vocoded alone. A
+        vocoder whose output depends on all earlier frames, as one that sums a phase, overrides it. Errors as `vocode`.
+        """
+        own = None if f0 is None else f0[:, start : start + mel.shape[-1]]
+        return self.vocode(mel, own, seed=seed, **controls)
 
 
 class Discriminator(ModelArchitecture):

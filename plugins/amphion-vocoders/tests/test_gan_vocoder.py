@@ -132,6 +132,37 @@ def test_bigvgan_learns_with_its_second_version_s_losses(clips, tmp_path):
     assert "discriminator/loss" in curve[-1]
 
 
+def test_nsf_hifigan_learns_with_the_f0_of_its_crops(clips, tmp_path):
+    pytest.importorskip("pyworld", reason='needs a tracker of F0: pip install "amphion-core[f0]"')
+    fields = make(clips, 80, discriminators=[MPD], discriminator_start=71, f0="f0_dio").model_dump(mode="json")
+    model = {"name": "vocoder/nsf_hifigan@small", "channels": 64}
+    train(recipes.check(fields | {"model": model}), tmp_path / "run")
+    curve = [line for line in RunFolder(tmp_path / "run").curve() if "generator/loss" in line]
+    assert curve[0]["generator/mel"] > 1.0
+    assert curve[-1]["generator/mel"] < 0.9  # measured: 0.83
+    assert "discriminator/loss" in curve[-1]
+
+
+def test_f0_has_the_frames_of_the_mel(clips):
+    pytest.importorskip("pyworld", reason='needs a tracker of F0: pip install "amphion-core[f0]"')
+    fields = make(clips, 1, f0="f0_dio").model_dump(mode="json")
+    trainer = build_trainer(recipes.check(fields | {"model": {"name": "vocoder/nsf_hifigan@small", "channels": 16}}))
+    (part,) = trainer.features().values()
+    assert part.config.mel == trainer.mel
+    assert trainer.hop_length == 256
+    wave, f0, seen = torch.rand(2, 9 * 256 + 5), torch.rand(2, 1, 10), []
+    trainer._copy(lambda mel, f0: seen.append((mel, f0)) or mel, {"wave": wave, "f0": f0})
+    assert seen[0][0].shape[2] == 9
+    assert seen[0][1].equal(f0[:, 0, :9])
+    assert build_trainer(make(clips, 1)).features() == {}
+
+
+def test_a_feature_that_is_no_tracker_is_refused(clips):
+    fields = make(clips, 1, f0="energy").model_dump(mode="json")
+    with pytest.raises(RecipeError, match=r"f0: the feature energy does not track F0"):
+        build_trainer(recipes.check(fields | {"model": {"name": "vocoder/nsf_hifigan@small", "channels": 16}}))
+
+
 def test_a_generator_without_a_loss_is_refused(clips):
     for trainer in ({"mel_weight": 0}, {"mel_weight": 0, "discriminators": [MPD], "discriminator_start": 5}):
         with pytest.raises(RecipeError, match=r"trainer\.mel_weight: 0 leaves the generator without a loss"):
@@ -243,7 +274,7 @@ def test_generated_audio_is_compared_with_the_recording_of_the_same_samples(pres
     trainer = build_trainer(recipe)
     wave = torch.rand(2, 9 * mel.hop_length + 5)
     seen = []
-    real, fake = trainer._copy(lambda x: seen.append(x) or trainer.model(x), wave)
+    real, fake = trainer._copy(lambda x: seen.append(x) or trainer.model(x), {"wave": wave})
     assert seen[0].equal(mel_spectrogram(wave, mel)[:, :, :9])
     assert real.shape == fake.shape == (2, 1, 9 * mel.hop_length)
     assert real[:, 0].equal(wave[:, : 9 * mel.hop_length])
@@ -298,6 +329,8 @@ def test_there_is_one_recipe_for_each_variant():
         "waveglow_small",
         "wavenet",
         "wavenet_small",
+        "nsf_hifigan",
+        "nsf_hifigan_small",
     } <= set(names)
 
 

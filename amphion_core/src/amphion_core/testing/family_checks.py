@@ -61,6 +61,8 @@ def check_vocode(ref: ComponentRef) -> None:
     require(tuple(wave.shape) == size, f"vocode gives {tuple(wave.shape)}, not (B, N * hop_length) = {size}")
     require(wave.dtype == torch.float32, f"vocode gives {wave.dtype}, not float32")
     require(float(wave.abs().max()) <= 1, f"vocode reaches {float(wave.abs().max()):.3f}, outside [-1, 1]")
+    part = net.vocode_part(mel, f0, start=0, seed=7)
+    require(torch.equal(part, wave), "vocode_part of all frames is not vocode")
     if net.needs_f0:
         try:
             net.vocode(mel, seed=7)

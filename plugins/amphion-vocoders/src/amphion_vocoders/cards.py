@@ -14,6 +14,9 @@ _VOCOS_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640,
 _BIGVGAN = {"channels": 1536, "upsample_rates": (4, 4, 2, 2, 2, 2), "upsample_kernels": (8, 8, 4, 4, 4, 4)}
 _V2 = {"tanh_at_final": False, "bias_at_final": False}
 _HOP_512 = {"upsample_rates": (8, 4, 2, 2, 2, 2), "upsample_kernels": (16, 8, 4, 4, 4, 4)}
+_NSF_AMPHION = {
+    "mel": "amphion_24k_100", "channels": 768, "upsample_rates": (8, 4, 2, 2, 2), "upsample_kernels": (16, 8, 4, 4, 4),
+}  # fmt: skip
 
 _APNET2_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640, "layers": 4}
 
@@ -79,6 +82,22 @@ CARDS = [
         name="vocoder/melgan@small",
         title="for two CPU cores: 256 channels, 1.2 M parameters",
         config={"channels": 256},
+    ),
+    Card(name="vocoder/nsf_hifigan@44k", title="openvpi's community vocoder: 44.1 kHz, 14.2 M parameters"),
+    Card(
+        name="vocoder/nsf_hifigan@mini",
+        title="openvpi's mini_nsf: one sine in the second stage, 14.1 M parameters",
+        config={"source": "mini"},
+    ),
+    Card(
+        name="vocoder/nsf_hifigan@amphion",
+        title="of Amphion v0.1, with its source in use: 24 kHz, 30.8 M parameters",
+        config=_NSF_AMPHION,
+    ),
+    Card(
+        name="vocoder/nsf_hifigan@small",
+        title="for two CPU cores: 22.05 kHz, 1.5 M parameters",
+        config=_V3 | {"mel": "hifigan_22k_80"},
     ),
     Card(name="vocoder/waveglow@256channels", title="of the published weights: 12 flows, 87.9 M parameters"),
     Card(

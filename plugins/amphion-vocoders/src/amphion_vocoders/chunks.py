@@ -20,7 +20,7 @@ def vocode_in_chunks(
     """Blocks of frames -> the waves of the chunks (T,), from the chunk of number ``start`` on.
 
     Without ``start``, the chunks together equal the whole vocoded at once, to rounding, for feed-forward vocoders. Each
-    begins at a multiple of `CHUNK` frames. Errors as ``net.vocode``.
+    begins at a multiple of `CHUNK` frames. Errors as ``net.vocode_part``.
     """
     hop, chunk = net.config.mel.hop_length, CHUNK
     incoming = iter(blocks)
@@ -44,7 +44,8 @@ def vocode_in_chunks(
         left, right = max(0, begin - CONTEXT), min(have, stop + CONTEXT)
         mel, first = mel[..., left - first :], left
         if number >= start - 1:  # the chunk before the first is needed for its end
-            made = _part(net, mel[..., : right - left], f0, left, right, seed, controls)
+            pitch = torch.cat(f0, 1) if f0 else None
+            made = net.vocode_part(mel[..., : right - left], pitch, start=left, seed=seed, **controls)[0]
             piece = made[(begin - left) * hop : (stop - left) * hop]
             if overlap is not None:
                 rising = torch.linspace(0, 1, len(overlap), device=overlap.device)
@@ -53,11 +54,3 @@ def vocode_in_chunks(
             if number >= start:
                 yield piece.float()
         number += 1
-
-
-def _part(
-    net: Vocoder, mel: Tensor, f0: list[Tensor], start: int, stop: int, seed: int, controls: dict[str, Any]
-) -> Tensor:
-    """Frames ``start`` to ``stop`` - 1, whose mel is (1, F, n), as a wave (T,)."""
-    pitch = torch.cat(f0, 1)[:, start:stop] if f0 else None
-    return net.vocode(mel, pitch, seed=seed, **controls)[0]

@@ -15,6 +15,7 @@ from amphion_core.errors import AudioError
 from amphion_core.vocoding import VocoderChoice, choose_vocoder, open_named_vocoder
 from amphion_vocoders import chunks
 from amphion_vocoders.blocks import Block, blocks_of_audio, blocks_of_mel
+from amphion_vocoders.f0_tracking import DEFAULT, tracker_for
 from amphion_vocoders.mel_files import FOLDERS_MEL, MelFile, stated_mel
 from amphion_vocoders.request import VocoderRequest
 from amphion_vocoders.vocode_sources import is_mel_file
@@ -39,19 +40,21 @@ class VocoderTask(TaskFramework):
             "vocoder's own. Trained vocoders have one only",
         )
         f0: str = Field(
-            default="f0_harvest", description="feature that tracks F0, for vocoders that need it; amphion list features"
+            default=DEFAULT, description="feature that tracks F0, for vocoders that need it; amphion list features"
         )
 
     config: Config
     Request = VocoderRequest
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
-        """Load the vocoder. Raises UnknownComponent, WeightsError, AudioError."""
+        """Load the vocoder. Raises UnknownComponent, WeightsError, AudioError, and RecipeError for ``f0``."""
         super().__init__(config)
         choice = choose_vocoder(config.mel) if config.model is None else VocoderChoice(config.model)
         self.note = choice.note  # a sentence for the user about the choice, or None
         self.model_name, self.net = open_named_vocoder(choice.name, config.mel, precision=precision, device=device)
-        self.tracker: Any = FeaturePart.named(config.f0, mel=self.mel).build() if self.net.needs_f0 else None
+        self.tracker: Any = None
+        if self.net.needs_f0:
+            self.tracker = tracker_for(self.mel, FeaturePart.named(config.f0, mel=self.mel)).build()
         self.device = device
         self._fingerprint: str | None = None
 

@@ -35,10 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=[suffix[1:] for suffix in FORMATS], help="format of the files in a folder (wav)"
     )
+    parser.add_argument(
+        "--f0", default="f0_harvest", help="feature that tracks F0, for a vocoder that needs it (default: %(default)s)"
+    )
     add_request_options(parser, VocoderRequest, skip=("audio",))
     add_device_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
-    complete(parser, vocoder=("cards:vocoder", "models:vocoder", "paths"), mel=("presets",))
+    complete(parser, vocoder=("cards:vocoder", "models:vocoder", "paths"), mel=("presets",), f0=("features",))
     parser.set_defaults(run=run)
 
 
@@ -48,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     import amphion_core as amphion
 
     mel = _convention(args, [source for source, _ in files])
-    task = amphion.task("vocoder", model=args.vocoder, mel=mel, precision=args.precision, device=args.device)
+    chosen = {"model": args.vocoder, "mel": mel, "f0": args.f0}
+    task = amphion.task("vocoder", **chosen, precision=args.precision, device=args.device)
     from amphion_vocoders.vocoded_files import Job, make_files, reason_of
 
     if task.note:

@@ -1,4 +1,4 @@
-"""What vocoders share that make audio of a mel in one pass, without random numbers."""
+"""What vocoders share that make audio of a mel in one pass."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -26,10 +26,18 @@ class FeedForwardVocoder(Vocoder):
 
         Raises AudioError for another shape and for values that are not finite.
         """
+        return self.one_pass(mel)
+
+    @torch.no_grad()
+    def one_pass(self, mel: Tensor, **others: Any) -> Tensor:
+        """(B, F, N) -> (B, T) in [-1, 1]: `forward` at the precision for inference; ``others`` are its other inputs.
+
+        Raises AudioError for a mel of another shape and for values that are not finite.
+        """
         check_mel(mel, self.config.mel.n_mels)
         if not mel.shape[2]:
             return mel.new_zeros(len(mel), 0)
         packed = any(isinstance(part, PackedModule) and part.packed is not None for part in self.children())
         with nullcontext() if packed else self.autocast():  # packed weights have their own precision
-            wave: Tensor = self(mel)
+            wave: Tensor = self(mel, **others)
         return wave[:, 0].float().clamp_(-1, 1)

@@ -26,6 +26,7 @@ from amphion_vocoders.models.generator_config import GeneratorConfig
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 from amphion_vocoders.models.packed_module import PackedModule
+from amphion_vocoders.models.sine_source import Added
 
 
 class HiFiGANGenerator(PackedModule):
@@ -43,7 +44,7 @@ class HiFiGANGenerator(PackedModule):
     last_slope: ClassVar[float] = 0.01  # leaky ReLU before the last convolution, as published
 
     def __init__(
-        self, in_channels: int, config: Config, *, condition_channels: int = 0, post_bias: bool = True,
+        self, in_channels: int, config: GeneratorConfig, *, condition_channels: int = 0, post_bias: bool = True,
         norm_ends: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -63,15 +64,15 @@ class HiFiGANGenerator(PackedModule):
         if norm_ends:
             self.conv_pre, self.conv_post = weight_norm(self.conv_pre), weight_norm(self.conv_post)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]."""
+    def forward(self, x: Tensor, condition: Tensor | None = None, added: Added | None = None) -> Tensor:
+        """(B, C, N), (B, G, 1) -> (B, 1, T) in [-1, 1]. ``added`` is what a source adds after each upsampling."""
         if self.uses_packed:
-            return self.packed(x, None if condition is None else self.cond(condition))
+            return self.packed(x, None if condition is None else self.cond(condition), added)
         if x.is_cuda:  # convolutions over channels that lie side by side are faster there
-            return self._equations(channels_last(x), condition).squeeze(2)
-        return self._equations(x, condition)
+            return self._equations(channels_last(x), condition, added).squeeze(2)
+        return self._equations(x, condition, added)
 
-    def _equations(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _equations(self, x: Tensor, condition: Tensor | None, added: Added | None = None) -> Tensor:
         """(B, C, N) -> (B, 1, T), or the same with a further dimension of size 1 before the last."""
         x = self.conv_pre(x)
         if condition is not None:
@@ -80,6 +81,8 @@ class HiFiGANGenerator(PackedModule):
         per_stage = len(self.resblocks) // len(self.ups)
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, self.slope))  # (B, C / 2, N * rate)
+            if added is not None and (source := added(stage)) is not None:
+                x = x + (source if x.dim() == 3 else source.unsqueeze(2))
             blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
             x = (
                 reduce(torch.add, (block(x) for block in blocks)) / per_stage

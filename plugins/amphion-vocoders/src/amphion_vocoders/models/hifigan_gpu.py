@@ -15,6 +15,7 @@ from amphion_core.modules.gpu_convolutions import channels_last, single_output
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
+    from amphion_vocoders.models.sine_source import Added
 
 GRAPH_FRAMES = 1024  # up to so many frames in a batch, launching takes longer than computing
 
@@ -37,18 +38,20 @@ class GPUGenerator:
         self.graphs = GraphCache(self._recorded)
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, C, N), condition (B, channels, 1) already projected -> (B, 1, T) float32."""
+    def __call__(self, x: Tensor, condition: Tensor | None = None, added: "Added | None" = None) -> Tensor:
+        """(B, C, N), condition (B, channels, 1) already projected -> (B, 1, T) float32. ``added`` excludes graphs."""
         count = x.shape[2]
-        if not x.is_cuda or len(x) * count > GRAPH_FRAMES or torch.cuda.is_current_stream_capturing():
-            return self.compute(x, condition)
+        too_long = len(x) * count > GRAPH_FRAMES
+        if not x.is_cuda or too_long or added is not None or torch.cuda.is_current_stream_capturing():
+            return self.compute(x, condition, added=added)
         frames = torch.full((len(x),), count, device=x.device)
         wave = self.graphs(F.pad(x, (0, rounded(count) - count)), condition, frames)[0]
         return wave[..., : wave.shape[2] // rounded(count) * count]
 
     def compute(
-        self, x: Tensor, condition: Tensor | None = None, frames: Tensor | None = None, *, tail: int | None = None
-    ) -> Tensor:
+        self, x: Tensor, condition: Tensor | None = None, frames: Tensor | None = None, *, tail: int | None = None,
+        added: "Added | None" = None,
+    ) -> Tensor:  # fmt: skip
         """The same without graphs. ``frames`` (B) are valid frames: the result is as if the item ended there.
 
         Only the last ``tail`` frames may be invalid; None: those that `rounded` may have added.
@@ -61,6 +64,8 @@ class GPUGenerator:
         x = valid.cut(x) if valid else x
         for index, (up, blocks) in enumerate(self.stages):
             x = up(F.leaky_relu_(x, self.slope))
+            if added is not None and (source := added(index)) is not None:
+                x = x + source.unsqueeze(2).to(self.dtype)
             x = valid.cut(x) if valid else x
             last = index + 1 == len(self.stages)
             x = self._mean(x, blocks, valid, torch.float32 if last else self.dtype)

@@ -21,6 +21,7 @@ from amphion_core.modules.workers import run_on_one_thread, run_pieces, threads_
 
 if TYPE_CHECKING:
     from amphion_core.api import Precision
+    from amphion_vocoders.models.sine_source import Added
 
 PIECE = 1 << 20  # largest number of values in one activation of a piece; a few such activations fit the L3 cache
 PIECES_PER_THREAD = 2  # more pieces than threads: when another program slows one thread down, the others do more
@@ -51,17 +52,17 @@ class PackedGenerator:
         # After the last bfloat16 convolution, float32 costs little time and avoids half of the loss in PESQ.
         self.stages[-1].end_with(self._layer(net.conv_post, slope=net.last_slope, dtype=torch.float32), torch.tanh_)
 
-    def __call__(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, condition: Tensor | None = None, added: "Added | None" = None) -> Tensor:
         """(B, C, N), condition (B, channels, 1) already projected -> (B, 1, T) float32."""
-        return run_on_one_thread(partial(self._compute, x, condition))
+        return run_on_one_thread(partial(self._compute, x, condition, added))
 
     @torch.no_grad()
-    def _compute(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _compute(self, x: Tensor, condition: Tensor | None, added: "Added | None") -> Tensor:
         x = self.pre(x.unsqueeze(2).to(self.dtype, memory_format=torch.channels_last))  # (B, C, 1, N)
         if condition is not None:
             x = x + condition.unsqueeze(2).to(self.dtype)
-        for stage in self.stages:
-            x = stage(x)
+        for index, stage in enumerate(self.stages):
+            x = stage(x, None if added is None else added(index))
         return x.squeeze(2)
 
     def _layer(self, conv: Any, *, slope: float | None = None, dtype: torch.dtype | None = None) -> "PackedLayer":
@@ -89,19 +90,23 @@ class PackedStage:
         self.post, self.limit = post, limit
         self.reach += post.reach
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, 1, T) -> (B, C / 2, 1, T * rate); the last stage returns the wave (B, 1, 1, T * rate)."""
+    def __call__(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """(B, C, 1, T) -> (B, C / 2, 1, T * rate); the last stage returns the wave (B, 1, 1, T * rate).
+
+        ``added`` (B, C / 2, T * rate) is added after the upsampling.
+        """
         length = x.shape[-1] * self.up.rate
         step = self._step(len(x), length)
         if step >= length:
-            return self._mix(self.up(x))
-        last = self.post is not None
-        result = _empty(x, 1 if last else self.up.channels, length, torch.float32 if last else None)
+            return self._mix(_plus(self.up(x), added))
+        ends = self.post is not None
+        result = _empty(x, 1 if ends else self.up.channels, length, torch.float32 if ends else None)
 
         def compute(start: int) -> None:
             stop = min(start + step, length)
             first = max(0, start - self.reach)
-            made = self._mix(self.up.part(x, first, min(stop + self.reach, length)))
+            last = min(stop + self.reach, length)
+            made = self._mix(_plus(self.up.part(x, first, last), None if added is None else added[..., first:last]))
             result[..., start:stop] = made[..., start - first : stop - first]  # at both ends, layers pad with zeros
 
         run_pieces([partial(compute, start) for start in range(0, length, step)])
@@ -191,6 +196,11 @@ class PackedUpsampling(PackedLayer):
         first = max(0, start // self.rate - self.taps)
         last = -(-stop // self.rate) + self.taps
         return self(x[..., first:last])[..., start - first * self.rate : stop - first * self.rate]
+
+
+def _plus(x: Tensor, added: Tensor | None) -> Tensor:
+    """x (B, C, 1, T) with ``added`` (B, C, T), in place."""
+    return x if added is None else x.add_(added.unsqueeze(2))
 
 
 def _padded(x: Tensor, padding: int, slope: float) -> Tensor:

@@ -20,6 +20,7 @@ from amphion_core.api import (
     BaseConfig,
     Batch,
     DiscriminatorPart,
+    FeaturePart,
     MelConfig,
     MetricPart,
     ModelArchitecture,
@@ -31,6 +32,7 @@ from amphion_core.api import (
 from amphion_core.errors import RecipeError
 from amphion_core.features.mel import hop_aligned_mel
 from amphion_core.training.metrics import validation_metrics
+from amphion_vocoders.f0_tracking import tracker_for
 from amphion_vocoders.trainers.adversarial import Discriminators
 from amphion_vocoders.trainers.copies import score_copies
 from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
@@ -74,6 +76,10 @@ class GANVocoderTrainer(ModelTrainer):
         discriminator_start: int = Field(
             default=1, gt=0, le=2**31 - 1, description="first step with discriminators; before it, the mel loss alone"
         )
+        f0: FeaturePart | None = Field(
+            default=None,
+            description="tracker of F0, for a model that needs it, in the frames of the model's mel; null: f0_harvest",
+        )
         metrics: tuple[MetricPart, ...] = Field(
             default=(), description="metrics of copy synthesis at each validation: pesq_wb, stoi, m_stft, mcd"
         )
@@ -101,6 +107,7 @@ class GANVocoderTrainer(ModelTrainer):
                 hint="amphion list models 'vocoder/*'",
             )
         self.mel: MelConfig = model.config.mel
+        self.tracker = tracker_for(self.mel, config.f0) if model.needs_f0 else None
         self.loss_mel = self.mel.replace(fmax=None)
         self.loss_mels = (self.loss_mel,) if config.mel_loss == "single" else multi_scale(self.mel.sample_rate)
         self.discriminator = Discriminators(
@@ -116,14 +123,23 @@ class GANVocoderTrainer(ModelTrainer):
         """The sample rate of the model's mel, Hz."""
         return self.mel.sample_rate
 
+    @property
+    def hop_length(self) -> int:
+        """The hop of the model's mel, samples."""
+        return self.mel.hop_length
+
+    def features(self) -> dict[str, FeaturePart]:
+        """F0 in Hz in the frames of the mel, for a model that needs it."""
+        return {"f0": self.tracker} if self.tracker else {}
+
     def networks(self) -> dict[str, nn.Module]:
         """The model as "generator", all discriminators together as "discriminator"."""
         networks: dict[str, nn.Module] = {"generator": self.model}
         return networks | ({"discriminator": self.discriminator} if len(self.discriminator) else {})
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        """``wave`` (B, T) -> the discriminator's update, then the generator's."""
-        real, fake = self._copy(self.model, batch["wave"])  # (B, 1, N * hop) each
+        """``wave`` (B, T), and ``f0`` if needed -> the discriminator's update, then the generator's."""
+        real, fake = self._copy(self.model, batch)  # (B, 1, N * hop) each
         yield from self._discriminator_update(real, fake, batch, step)
         yield Update("generator", *self._generator_losses(real, fake, batch, step))
 
@@ -155,17 +171,19 @@ class GANVocoderTrainer(ModelTrainer):
 
     def validation_step(self, batch: Batch) -> Validation:
         """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
-        real, made = self._copy(self.ema.get("generator", self.model), batch["wave"])
+        real, made = self._copy(self.ema.get("generator", self.model), batch)
         scores = {"mel": self._mel_distance(made, real).tolist()}
         return score_copies(
             made[:, 0].float(), real[:, 0], mel=self.loss_mel, metrics=self.metrics, ids=batch.ids, scores=scores
         )
 
-    def _copy(self, network: nn.Module, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> recordings and generated audio of the same length, (B, 1, N * hop) with N = T // hop."""
+    def _copy(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """``wave`` (B, T), ``f0`` (B, 1, N) -> recordings and generated audio, (B, 1, N * hop), N = T // hop, each."""
+        wave = batch["wave"]
         mel = hop_aligned_mel(wave, self.mel)  # (B, F, N)
-        fake: Tensor = network(mel)
-        return wave[:, None, : mel.shape[2] * self.mel.hop_length], fake
+        frames = mel.shape[2]
+        fake: Tensor = network(mel, batch["f0"][:, 0, :frames]) if self.tracker else network(mel)
+        return wave[:, None, : frames * self.mel.hop_length], fake
 
     def _mel_distance(self, fake: Tensor, real: Tensor) -> Tensor:
         """(B, 1, T) twice -> the mel loss of each item (B)."""
