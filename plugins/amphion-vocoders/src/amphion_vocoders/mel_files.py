@@ -23,7 +23,8 @@ from amphion_core.mel import Mel, MelConfig
 FOLDERS_MEL = "mel.yaml"
 """A file that states the convention of the mels in its folder: a preset's name, or fields of `MelConfig`."""
 
-NO_F0 = (
+NO_F0 = "this vocoder needs F0 beside the mel, and the file has none"
+GIVE_F0 = (
     "amphion vocode RECORDING -o OUT.wav --vocoder VOCODER tracks F0 itself; for a mel, write a safetensors file with "
     "two tensors: mel, and f0 with one value in Hz for each frame, 0 where unvoiced"
 )
@@ -78,8 +79,8 @@ class MelFile:
 
     def f0(self) -> Tensor:
         """The F0 beside the mel, (1, N), in Hz. Raises AudioFileError where there is none, or another number of it."""
-        if not self._has_f0():
-            raise AudioFileError(self.path, "this vocoder needs F0 beside the mel, and the file has none", hint=NO_F0)
+        if self.path.suffix.lower() == ".npy":
+            raise AudioFileError(self.path, NO_F0, hint=GIVE_F0)
         with self._opened("f0") as stored:
             f0: Tensor = stored[:].to(torch.float32, copy=True).reshape(1, -1)
         if f0.shape[1] != self.frames:
@@ -87,14 +88,6 @@ class MelFile:
                 self.path, f"its F0 has {f0.shape[1]} frames, its mel {self.frames}", hint="compute both from one audio"
             )
         return f0
-
-    def _has_f0(self) -> bool:
-        if self.path.suffix.lower() == ".npy":
-            return False
-        from safetensors import safe_open
-
-        with safe_open(self.path, "pt") as file:
-            return "f0" in file.keys()  # noqa: SIM118 (it is no mapping)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:
@@ -116,6 +109,8 @@ class MelFile:
             return wanted
         if wanted == "mel" and len(others) == 1:
             return others[0]
+        if wanted == "f0":
+            raise AudioFileError(self.path, NO_F0, hint=GIVE_F0)
         listed = shortened(", ".join(names) or "none")
         raise AudioFileError(
             self.path, f"it has no tensor called {wanted} ({listed})", hint=f"name the tensor {wanted}"
