@@ -11,6 +11,7 @@ import amphion_core as amphion
 from amphion_core import recipe as recipes, weights
 from amphion_core.api import BaseConfig, Mel, MelConfig, ModelArchitecture, ModelTrainer, Update, Validation
 from amphion_core.errors import RecipeError, UnknownComponent, WeightsError
+from amphion_core.files import write_safetensors
 from amphion_core.stored_weights import from_folder
 from amphion_core.training import checkpoint
 from amphion_core.training.run import train
@@ -215,8 +216,23 @@ def test_single_parameters_are_listed_by_name_and_whole_parts_by_their_path():
 
 
 def test_missing_parameters_are_an_error_unless_they_may_be_kept(start, saved):
+    small = saved("voice/small")
+    with pytest.raises(WeightsError) as caught:
+        start({"generator": str(small)})
+    assert caught.value.message == f"{small} has no encoder.*, which the model of the recipe has"
+    override, _, _ = caught.value.hint.removeprefix('"').partition('" ')
+    found = state(start(None, [override]))  # the hint is what to type
+    same(found, state(small), "decoder.")
+
+
+def test_weights_of_other_shapes_are_an_error_that_says_what_must_agree(start, saved, tmp_path):
+    net = saved("voice/toy")
+    tensors = state(net)
+    name = next(iter(tensors))
+    wrong = shutil.copytree(net, tmp_path / "wrong")
+    write_safetensors(wrong / "model.safetensors", tensors | {name: tensors[name][:-1]})
     with pytest.raises(WeightsError, match="does not fit the network") as caught:
-        start({"generator": str(saved("voice/small"))})
+        start({"generator": str(wrong)})
     assert "same model fields" in caught.value.hint
 
 

@@ -11,6 +11,7 @@ from amphion_core import cards, registry, yaml
 from amphion_core.config import validate
 from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError, shortened, shown
 from amphion_core.files import path_hint
+from amphion_core.parts import card_fields
 from amphion_core.stored_weights import Weights, from_files, from_folder
 from amphion_core.system_errors import clear_errors
 
@@ -33,7 +34,7 @@ def build(name: str, **fields: Any) -> Any:
     ref = registry.find("models", name)
     architecture = ref.load()
     tag = name.partition("@")[2]
-    stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
+    stored = card_fields(f"{ref.name}@{tag}") if tag else {}
     config = validate(architecture.Config, {**stored, **fields}, where=name)
     with bounded(name):
         return architecture(config)

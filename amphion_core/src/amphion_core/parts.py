@@ -71,7 +71,7 @@ class Part(Holder):
             require_family(ref.name, cls.family)
         schema = ref.load().Config
         shared = {"mel": context["audio"]} if context and "mel" in schema.model_fields else {}
-        stored = cards.find(f"{ref.name}@{tag}").config if tag else {}
+        stored = card_fields(f"{ref.name}@{tag}") if tag else {}
         return cls(ref.name, validate(schema, {**shared, **stored, **fields}, context=context))
 
     @classmethod
@@ -101,6 +101,20 @@ class Part(Holder):
             lambda part, info: part.flat(info.context), info_arg=True
         )
         return core_schema.with_info_plain_validator_function(cls._read, serialization=write)
+
+
+def card_fields(name: str) -> dict[str, Any]:
+    """The fields of the model's ``Config`` that a card states, or the ``config.yaml`` beside its weights on this disk.
+
+    Raises UnknownComponent for a card that does not exist, WeightsError for a file that is damaged.
+    """
+    card = cards.find(name)
+    if card.layout is None and not card.config and "config" in card.sources:
+        from amphion_core.weights import read_about
+
+        if path := cards.locate(card.sources["config"].source):
+            return read_about(path)[1]
+    return card.config
 
 
 def with_article(noun: str) -> str:

@@ -9,12 +9,14 @@ import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, yaml
-from amphion_core.errors import AmphionError, DataError, RecipeError
+from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
 from amphion_core.vocoding import own_vocoder
+from amphion_core.weights import save
+from amphion_tts.models.fastspeech2 import FastSpeech2
 
 MEL = {"preset": "hifigan_22k_80", "n_mels": 20, "hop_length": 256}
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
@@ -191,12 +193,33 @@ def test_an_unknown_symbol_is_named_with_its_item(clips, tmp_path):
         build_trainer_unusable(recipe, 0)
 
 
+def test_a_voice_without_aligner_is_fine_tuned_with_a_new_one_which_learns_alone_at_first(learned, tmp_path):
+    root, place, _ = learned
+    trained = amphion.load(place)
+    voice = FastSpeech2(trained.config.replace(aligner=False))
+    voice.load_state_dict({name: value for name, value in trained.state_dict().items() if "aligner." not in name})
+    source = save(voice, tmp_path / "voice")
+    recipe = make(root, 2, aligner_steps=2)
+    begin = {"init_from": {"model": {"source": str(source), "missing": "keep"}}}
+    with pytest.raises(WeightsError, match=r"has no aligner\.\*, which the model of the recipe has") as caught:
+        run(recipe.replace(engine=recipe.engine.replace(init_from=str(source))), tmp_path / "refused")
+    assert caught.value.hint.startswith(f'"engine.init_from={{model: {{source: {source}, missing: keep}}}}"')
+    weights, curve = run(recipe.replace(engine=recipe.engine.replace(**begin)), tmp_path / "run")
+    found = amphion.load(weights).state_dict()
+    for name, value in voice.state_dict().items():  # weight decay alone changes them
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-6)
+    assert all("model/mel" not in line for line in curve[:2])
+    assert curve[0]["model/forward_sum"] != curve[1]["model/forward_sum"]  # of the same items: the aligner has changed
+
+
 def test_the_source_of_durations_and_the_aligner_must_agree(learned, tmp_path):
     root, weights, _ = learned
     with pytest.raises(RecipeError, match=r"model\.aligner: the durations are learned, and the model has no aligner"):
         build_trainer(make(root, 1, model={"aligner": False}))
     with pytest.raises(RecipeError, match="the model's aligner would not be trained"):
         build_trainer(make(root, 1, durations={"model": str(weights)}))
+    with pytest.raises(RecipeError, match="aligner_steps: durations are given, so there is no aligner to train"):
+        make(root, 1, durations={"model": str(weights)}, aligner_steps=1)
     other = {"frontend": {"name": "characters", "symbols": LETTERS}, "aligner": False}
     with pytest.raises(RecipeError, match="is not the model's, so their tokens differ"):
         build_trainer(make(root, 1, model=other, durations={"model": str(weights)}))

@@ -7,6 +7,7 @@ import pytest
 import amphion_core as amphion
 import amphion_voice_kathleen
 from amphion_core import cards
+from amphion_core.api import ModelPart
 from amphion_core.cli.main import main
 from amphion_core.fetching import digest
 
@@ -31,6 +32,12 @@ def test_the_cards_state_the_files_that_are_there():
         path = card.path()
         assert card.status == "ready" and path is not None and digest(path) == card.sha256
         assert "CC0" in card.data_licence and card.licence == "MIT" and (path.parent / "card.md").is_file()
+
+
+def test_a_recipe_may_name_the_voice_as_its_model():
+    part = ModelPart.named("tts/fastspeech2@kathleen", aligner=True)
+    assert part.config.hidden_channels == 128 and part.config.frontend.name == "cmudict" and part.config.aligner
+    assert amphion.build("tts/fastspeech2@kathleen").config == amphion.load("tts/fastspeech2@kathleen").config
 
 
 def test_info_of_the_voice_shows_its_controls_scores_and_limits(capsys):

@@ -78,6 +78,12 @@ def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeig
     try:
         weights.load_state(target, state, what=what, missing=given.missing)
     except WeightsError as error:
+        if given.missing == "error" and (absent := _only_absent(state, current)):
+            new = f"engine.init_from={{{name}: {{source: {given.source}, missing: keep}}}}"
+            raise WeightsError(
+                f"{given.source} has no {', '.join(absent)}, which the model of the recipe has",
+                hint=f'"{new}" begins with new values there',
+            ) from error
         if not given.part and f"{name}." in {key[: len(name) + 1] for key in state}:
             hint = f"{given.source} has a part of that name: engine.init_from.{name}.part={name}"
             raise WeightsError(error.message, hint=hint) from error
@@ -87,6 +93,13 @@ def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeig
     if not kept:
         return []
     return [f"{what}: not in the source, and therefore at their initial values: {', '.join(_summary(kept, current))}"]
+
+
+def _only_absent(state: Mapping[str, Any], current: Mapping[str, Tensor]) -> list[str]:
+    """The parts of ``current`` that ``state`` lacks; empty where ``state`` lacks all, or does not fit otherwise."""
+    named = to_parametrized(state, current)
+    fits = all(name in current and named[name].shape == current[name].shape for name in named)
+    return _summary(current.keys() - named.keys(), current) if named and fits else []
 
 
 def _summary(names: Iterable[str], every: Iterable[str]) -> list[str]:

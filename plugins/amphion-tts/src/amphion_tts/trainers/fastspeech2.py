@@ -76,12 +76,22 @@ class FastSpeech2Trainer(ModelTrainer):
         binarization_start: int = Field(
             default=1000, ge=0, le=2**31 - 1, description="step after which the aligner learns to be certain"
         )
+        aligner_steps: int = Field(
+            default=0, ge=0, le=2**31 - 1,
+            description="first steps, which train the aligner alone: for trained voices without an aligner",
+        )  # fmt: skip
         metrics: tuple[MetricPart, ...] = Field(
             default=(), description="metrics of the spoken validation texts: wer, cer, mcd, ..."
         )
         vocoder: str | None = Field(
             default=None, description="vocoder that makes the spoken texts audible; null: the default for the mel"
         )
+
+        @model_validator(mode="after")
+        def _has_an_aligner(self) -> Self:
+            if self.aligner_steps and (self.durations.textgrids or self.durations.model):
+                raise ValueError("aligner_steps: durations are given, so there is no aligner to train")
+            return self
 
     config: Config
     trains = "tts"
@@ -144,6 +154,10 @@ class FastSpeech2Trainer(ModelTrainer):
         c, totals = self.config, batch.totals
         mel = mel_spectrogram(batch["wave"], self.mel, batch["lengths"])  # (B, F, N)
         durations, log_p, path = self._durations(self.network, batch, mel)
+        aligning = self._aligner_losses(batch, log_p, path, step)
+        if step <= c.aligner_steps:
+            yield Update("model", c.alignment_weight * torch.stack([*aligning.values()]).sum(), aligning)
+            return
         pitch, energy = self._variances(batch, durations)
         out = self._speak(self.network, batch, mel, durations, pitch, energy)
         values, tokens = totals["frames"] * self.mel.n_mels, totals["tokens"]
@@ -160,15 +174,19 @@ class FastSpeech2Trainer(ModelTrainer):
         if self.network.config.postnet_channels:
             losses["refined"] = distance(out.refined, mel, out.frame_mask).sum() / values
             total = total + losses["refined"]
-        if log_p is not None and path is not None:
-            losses["forward_sum"] = (
-                forward_sum_loss(log_p, batch["id_lengths"], batch["frames"]).sum() / totals["frames"]
-            )
-            total = total + c.alignment_weight * losses["forward_sum"]
-            if step > c.binarization_start:
-                losses["binarization"] = binarization_loss(log_p, path).sum() / totals["frames"]
-                total = total + c.alignment_weight * losses["binarization"]
-        yield Update("model", total, losses)
+        for loss in aligning.values():
+            total = total + c.alignment_weight * loss
+        yield Update("model", total, losses | aligning)
+
+    def _aligner_losses(self, batch: Batch, log_p: Tensor | None, path: Tensor | None, step: int) -> dict[str, Tensor]:
+        """The losses of the aligner by name, for its log-probabilities and path (B, N, L); empty without an aligner."""
+        if log_p is None or path is None:
+            return {}
+        frames = batch.totals["frames"]
+        losses = {"forward_sum": forward_sum_loss(log_p, batch["id_lengths"], batch["frames"]).sum() / frames}
+        if step > self.config.binarization_start:
+            losses["binarization"] = binarization_loss(log_p, path).sum() / frames
+        return losses
 
     def validation_step(self, batch: Batch) -> Validation:
         """Errors with the recording's own durations, pitch and energy; the alignment; and what is spoken from texts."""
