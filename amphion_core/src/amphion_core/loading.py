@@ -11,7 +11,7 @@ from amphion_core import cards, registry, yaml
 from amphion_core.config import validate
 from amphion_core.errors import InvalidComponent, RecipeError, UnknownComponent, WeightsError, shortened, shown
 from amphion_core.files import path_hint
-from amphion_core.parts import card_fields
+from amphion_core.stated_config import card_fields
 from amphion_core.stored_weights import Weights, from_files, from_folder
 from amphion_core.system_errors import clear_errors
 

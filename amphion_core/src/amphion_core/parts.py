@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Self
 from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from amphion_core import cards, registry
+from amphion_core import registry
 from amphion_core.config import BaseConfig, Holder, validate
 from amphion_core.errors import RecipeError, RegistryError
+from amphion_core.stated_config import card_fields
 
 
 class Part(Holder):
@@ -101,20 +102,6 @@ class Part(Holder):
             lambda part, info: part.flat(info.context), info_arg=True
         )
         return core_schema.with_info_plain_validator_function(cls._read, serialization=write)
-
-
-def card_fields(name: str) -> dict[str, Any]:
-    """The fields of the model's ``Config`` that a card states, or the ``config.yaml`` beside its weights on this disk.
-
-    Raises UnknownComponent for a card that does not exist, WeightsError for a file that is damaged.
-    """
-    card = cards.find(name)
-    if card.layout is None and not card.config and "config" in card.sources:
-        from amphion_core.weights import read_about
-
-        if path := cards.locate(card.sources["config"].source):
-            return read_about(path)[1]
-    return card.config
 
 
 def with_article(noun: str) -> str:

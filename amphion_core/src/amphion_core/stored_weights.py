@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core import registry
 from amphion_core.config import validate
 from amphion_core.errors import WeightsError
+from amphion_core.stated_config import read_about
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,5 +94,5 @@ def from_files(config: Path, tensors: Path, origin: str) -> Weights:
     """The files of a weights folder, wherever they are. Raises WeightsError, RecipeError, RegistryError."""
     from amphion_core import weights
 
-    name, fields = weights.read_about(config)
+    name, fields = read_about(config)
     return Weights(registry.find("models", name).name, fields, weights.read_checkpoint(tensors), origin)

@@ -60,17 +60,6 @@ def save(net: ModelArchitecture, folder: str | Path, *, card: str = "", vocoder:
     return folder
 
 
-def read_about(path: Path) -> tuple[str, dict[str, Any]]:
-    """The ``config.yaml`` of a weights folder as (component name, config). Raises WeightsError, RecipeError."""
-    about = yaml.read(path)
-    if isinstance(about, dict) and isinstance(about.get("name"), str) and isinstance(about.get("config"), dict):
-        return about["name"], about["config"]
-    raise WeightsError(
-        f"{path} does not state name and config",
-        hint="this is not a weights folder; amphion convert and amphion train write weights folders",
-    )
-
-
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The tensors of a checkpoint by name, nested as its publisher stored them.
 
