@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
 import amphion_core as amphion
 from amphion_core.api import CorpusFacts
 from amphion_core.data.config import DataConfig
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_tts.models.fastspeech2 import FastSpeech2
-from amphion_tts.models.fastspeech2_modules import FrameNorm, positions
+from amphion_tts.models.fastspeech2_modules import positions
 from amphion_tts.models.fastspeech2_variance import spread
 
 
@@ -138,37 +137,6 @@ def test_an_item_is_the_same_alone_and_in_a_batch_also_in_training(level):
     close(both.energy[1:, :size], alone.energy)
     assert both.pitch.shape == ((2, 5) if level == "token" else (2, 10))
     assert both.refined[1, :, 8:].abs().max() == 0 and both.durations[1].tolist() == [2, 5, 1, 0, 0]
-
-
-def test_batch_norm_leaves_padding_out():
-    norm, plain = FrameNorm(3).train(), torch.nn.BatchNorm1d(3).train()
-    x, mask = torch.randn(2, 3, 7), torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
-    with torch.no_grad():
-        expected = plain(x.mT[mask])
-        close(norm(torch.where(mask[:, None], x, 1e3), mask).mT[mask], expected)
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(norm.state_dict()[name], value)
-
-
-def test_two_processes_have_the_running_statistics_of_one(monkeypatch):
-    batches, mask = torch.randn(4, 2, 3, 7), torch.ones(2, 7, dtype=torch.bool)
-    one, other, whole = FrameNorm(3), FrameNorm(3), FrameNorm(3)
-    for batch in batches:
-        whole(batch, mask)
-    whole.after_update()
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    for batch in batches[::2]:
-        one(batch, mask)
-    for batch in batches[1::2]:
-        other(batch, mask)
-    rows = [torch.stack(norm._seen) for norm in (one, other)]
-    monkeypatch.setattr(dist, "all_gather", lambda found, own: [a.copy_(b) for a, b in zip(found, rows, strict=True)])
-    for norm in (one, other):
-        norm.after_update()
-        norm.after_update()  # nothing is left to be added
-        for name, value in whole.state_dict().items():
-            assert torch.equal(norm.state_dict()[name], value)
 
 
 def test_durations_scale_and_each_item_has_a_frame():

@@ -289,7 +289,8 @@ def test_each_metric_says_which_direction_is_better(clips):
 def test_every_recipe_is_valid_and_its_first_line_says_what_it_trains(path):
     recipe = recipes.read(path)
     assert recipe.name == path
-    others = {"apnet": "apnet", "diffwave": "diffwave", "waveglow": "waveglow", "wavenet": "autoregressive_vocoder"}
+    others = {"apnet": "apnet", "diffwave": "diffwave", "waveglow": "waveglow"}
+    others |= {"wavenet": "autoregressive_vocoder", "wavernn": "autoregressive_vocoder"}
     own = [trainer for name, trainer in others.items() if path.startswith(name)]
     assert recipe.trainer.name == (own[0] if own else "gan_vocoder")
     assert recipes.check(yaml.parse(recipe.resolved())) == recipe
@@ -331,6 +332,8 @@ def test_there_is_one_recipe_for_each_variant():
         "wavenet_small",
         "nsf_hifigan",
         "nsf_hifigan_small",
+        "wavernn",
+        "wavernn_small",
     } <= set(names)
 
 

@@ -126,6 +126,30 @@ CARDS = [
         title="for two CPU cores: 12 layers of 64 channels, 0.56 M parameters",
         config={"layers": 12, "stacks": 2, "channels": 64, "gate_channels": 128, "skip_channels": 64},
     ),
+    Card(name="vocoder/wavernn@logistics", title="as published: a mixture of 10 logistics, 4.23 M parameters"),
+    Card(
+        name="vocoder/wavernn@raw",
+        title="as published: 512 classes of the mu-law (9 bits), 4.48 M parameters",
+        config={"output": "mu_law"},
+    ),
+    Card(
+        name="vocoder/wavernn@torchaudio",
+        title="of torchaudio's published weights: 256 classes of the mu-law, 4.35 M parameters",
+        config={"output": "mu_law", "classes": 256},
+    ),
+    Card(
+        name="vocoder/wavernn@small",
+        title="for two CPU cores: GRUs of 256 channels, 256 classes of the mu-law",
+        config={
+            "output": "mu_law",
+            "classes": 256,
+            "channels": 256,
+            "head_channels": 256,
+            "residual_channels": 64,
+            "residual_blocks": 4,
+            "auxiliary_channels": 64,
+        },
+    ),
     Card(
         name="discriminator/msd@melgan",
         title="three scales, of MelGAN's authors: 16.9 M parameters",

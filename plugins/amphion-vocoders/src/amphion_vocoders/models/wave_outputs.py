@@ -90,9 +90,13 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True)
 class MuLaw:
-    """One of ``classes`` classes, whose values are closer together near 0; the network gives logits."""
+    """One of ``classes`` classes, whose values are closer together near 0; the network gives logits.
+
+    A sample belongs to the class of the next lower value, or, if ``nearest``, to that of the nearest one.
+    """
 
     classes: int
+    nearest: bool = False
 
     @property
     def channels(self) -> int:
@@ -105,17 +109,25 @@ class MuLaw:
         return 1
 
     def encode(self, wave: Tensor) -> Tensor:
-        """Samples in [-1, 1] -> classes, int64, of the same shape; `decode` gives the least value of a class."""
+        """Samples in [-1, 1] -> classes, int64, of the same shape; `decode` turns them back."""
         top = self.classes - 1
         exact = wave.double()
         curved = exact.sign() * torch.log1p(top * exact.abs()) / math.log1p(top)
-        return ((curved + 1) / 2 * top + ROUNDING).long().clamp(0, top)
+        return ((curved + 1) / 2 * top + (0.5 if self.nearest else ROUNDING)).long().clamp(0, top)
 
     def decode(self, classes: Tensor) -> Tensor:
         """Classes -> samples in [-1, 1], of the same shape."""
         top = self.classes - 1
         curved = 2 * classes.double() / top - 1
         return (curved.sign() * torch.expm1(curved.abs() * math.log1p(top)) / top).float()
+
+    def level(self, classes: Tensor) -> Tensor:
+        """Classes -> levels from -1 to 1 in equal steps, of the same shape."""
+        return 2 * classes.float() / (self.classes - 1) - 1
+
+    def at_level(self, levels: Tensor) -> Tensor:
+        """Levels -> classes, int64, of the same shape: the reverse of `level`."""
+        return ((levels.double() + 1) / 2 * (self.classes - 1)).round().long()
 
     def negative_log_likelihood(self, predicted: Tensor, wave: Tensor) -> Tensor:
         """(B, C, T), samples (B, T) -> nats for each sample's class (B, T)."""
