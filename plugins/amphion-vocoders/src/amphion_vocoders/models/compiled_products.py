@@ -7,17 +7,12 @@ weights are ordered once, in the order in which they are read. A row has the sam
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from amphion_vocoders.models.compiled import compile_loop
 
 WIDTH = 64  # columns that are computed together; a constant of the compiled code
 TAPS = 4  # rows of the weights that are added together
 GROUP = 4  # rows of the input that share what is read of the weights
-OPTIONS: dict[str, Any] = {
-    "fastmath": {"contract", "nsz", "arcp", "reassoc"},
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-}
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -35,7 +30,7 @@ def panels(matrix: Any) -> Array:
     return np.ascontiguousarray(blocks).reshape(columns // WIDTH, rows // TAPS, TAPS * WIDTH)
 
 
-@njit(**OPTIONS)
+@compile_loop
 def multiply(rows: Any, weights: Any, result: Any) -> None:
     """``rows`` (R, K') times ``weights``, as `panels` gives them, to ``result`` (R, N'); R is a multiple of 4.
 
@@ -72,7 +67,7 @@ HALF, ONE, TWO, LARGE = np.float32(0.5), np.float32(1), np.float32(2), np.float3
 BIAS, SHIFT = np.int32(127), np.int32(23)  # of the exponent of a float32
 
 
-@njit(**OPTIONS)
+@compile_loop
 def exponential(x: Any) -> Any:
     """e^x of a float32 from -80 to 80; unlike ``np.exp``, the compiler computes several at once."""
     v = min(max(x, -LARGE), LARGE) * PER_LOG_2
@@ -82,13 +77,13 @@ def exponential(x: Any) -> Any:
     return power * (P0 + q * (P1 + q * (P2 + q * (P3 + q * (P4 + q * (P5 + q * P6))))))
 
 
-@njit(**OPTIONS)
+@compile_loop
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x) of a float32."""
     return ONE / (ONE + exponential(-x))
 
 
-@njit(**OPTIONS)
+@compile_loop
 def tangent(x: Any) -> Any:
     """The hyperbolic tangent of a float32."""
     return ONE - TWO / (ONE + exponential(TWO * x))

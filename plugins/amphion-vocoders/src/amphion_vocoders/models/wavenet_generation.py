@@ -1,9 +1,8 @@
 """Generation with WaveNet, one sample after another, with the past of each layer in a ring of memory.
 
 Each layer needs its input of now and of a few earlier samples only, so a sample costs one pass through the weights:
-Le Paine et al., "Fast Wavenet Generation Algorithm", arXiv:1611.09482. A pass reads all weights, whatever the number of
-waves. So a recording is cut into pieces that are generated side by side, as public implementations of WaveRNN do; each
-piece begins early to find its way into the signal, and is cross-faded with the one before.
+Le Paine et al., "Fast Wavenet Generation Algorithm", arXiv:1611.09482. A recording is cut into pieces that are
+generated side by side, see `wave_pieces`.
 The loop over the samples is compiled (numba), and runs on the processor also for a network on a GPU.
 ``net`` is always a `WaveNet`. This module does not import its class, because that module imports this one.
 """
@@ -20,6 +19,7 @@ from torch import Tensor
 from amphion_core.modules.workers import run_pieces
 from amphion_vocoders.models.compiled import compile_loop
 from amphion_vocoders.models.wave_outputs import MU_LAW, UNIFORM_EDGE, MuLaw, draw, number
+from amphion_vocoders.models.wave_pieces import Pieces
 
 WARM_UP = 2  # frames that a piece generates before those that are heard
 FADE = 2  # frames over which two pieces are mixed
@@ -36,27 +36,11 @@ def generate_in_pieces(net: Any, mel: Tensor, speaker: Tensor | None, *, piece: 
     items, frames, hop = len(mel), mel.shape[2], net.config.mel.hop_length
     if not items or not frames:
         return mel.new_zeros(items, frames * hop)
-    count = max(1, round(frames / piece)) if piece else 1
-    step = max(-(-frames // count), WARM_UP + FADE)
-    starts = [max(0, first - WARM_UP - FADE) for first in range(0, frames, step)]
-    length = max(min(frames, (index + 1) * step) - start for index, start in enumerate(starts))
-    condition = net.condition(mel)
-    padded = torch.nn.functional.pad(condition, (0, length * hop), "replicate")
-    rows = torch.cat([padded[..., start * hop : (start + length) * hop] for start in starts])  # (pieces * B, F, T')
+    pieces = Pieces(frames, piece, warm_up=WARM_UP, fade=FADE)
     embedded = net._embedded(speaker, items)
-    voices = None if embedded is None else embedded[..., 0].repeat(len(starts), 1)
-    made = generate(net, rows, voices, seed=seed)[0].view(len(starts), items, -1)
-    wave = torch.zeros(items, frames * hop, device=mel.device)
-    angle = torch.linspace(0, math.pi / 2, FADE * hop, device=mel.device)
-    for index, start in enumerate(starts):
-        stop = min(frames, (index + 1) * step) * hop
-        heard = made[index, :, : stop - start * hop].clone()
-        if index:
-            heard = heard[:, (index * step - FADE - start) * hop :]
-            heard[:, : FADE * hop] *= angle.sin()  # the pieces' errors are independent: their powers add up
-            wave[:, (index * step - FADE) * hop : index * step * hop] *= angle.cos()
-        wave[:, stop - heard.shape[1] : stop] += heard
-    return wave.clamp(-1, 1)
+    voices = None if embedded is None else embedded[..., 0].repeat(pieces.count, 1)
+    made, _ = generate(net, pieces.cut(net.condition(mel), hop), voices, seed=seed)
+    return pieces.join(made, hop)
 
 
 def generate(

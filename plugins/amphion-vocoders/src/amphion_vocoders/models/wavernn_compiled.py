@@ -8,18 +8,15 @@ Letters: R rows (waves), C channels of a GRU, H channels of the layers after the
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from amphion_vocoders.models.compiled_products import GROUP, OPTIONS, TAPS, multiply, padded, panels, sigmoid, tangent
+from amphion_vocoders.models.compiled import compile_loop
+from amphion_vocoders.models.compiled_products import GROUP, TAPS, multiply, padded, panels, sigmoid, tangent
 from amphion_vocoders.models.wave_outputs import MU_LAW, MuLaw, draw, number
-
-if TYPE_CHECKING:
-    from amphion_vocoders.models.wavernn import WaveRNN
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -45,8 +42,8 @@ class Weights:
     last_bias: Array  # (outputs)
 
     @classmethod
-    def of(cls, net: "WaveRNN") -> "Weights":
-        """The weights of ``net``, multiplied with each other in double precision."""
+    def of(cls, net: Any) -> "Weights":
+        """The weights of ``net``, a WaveRNN, multiplied with each other in double precision."""
         c, h, bands = net.config.channels, net.config.head_channels, net.config.mel.n_mels
         quarter = net.config.auxiliary_channels // 4
         state = {name: tensor.detach().double().cpu() for name, tensor in net.state_dict().items()}
@@ -84,11 +81,11 @@ class Weights:
         )
 
 
-def _filter(net: "WaveRNN") -> Tensor:
+def _filter(net: Any) -> Tensor:
     """(hop, 2 * context + 1): the upsampled mel is this product with the frames around, the same for all bands."""
     around, hop = 2 * net.config.context + 1, net.config.mel.hop_length
     with torch.no_grad():
-        up_layers: Any = net.upsample.up_layers
+        up_layers = net.upsample.up_layers
         impulses = torch.eye(around, device=net.device)[None, None]  # (1, 1, frames with a 1, frames)
         return up_layers(impulses)[0, 0, :, net.config.context * hop : (net.config.context + 1) * hop].T
 
@@ -143,7 +140,7 @@ class Generator:
         )
 
 
-@njit(**OPTIONS)
+@compile_loop
 def _gru(given: Any, before: Any, later: Any, reset_bias: Any, state: Any) -> None:
     """Move the state (C) of one row; the three parts of ``given``, ``before`` and ``later`` are reset, update, new."""
     c = len(state)
@@ -154,7 +151,7 @@ def _gru(given: Any, before: Any, later: Any, reset_bias: Any, state: Any) -> No
         state[j] = new + update * (state[j] - new)
 
 
-@njit(**OPTIONS)
+@compile_loop
 def _loop(
     filter: Any, of_mel: Any, constant: Any, noise: Any, sample: Any, reset_bias: Any, after_first: Any,
     after_second: Any, head: Any, middle: Any, last: Any, last_bias: Any, states: Any, first: Any, second: Any,

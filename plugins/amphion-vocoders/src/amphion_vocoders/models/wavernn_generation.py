@@ -3,11 +3,12 @@
 The pieces overlap by two frames, as published: one to find the way into the signal, and one for the cross-fade.
 With numba the loop over the samples is compiled, and runs on the processor also for a network on a GPU. Without it, the
 layers are called for every sample, which takes many times as long.
+``net`` is always a `WaveRNN`. This module does not import its class, because that module imports this one.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +20,6 @@ from amphion_vocoders.models.compiled import COMPILED
 from amphion_vocoders.models.wave_outputs import UNIFORM_EDGE, MuLaw, draw, number
 from amphion_vocoders.models.wave_pieces import Pieces
 
-if TYPE_CHECKING:
-    from amphion_vocoders.models.wavernn import WaveRNN
-
 WARM_UP = 1  # frames that a piece generates before those that are heard
 FADE = 1  # frames over which two pieces are mixed
 ROWS = 64  # most waves that one thread generates side by side
@@ -30,7 +28,7 @@ Frame = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # see `_Layer
 Made = tuple[Tensor, Tensor | None]
 
 
-def generate_in_pieces(net: "WaveRNN", mel: Tensor, *, piece: int, seed: int | None) -> Tensor:
+def generate_in_pieces(net: Any, mel: Tensor, *, piece: int, seed: int | None) -> Tensor:
     """(B, F, N) -> wave (B, T) in [-1, 1], in pieces of about ``piece`` frames; 0: in one.
 
     Item b draws its samples with ``seed`` + b; None: with another seed each time.
@@ -45,7 +43,7 @@ def generate_in_pieces(net: "WaveRNN", mel: Tensor, *, piece: int, seed: int | N
 
 
 def generate(
-    net: "WaveRNN", mel: Tensor, *, seeds: Sequence[int] = (), uniform: Tensor | None = None, predictions: bool = False
+    net: Any, mel: Tensor, *, seeds: Sequence[int] = (), uniform: Tensor | None = None, predictions: bool = False
 ) -> Made:
     """Mels with their context (R, F, N + 2 * context) -> waves (R, T), each after silence.
 
@@ -78,7 +76,7 @@ def _seeds(seed: int | None, count: int) -> Tensor:
 class _Numbers:
     """The random numbers of R rows: given (R, T, draws), or drawn with a seed for each row."""
 
-    def __init__(self, net: "WaveRNN", source: Sequence[int] | Tensor) -> None:
+    def __init__(self, net: Any, source: Sequence[int] | Tensor) -> None:
         self._distribution, self._hop = net.distribution, net.config.mel.hop_length
         self._given = source if isinstance(source, Tensor) else None
         self._generators = [] if isinstance(source, Tensor) else [torch.Generator().manual_seed(s) for s in source]
@@ -93,7 +91,7 @@ class _Numbers:
         return self._distribution.noise(uniform.clamp(UNIFORM_EDGE, 1 - UNIFORM_EDGE)).transpose(0, 1)
 
 
-def _beginner(net: "WaveRNN") -> Callable[[int], Frame]:
+def _beginner(net: Any) -> Callable[[int], Frame]:
     """A function that begins so many waves: what it returns continues them by a frame."""
     if not COMPILED:
         return lambda rows: _Layers(net, rows).frame
@@ -103,7 +101,7 @@ def _beginner(net: "WaveRNN") -> Callable[[int], Frame]:
     return lambda rows: Generator(weights, rows).frame
 
 
-def _generate_rows(net: "WaveRNN", make: Frame, mel: Tensor, numbers: _Numbers, keep: bool) -> Made:
+def _generate_rows(net: Any, make: Frame, mel: Tensor, numbers: _Numbers, keep: bool) -> Made:
     """Mels with their context (R, F, N + 2 * context) -> waves (R, T), predictions (R, C, T) or None."""
     auxiliary, around = net.upsample.resnet(mel).float().cpu(), 2 * net.config.context + 1
     mel = mel.float().cpu()
@@ -122,7 +120,7 @@ def _generate_rows(net: "WaveRNN", make: Frame, mel: Tensor, numbers: _Numbers, 
 class _Layers:
     """The state of R waves, and the layers of the network, which are called for every sample."""
 
-    def __init__(self, net: "WaveRNN", rows: int) -> None:
+    def __init__(self, net: Any, rows: int) -> None:
         self._net = net
         self._value = torch.zeros(rows)
         self._states = [torch.zeros(rows, net.config.channels) for _ in range(2)]
@@ -160,6 +158,6 @@ class _Layers:
         return net.fc3(F.relu(net.fc2(torch.cat([x, fourth], 1))))
 
 
-def _step(gru: torch.nn.GRU, x: Tensor, state: Tensor) -> Tensor:
-    """Inputs (R, C), state (R, C) -> the next state (R, C)."""
+def _step(gru: Any, x: Tensor, state: Tensor) -> Tensor:
+    """A GRU, inputs (R, C), state (R, C) -> the next state (R, C)."""
     return torch.gru_cell(x, state.to(x.device), gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0)
