@@ -280,15 +280,47 @@ class TextToSpeech(ModelArchitecture):
 class VoiceConverter(ModelArchitecture):
     """Audio of one voice to audio of another voice; ``forward`` is the training pass. Its config has ``mel``.
 
-    A model of several speakers has their names in its config, as ``speakers``.
+    A model of several speakers has their names in its config, as ``speakers``, and may have ``speaker_f0``, the median
+    F0 of each in Hz, so that a task can choose the key. A model of any voice states ``voice`` instead.
     """
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
+    needs_weights: ClassVar[bool] = True  # False: needs no training
 
     @property
     @abstractmethod
     def features(self) -> "dict[str, FeaturePart]":
-        """The features of the source recording that ``convert`` needs, by name. Each may have another frame rate."""
+        """The features of the source recording that ``convert`` needs, by name. Each may have another frame rate.
+
+        A feature with ``frame_shift = None`` describes the voice of the source: a task computes it once for the whole
+        recording, also where it converts the recording in pieces.
+        """
+
+    @property
+    def voice(self) -> "FeaturePart | None":
+        """The feature (B, G) that turns a recording of any voice into ``speaker``; None: only ``speakers`` are known.
+
+        ``convert`` of a model with ``voice`` and without ``speakers`` takes vectors (B, G) only.
+        """
+        return None
+
+    @property
+    def pitch(self) -> "FeaturePart":
+        """The F0 tracker whose values ``convert`` expects, in the frames of the mel.
+
+        Its ``fmin`` and ``fmax``, in Hz, are the range in which the model can sing.
+        """
+        from amphion_core.parts import FeaturePart
+
+        return FeaturePart.named("f0_dio", mel=self.config.mel)
+
+    @property
+    def feature_variants(self) -> Mapping[str, str]:
+        """The ``variant`` of each of ``features`` and of ``voice`` with which the model was trained, by name.
+
+        A task refuses to convert with features of other weights. What is not listed is not compared.
+        """
+        return {}
 
     @abstractmethod
     def convert(
