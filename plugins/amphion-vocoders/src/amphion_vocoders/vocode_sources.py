@@ -21,24 +21,27 @@ def is_mel_file(path: str | Path) -> bool:
     return Path(path).suffix.lower() in MEL_SUFFIXES
 
 
-def pairs(source: Path, out: Path, suffix: str | None) -> tuple[list[tuple[Path, Path]], int]:
+def pairs(
+    source: Path, out: Path, suffix: str | None, *, also: tuple[str, ...] = MEL_SUFFIXES, done: str = "vocoded"
+) -> tuple[list[tuple[Path, Path]], int]:
     """(file to read, file to write), each written file different; and the number of files that cannot be read.
 
     ``suffix`` such as ``.flac`` is that of files in a folder; None: ``.wav``. Files of a folder keep their names with
-    this suffix. Raises AudioError when there is nothing to read, when two files would become one, such as ``a.mp3`` and
-    ``a.wav``, when a file would overwrite its own source, and when the output cannot be written.
+    this suffix. ``also`` are suffixes that are read beside those of audio. A file that cannot be read is reported as
+    "not ``done``". Raises AudioError when there is nothing to read, when two files would become one, such as ``a.mp3``
+    and ``a.wav``, when a file would overwrite its own source, and when the output cannot be written.
     """
     skipped: list[Path] = []
 
     def skip(path: Path, reason: str) -> None:
         skipped.append(path)
-        print(f"not vocoded: {shortened(path)}: {reason}", file=sys.stderr)
+        print(f"not {done}: {shortened(path)}: {reason}", file=sys.stderr)
 
     if source.is_dir():
-        found = audio_files(source, on_skip=skip, also=MEL_SUFFIXES)
+        found = audio_files(source, on_skip=skip, also=also)
         if not found:
-            known = f"known suffixes: {', '.join((*SUFFIXES, *MEL_SUFFIXES))}"
-            raise AudioError(f"{source} holds no audio file and no mel", hint=known)
+            known = f"known suffixes: {', '.join((*SUFFIXES, *also))}"
+            raise AudioError(f"{source} holds no audio file{' and no mel' if also else ''}", hint=known)
         if out.suffix.lower() in SUFFIXES and not out.is_dir():
             raise AudioError(
                 f"{source} is a folder, and {out} is the name of an audio file", hint=f"-o {out.with_suffix('')}"

@@ -1,0 +1,1 @@
+"""Models that convert voices, one in each module."""

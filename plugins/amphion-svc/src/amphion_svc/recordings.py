@@ -1,0 +1,84 @@
+"""What is wrong or noteworthy about the recordings that the task is given, each in one sentence."""
+
+import numpy as np
+
+from amphion_core.api import Audio
+from amphion_core.audio import Samples
+from amphion_core.errors import AudioError, DataError
+
+LONGEST = 3600.0  # seconds of a song
+SHORTEST = 0.1  # seconds of a song
+SHORTEST_TARGET = 1.0  # seconds of voice in the recording of a singer
+SILENT = 1e-4  # peak below which a recording is silent: -80 dB
+CLIPPED = 1e-3  # share of samples in flat tops, from where on clipping is audible
+NEAR_PEAK = 0.98  # of the peak, where flat tops are looked for
+FAINT = 0.1  # peak below which equal samples come from rounding to 16 bits
+LOWEST_RATE = 16000  # Hz; below, consonants are incomplete
+FEWEST = 0.05  # share of frames with sound that must have a pitch
+
+
+def check_length(seconds: float, name: str = "the song") -> None:
+    """Raise AudioError for a recording that is too long or too short to convert."""
+    if seconds > LONGEST:
+        raise AudioError(
+            f"{name} lasts {seconds / 3600:.1f} hours, and one hour is the most that is converted at once",
+            hint="cut it: ffmpeg -i SONG -f segment -segment_time 1800 -c copy part%d.wav, then convert the folder",
+        )
+    if seconds < SHORTEST:
+        raise AudioError(f"{name} lasts {seconds:.3f} seconds, which is too short", hint="give at least 0.1 seconds")
+
+
+def check_sound(audio: Audio, name: str = "the song") -> None:
+    """Raise AudioError for a recording that is silent, or becomes silent when its channels are mixed."""
+    if audio.peak < SILENT:
+        raise AudioError(f"{name} is silent", hint="check the recording: amphion needs a voice in it")
+    if audio.mono().peak < SILENT:
+        raise AudioError(
+            f"{name} is silent when its channels are mixed, because they are opposite",
+            hint="take one channel: ffmpeg -i SONG -af pan=mono|c0=c0 MONO.wav",
+        )
+
+
+def check_voice(voiced: int, frames: int, name: str = "the song") -> None:
+    """Raise DataError if too few of the frames with sound have a pitch: drums, noise, a dense mix."""
+    if voiced < FEWEST * frames or not voiced:
+        share = 100 * voiced / max(1, frames)
+        raise DataError(
+            f"no voice was found in {name}: {share:.0f} % of its sound has a pitch",
+            hint="give a recording of one voice alone, with the accompaniment removed by a separation program",
+        )
+
+
+def check_target(seconds: float) -> None:
+    """Raise DataError if the recording of a singer has less than a second of voice."""
+    if seconds < SHORTEST_TARGET:
+        raise DataError(
+            f"the recording of the singer has {seconds:.1f} seconds of voice, and 1 second is needed",
+            hint="give a longer recording; 10 to 60 seconds are best",
+        )
+
+
+def notes_of(audio: Audio, name: str = "the song") -> list[str]:
+    """What a user should know about a recording that can be converted: a sentence for each thing."""
+    found = []
+    if audio.samples.ndim > 1 and len(audio.samples) > 1:
+        found.append(f"{name} has {len(audio.samples)} channels, which are mixed to one")
+    if audio.sample_rate < LOWEST_RATE:
+        found.append(
+            f"{name} has a rate of {audio.sample_rate} Hz, so nothing above {audio.sample_rate // 2} Hz is in it, and "
+            "the converted voice is dull"
+        )
+    if (share := clipped(audio.mono().samples)) > CLIPPED:
+        found.append(f"{name} is clipped in {100 * share:.1f} % of its samples, which stays audible")
+    return found
+
+
+def clipped(samples: Samples) -> float:
+    """The share of samples (T,) that lie in flat tops near the peak: runs of at least three equal samples."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    equal = (np.abs(samples[1:]) >= NEAR_PEAK * peak) & (np.diff(samples) == 0)
+    middle = equal[1:] & equal[:-1]
+    flat = np.zeros(len(samples), bool)
+    for shift in range(3):
+        flat[shift : shift + len(middle)] |= middle
+    return float(flat.mean()) if peak > FAINT else 0.0
