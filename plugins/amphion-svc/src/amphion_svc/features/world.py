@@ -13,21 +13,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.api import BaseConfig, FeatureExtractor, FeaturePart, Mel, MelConfig
+from amphion_core.api import BaseConfig, FeatureExtractor, FeaturePart, Mel
 from amphion_core.features.f0 import frame_times, require_package
 from amphion_core.features.mel_frames import MelFrameExtractor
 from amphion_core.features.spectrum import check_wave
+from amphion_svc.world_sizes import LOWEST_F0, WORLD_MEL, aperiodicity_bands, fft_size
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-LOWEST_F0 = 50.0  # Hz; the FFT must be long enough for it
 QUIETEST = 40.0  # dB below the loudest frame, under which a frame says little about the voice
-WORLD_MEL = MelConfig.preset("amphion_24k_100").replace(hop_length=120)
-"""24 kHz and WORLD's own frame shift of 5 ms."""
-
-
-def fft_size(rate: int) -> int:
-    """Length of the FFT of WORLD's envelopes at ``rate`` Hz. Raises MissingPackage."""
-    return int(require_package("pyworld", "f0").get_cheaptrick_fft_size(rate, LOWEST_F0))
 
 
 class WorldFrames(MelFrameExtractor):
@@ -48,9 +41,8 @@ class WorldFrames(MelFrameExtractor):
     def __init__(self, config: Config) -> None:
         """Raises MissingPackage without pyworld."""
         super().__init__(config)
-        pyworld = require_package("pyworld", "f0")
         self.bins = fft_size(self.sample_rate) // 2 + 1
-        self.dim = self.bins + int(pyworld.get_num_aperiodicities(self.sample_rate))
+        self.dim = self.bins + aperiodicity_bands(self.sample_rate)
         self.tracker: FeatureExtractor = FeaturePart.named(config.f0, mel=config.mel).build()
 
     @torch.no_grad()

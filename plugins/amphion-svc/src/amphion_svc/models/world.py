@@ -18,7 +18,9 @@ from torch import Tensor
 from amphion_core.api import BaseConfig, FeaturePart, Mel, Synthesis, VoiceConverter
 from amphion_core.errors import DataError
 from amphion_core.features.f0 import require_package
-from amphion_svc.features.world import WORLD_MEL, Array, fft_size
+from amphion_svc.world_sizes import WORLD_MEL, aperiodicity_bands, fft_size
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST = 1.25  # factor on the formants that is still found between adults
 STEPS = 45  # factors that are tried; neighbours differ by 1 %, and 1 is among them
@@ -58,7 +60,8 @@ class World(VoiceConverter):
 
     def example_inputs(self) -> dict[str, Any]:
         """Two items of 12 and 8 frames with a flat envelope."""
-        bins, bands = fft_size(self.config.mel.sample_rate) // 2 + 1, self._bands
+        rate = self.config.mel.sample_rate
+        bins, bands = fft_size(rate) // 2 + 1, aperiodicity_bands(rate)
         envelope = torch.full((2, bins, 12), -9.0)
         frames = torch.cat([envelope, torch.full((2, bands, 12), -30.0)], 1)
         return {
@@ -116,10 +119,6 @@ class World(VoiceConverter):
             found = self._converted(frames, source, target, f0[i, :count].double().cpu().numpy(), controls)
             wave[i, : count * hop] = torch.from_numpy(found)
         return Synthesis(lengths * hop, wave=wave.to(lengths.device), f0=f0)
-
-    @property
-    def _bands(self) -> int:
-        return int(require_package("pyworld", "f0").get_num_aperiodicities(self.config.mel.sample_rate))
 
     def _converted(self, frames: Array, source: Array, target: Array, f0: Array, controls: Any) -> Array:
         """One item: frames (K + A, N), mean envelopes (K,), F0 (N,) -> wave (N * hop_length,)."""
