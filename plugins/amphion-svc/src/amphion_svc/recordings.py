@@ -1,10 +1,14 @@
 """What is wrong or noteworthy about the recordings that the task is given, each in one sentence."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from amphion_core.api import Audio
 from amphion_core.audio import Samples
 from amphion_core.errors import AudioError, DataError
+from amphion_svc.plan import Contour
 
 LONGEST = 3600.0  # seconds of a song
 SHORTEST = 0.1  # seconds of a song
@@ -15,6 +19,8 @@ NEAR_PEAK = 0.98  # of the peak, where flat tops are looked for
 FAINT = 0.1  # peak below which equal samples come from rounding to 16 bits
 LOWEST_RATE = 16000  # Hz; below, consonants are incomplete
 FEWEST = 0.05  # share of frames with sound that must have a pitch
+FASTEST = 12000.0  # cents for each second, from where on F0 jumps
+JUMPING = 0.35  # share of frames that jump; at most 0.30 in 119 recordings of voices, more in half of 42 loops
 
 
 def check_length(seconds: float, name: str = "the song") -> None:
@@ -39,14 +45,34 @@ def check_sound(audio: Audio, name: str = "the song") -> None:
         )
 
 
-def check_voice(voiced: int, frames: int, name: str = "the song") -> None:
-    """Raise DataError if too few of the frames with sound have a pitch: drums, noise, a dense mix."""
+def check_voice(contours: Sequence[Contour], frames: int, frame_shift: float, name: str = "the song") -> None:
+    """Raise DataError if a recording has no voice, as far as its F0 says: drums, noise, instruments, a dense mix.
+
+    ``contours`` are the F0 of its parts in Hz, 0 where unvoiced, with ``frame_shift`` seconds between frames, and
+    ``frames`` the number of their frames with sound. A voice has a pitch in more than a third of them, and glides; of
+    recordings of other sounds, trackers find pitches that jump. A single melodic instrument passes.
+    """
+    voiced = sum(int((each > 0).sum()) for each in contours)
+    hint = "give a recording of one voice alone; remove the accompaniment with a program for source separation"
     if voiced < FEWEST * frames or not voiced:
         share = 100 * voiced / max(1, frames)
+        raise DataError(f"no voice was found in {name}: {share:.0f} % of its sound has a pitch", hint=hint)
+    jumping = [_jumps(each, frame_shift) for each in contours]
+    steps = sum(len(each) for each in jumping)
+    if steps and (share := sum(int(each.sum()) for each in jumping) / steps) > JUMPING:
         raise DataError(
-            f"no voice was found in {name}: {share:.0f} % of its sound has a pitch",
-            hint="give a recording of one voice alone, with the accompaniment removed by a separation program",
+            f"no single voice was found in {name}: its pitch jumps in {100 * share:.0f} % of its frames, as that of "
+            "instruments or of several voices",
+            hint=hint,
         )
+
+
+def _jumps(contour: Contour, frame_shift: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """For each pair of voiced neighbours in (N,) whether the F0 changes faster than a voice can."""
+    both = (contour[1:] > 0) & (contour[:-1] > 0)
+    cents = 1200 * np.abs(np.log2(contour[1:][both] / contour[:-1][both]))
+    found: np.ndarray[Any, np.dtype[np.bool_]] = cents > FASTEST * frame_shift
+    return found
 
 
 def check_target(seconds: float) -> None:

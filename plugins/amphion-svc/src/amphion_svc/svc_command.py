@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,11 +227,12 @@ def _live(args: argparse.Namespace) -> Iterator[Audio]:
         file=sys.stderr,
     )
     left = b""
-    while block := sys.stdin.buffer.read1(BLOCK):
+    read: Callable[[int], bytes] = sys.stdin.buffer.read1  # type: ignore[union-attr]  # gives what has arrived
+    while block := read(BLOCK):
         block = left + block
         whole = len(block) // 2 * 2
         left = block[whole:]
-        samples = np.frombuffer(block[:whole], "<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(block[:whole], "<i2").astype(np.float32) / np.float32(32768)
         if len(made := live.push(samples)):
             yield Audio(made, task.sample_rate)
     if len(made := live.end()):

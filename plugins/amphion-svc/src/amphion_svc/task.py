@@ -124,7 +124,7 @@ class SVCTask(TaskFramework):
         samples = given.audio.mono().resample(self.sample_rate).samples
         slices = slices_of(samples, self.sample_rate, self.net.config.mel.hop_length)
         contours, frames = self._listen(samples, slices)
-        check_voice(sum(int((each > 0).sum()) for each in contours), frames)
+        check_voice(contours, frames, self.converter.hop / self.sample_rate)
         shift, why = choose_shift(contours, given.key_shift, singer_f0, self.converter.span)
         return Plan(
             given, samples, slices, speaker, self.of_whole(samples), shift, why, controls,
