@@ -87,6 +87,18 @@ def test_ours_counts_an_octave_error_and_the_published_definition_hides_it():
     assert metric("f0_rmse", definition=V01).score(high, low) < 30
 
 
+@pytest.mark.parametrize("shift", [12.0, None])
+def test_the_key_of_a_converted_voice_can_be_taken_out_of_the_f0_error(shift):
+    times = np.arange(24000) / 24000
+    phase = 2 * np.pi * np.cumsum(150 * (1 + 0.1 * np.sin(4 * np.pi * times))) / 24000  # F0 from 135 to 165 Hz
+    low, high = (audio(sum(np.sin(octave * k * phase) / k for k in range(1, 8)) * 0.1) for octave in (1, 2))
+    assert metric("f0_rmse", key_shift=shift).score(high, low) < 10
+    assert metric("f0_rmse_hz", key_shift=shift).score(high, low) < 3
+    assert metric("f0_rmse", key_shift=7.0).score(high, low) == pytest.approx(500, abs=10)
+    assert metric("f0_rmse", key_shift=shift).variant.endswith("any key" if shift is None else "key +12")
+    assert metric("fpc").score(high, low) > 0.99
+
+
 def test_dtw_follows_another_timing_and_cut_does_not(data_pack):
     clip = Audio.load(sorted((data_pack / "kathleen_en/wavs").glob("*.flac"))[3])
     late = Audio(np.concatenate([np.zeros(clip.sample_rate // 5, np.float32), clip.samples]), clip.sample_rate)
