@@ -7,6 +7,7 @@ knows its names.
 import csv
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,25 @@ def test_a_converter_learns_from_features_of_three_rates_and_uses_them(converter
     pulse = amphion.build("vocoder/sketch_pulse", mel=mel.model_dump()).for_inference()
     assert pulse.needs_f0
     assert pulse.vocode(made.mel, made.f0).shape == (1, lengths[0] * mel.hop_length)
+
+
+def test_the_task_svc_converts_with_a_converter_of_others_and_a_vocoder(converter, corpus, tmp_path, capsys):
+    root = Path(yaml.read(corpus / "dataset.yaml")["root"])
+    song, singer = str(root / records(corpus)[0]["path"]), str(tmp_path / "singer.wav")
+    voice = amphion.Audio.load(root / records(corpus)[1]["path"])
+    amphion.Audio.concatenate([voice] * 3).save(singer)  # a clip of a second has too little voice
+    words = ["svc", song, "--singer", singer, "--vocoder", "vocoder/griffin_lim", "-o", str(tmp_path / "made.wav")]
+    assert main([*words, "--model", str(converter), "--control", "pitch_scale=1.1"]) == 0
+    made, source = amphion.Audio.load(tmp_path / "made.wav"), amphion.Audio.load(song)
+    assert made.sample_rate == 22050 and made.duration == pytest.approx(source.duration, abs=0.001)
+    assert made.loudness() == pytest.approx(source.loudness(), abs=1)
+    other = tmp_path / "other"
+    shutil.copytree(converter, other)
+    stored = yaml.read(other / "config.yaml")
+    stored["config"]["voice_variant"] = "of another day"
+    (other / "config.yaml").write_text(yaml.dump(stored), encoding="utf-8")
+    assert main([*words, "--model", str(other)]) == 2
+    assert "trained with the feature voice of other weights (of another day)" in capsys.readouterr().err
 
 
 def test_a_codec_is_trained_against_a_discriminator_and_encodes_real_speech(codec, corpus):

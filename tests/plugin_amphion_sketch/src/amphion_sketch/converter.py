@@ -24,6 +24,9 @@ class SketchConverter(VoiceConverter):
         voice_dim: int = Field(default=8, gt=0, description="values of the voice vector")
         channels: int = Field(default=32, gt=0, description="channels of the network")
         f0_mean: float | None = Field(default=None, gt=0, description="mean F0 of the corpus, Hz; null: not yet known")
+        voice_variant: str | None = Field(
+            default=None, description="weights of the voice vector in the training; null: not yet known"
+        )
 
     class Controls(BaseConfig):
         """What a request may change."""
@@ -40,7 +43,9 @@ class SketchConverter(VoiceConverter):
 
     @classmethod
     def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
-        """Fill in the mean F0 of the voiced frames."""
+        """Fill in the mean F0 of the voiced frames, and which weights the voice vector has."""
+        if config.voice_variant is None:
+            config = config.replace(voice_variant=FeaturePart.named("sketch_voice").build().variant)
         if config.f0_mean is not None:
             return config
         found = facts.statistics(FeaturePart.named("f0_dio", mel=config.mel), positive_only=True)
@@ -69,6 +74,16 @@ class SketchConverter(VoiceConverter):
             "content": FeaturePart.named("sketch_content", bands=self.config.content_dim),
             "energy": FeaturePart.named("energy", mel=self.config.mel),
         }
+
+    @property
+    def voice(self) -> FeaturePart:
+        """The vector of any voice."""
+        return FeaturePart.named("sketch_voice", dim=self.config.voice_dim)
+
+    @property
+    def feature_variants(self) -> dict[str, str]:
+        """The weights of the voice vector, where they are known."""
+        return {} if self.config.voice_variant is None else {"voice": self.config.voice_variant}
 
     def forward(
         self, features: Mapping[str, Tensor], lengths: Tensor, speaker: Tensor, f0: Tensor, lead: Tensor | None = None
