@@ -1,5 +1,6 @@
 """Cuts a recording into slices at its silences, so that a model converts each of them in bounded memory."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ MARGIN = 0.15  # seconds of silence that stay before and after a sound
 GAP = 0.4  # seconds; a shorter silence does not end a slice
 QUIET = 50.0  # dB below the loudest frame, from where on a frame is silent
 FRAME, HOP = 2048, 512  # samples, of librosa's measure of the level
+FULL = 0.8  # share of the longest slice that a slice of a long sound should have
 NEAR = 0.3  # share of a slice by which its length may differ, so that the cut is at a quiet moment
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -41,7 +43,7 @@ def slices_of(samples: Samples, rate: int, step: int, *, longest: float = LONGES
         room = max(step, round(longest * rate / step) * step - 2 * around)
         cuts = [start]
         while (rest := stop - cuts[-1]) > room:
-            parts = -(-rest // room)
+            parts = max(2, math.ceil(rest / (FULL * room)))
             least = max(rest - (parts - 1) * room, round((1 - NEAR) * rest / parts))  # what is left fits in the others
             most = min(room, round((1 + NEAR) * rest / parts))
             first, last = -(-least // step), most // step
