@@ -73,7 +73,8 @@ def hum():
         times = np.arange(int(1.5 * RATE)) / RATE
         wave = np.zeros(len(times))
         for k in range(1, int(11000 / f0)):
-            gain = sum(np.exp(-(((k * f0 / factor - centre) / 180) ** 2)) for centre in (700, 1200, 2600)) + 0.01
+            formants = sum(np.exp(-(((k * f0 / factor - centre) / 180) ** 2)) for centre in (700, 1200, 2600))
+            gain = formants + 0.3 * np.exp(-k * f0 / 400) + 0.01  # voices have a strong fundamental
             wave += gain * np.sin(2 * np.pi * f0 * k * times + k * k)
         return Audio((0.3 * wave / np.abs(wave).max()).astype(np.float32), RATE)
 

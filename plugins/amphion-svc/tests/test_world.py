@@ -37,6 +37,14 @@ def cents(audio, wanted, mel=WORLD_MEL):
     return 1200 * np.log2(found[: len(wanted)][both] / wanted[: len(found)][both])
 
 
+def difference(one, other):
+    """Mean difference of the mean envelopes of two audios in dB, up to 8 kHz, without that of their levels."""
+    envelope = FeaturePart.named("world_voice").build()
+    a, b = (envelope.extract(torch.from_numpy(each.samples.copy())[None])[0].numpy() for each in (one, other))
+    found = (a - b)[np.linspace(0, RATE / 2, len(a)) < 8000] * 10 / np.log(10)
+    return np.abs(found - found.mean()).mean()
+
+
 @pytest.mark.parametrize("semitones", [0, 5, -3])
 def test_the_f0_of_a_converted_song_is_that_of_the_shifted_source(song, singer, semitones):
     made, wanted = convert(song, singer, semitones=semitones)
@@ -46,9 +54,7 @@ def test_the_f0_of_a_converted_song_is_that_of_the_shifted_source(song, singer, 
 def test_the_own_voice_stays_the_same(song):
     made, wanted = convert(song)
     assert abs(np.median(cents(made, wanted))) < 2
-    envelope = FeaturePart.named("world_voice").build()
-    own, again = (envelope.extract(torch.from_numpy(each.samples.copy())[None])[0] for each in (song, made))
-    assert (own - again).abs().mean() * 10 / np.log(10) < 1.5  # dB
+    assert difference(song, made) < 0.8  # dB; 0.4 were measured
 
 
 @pytest.mark.parametrize("mel", [WORLD_MEL, WORLD_MEL.replace(padding="center"), MelConfig.preset("amphion_24k_100")])
@@ -64,11 +70,7 @@ def test_a_converted_sound_begins_when_its_source_begins(hum, mel):
 def test_the_mean_envelope_becomes_that_of_the_target(hum):
     source, target = hum
     made, _ = convert(source, target, semitones=7)
-    envelope = FeaturePart.named("world_voice").build()
-    of_source, of_target, of_made = (
-        envelope.extract(torch.from_numpy(each.samples.copy())[None])[0] for each in (source, target, made)
-    )
-    assert (of_made - of_target).abs().mean() < 0.5 * (of_source - of_target).abs().mean()
+    assert difference(made, target) < 0.5 * difference(source, target)  # 1.0 and 4.3 dB were measured
 
 
 def test_the_formants_of_two_vowels_give_the_factor_between_them(hum):
