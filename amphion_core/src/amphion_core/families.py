@@ -281,7 +281,7 @@ class VoiceConverter(ModelArchitecture):
     """Audio of one voice to audio of another voice; ``forward`` is the training pass. Its config has ``mel``.
 
     A model of several speakers has their names in its config, as ``speakers``, and may have ``speaker_f0``, the median
-    F0 of each in Hz, so that a task can choose the key. A model of any voice states ``voice`` instead.
+    F0 of each in Hz, so that a task can choose the key. A model of any voice states ``voice_feature`` instead.
     """
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
@@ -297,15 +297,15 @@ class VoiceConverter(ModelArchitecture):
         """
 
     @property
-    def voice(self) -> "FeaturePart | None":
+    def voice_feature(self) -> "FeaturePart | None":
         """The feature (B, G) that turns a recording of any voice into ``speaker``; None: only ``speakers`` are known.
 
-        ``convert`` of a model with ``voice`` and without ``speakers`` takes vectors (B, G) only.
+        ``convert`` of a model with ``voice_feature`` and without ``speakers`` takes vectors (B, G) only.
         """
         return None
 
     @property
-    def pitch(self) -> "FeaturePart":
+    def pitch_feature(self) -> "FeaturePart":
         """The F0 tracker whose values ``convert`` expects, in the frames of the mel.
 
         Its ``fmin`` and ``fmax``, in Hz, are the range in which the model can sing.
@@ -316,9 +316,10 @@ class VoiceConverter(ModelArchitecture):
 
     @property
     def feature_variants(self) -> Mapping[str, str]:
-        """The ``variant`` of each of ``features`` and of ``voice`` with which the model was trained, by name.
+        """The ``variant`` of each of ``features`` with which the model was trained, by name.
 
-        A task refuses to convert with features of other weights. What is not listed is not compared.
+        ``voice`` is that of ``voice_feature``. A task refuses to convert with features of other weights. What is not
+        listed is not compared.
         """
         return {}
 

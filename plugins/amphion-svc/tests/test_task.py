@@ -26,7 +26,7 @@ class Choir(World):
     variants = {}
 
     @property
-    def voice(self):
+    def voice_feature(self):
         return None
 
     @property

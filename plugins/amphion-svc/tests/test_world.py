@@ -21,8 +21,8 @@ def convert(audio, target=None, *, semitones=0.0, mel=WORLD_MEL, **controls):
     features = {name: part.build().extract(wave) for name, part in net.features.items()}
     voice = features["voice"]
     if target is not None:
-        voice = net.voice.build().extract(torch.from_numpy(target.samples.copy())[None])
-    f0 = net.pitch.build().extract(wave)[:, 0] * 2 ** (semitones / 12)
+        voice = net.voice_feature.build().extract(torch.from_numpy(target.samples.copy())[None])
+    f0 = net.pitch_feature.build().extract(wave)[:, 0] * 2 ** (semitones / 12)
     lengths = torch.tensor([mel.frames(wave.shape[1])])
     made = net.convert(features, lengths, voice, f0=f0, controls=net.controls(controls))
     return Audio(made.wave[0].numpy(), RATE), f0[0].numpy()
@@ -103,7 +103,7 @@ def test_a_conversion_without_f0_or_with_a_number_as_speaker_is_refused():
 
 def test_the_tracker_of_the_analysis_is_a_choice():
     net = amphion.build("svc/world", f0="f0_harvest")
-    assert net.pitch.name == "f0_harvest" and net.features["frames"].config.f0 == "f0_harvest"
+    assert net.pitch_feature.name == "f0_harvest" and net.features["frames"].config.f0 == "f0_harvest"
 
 
 def test_the_envelope_follows_the_tracker(hum):

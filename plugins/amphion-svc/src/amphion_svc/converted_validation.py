@@ -123,8 +123,9 @@ class ConvertedValidation:
         if self._converter is None or self._converter.net is not network:
             vocoder = open_vocoder(self._vocoder, self.mel, device=device) if self._needs_vocoder else None
             extractors = {name: part.build().to(device) for name, part in network.features.items()}
-            self._voice = network.voice.build().to(device) if network.voice is not None else None
-            self._converter = Converter(network, vocoder, extractors, network.pitch.build())
+            voice = network.voice_feature
+            self._voice = None if voice is None else voice.build().to(device)
+            self._converter = Converter(network, vocoder, extractors, network.pitch_feature.build())
         return self._converter
 
 

@@ -71,10 +71,10 @@ class SVCTask(TaskFramework):
             raise AudioError(f"{self.model_name} makes waves itself", hint="leave the vocoder out")
         extractors = {name: part.build().to(device) for name, part in self.net.features.items()}
         self.voice: FeatureExtractor | None = None
-        if (part := self.net.voice) is not None:
+        if (part := self.net.voice_feature) is not None:
             self.voice = part.build().to(device)
         self._check_variants(extractors)
-        self.converter = Converter(self.net, self.vocoder, extractors, self.net.pitch.build())
+        self.converter = Converter(self.net, self.vocoder, extractors, self.net.pitch_feature.build())
         self._heard: tuple[Audio, Voice] | None = None
 
     @classmethod

@@ -76,7 +76,7 @@ class SketchConverter(VoiceConverter):
         }
 
     @property
-    def voice(self) -> FeaturePart:
+    def voice_feature(self) -> FeaturePart:
         """The vector of any voice."""
         return FeaturePart.named("sketch_voice", dim=self.config.voice_dim)
 

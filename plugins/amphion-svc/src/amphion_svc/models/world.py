@@ -76,12 +76,12 @@ class World(VoiceConverter):
         return {"frames": FeaturePart.named("world", **given), "voice": FeaturePart.named("world_voice", **given)}
 
     @property
-    def voice(self) -> FeaturePart:
+    def voice_feature(self) -> FeaturePart:
         """The mean envelope of the target."""
         return self.features["voice"]
 
     @property
-    def pitch(self) -> FeaturePart:
+    def pitch_feature(self) -> FeaturePart:
         """The tracker of the config."""
         return FeaturePart.named(self.config.f0, mel=self.config.mel)
 
