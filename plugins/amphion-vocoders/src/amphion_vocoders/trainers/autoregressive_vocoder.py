@@ -11,23 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core.api import (
-    BaseConfig,
-    Batch,
-    MelConfig,
-    MetricPart,
-    ModelArchitecture,
-    ModelTrainer,
-    Update,
-    Validation,
-)
+from amphion_core.api import Batch, ModelArchitecture, Update, Validation
 from amphion_core.data.batch import Collate, Example, collate_audio
 from amphion_core.errors import DataError, RecipeError
-from amphion_core.features.mel import hop_aligned_mel
 from amphion_core.speakers import speaker_index
-from amphion_core.training.metrics import validation_metrics
-from amphion_vocoders.trainers.copies import score_copies
 from amphion_vocoders.trainers.mel_losses import mel_distance
+from amphion_vocoders.trainers.vocoder_trainer import VocoderTrainer
 
 
 @runtime_checkable
@@ -39,31 +28,21 @@ class Autoregressive(Protocol):
         ...
 
 
-class AutoregressiveVocoderTrainer(ModelTrainer):
+class AutoregressiveVocoderTrainer(VocoderTrainer):
     """Each step makes the recordings of the batch more likely, sample by sample."""
 
-    class Config(BaseConfig):
+    class Config(VocoderTrainer.Config):
         """What a validation measures."""
 
         copies: bool = Field(
             default=True, description="whether a validation generates copies, which takes long for long recordings"
         )
-        metrics: tuple[MetricPart, ...] = Field(
-            default=(), description="metrics of these copies: pesq_wb, stoi, m_stft, mcd"
-        )
 
     config: Config
-    trains = "vocoder"
     example_model = "vocoder/wavenet"
-    example_crop = 2048
-
-    @classmethod
-    def example_config(cls) -> Config:
-        """The defaults."""
-        return cls.Config()
+    errors = ("nll", "mel")
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
-        super().__init__(config, model=model)
         if not isinstance(model, Autoregressive):
             raise RecipeError(
                 f"the trainer autoregressive_vocoder cannot train {type(model).__name__}: it trains vocoders that "
@@ -74,18 +53,9 @@ class AutoregressiveVocoderTrainer(ModelTrainer):
             raise RecipeError(
                 "trainer.metrics: they score copies, and trainer.copies is false", hint="leave out trainer.copies"
             )
-        self.mel: MelConfig = model.config.mel
+        super().__init__(config, model=model)
         speakers = getattr(model.config, "speakers", ())
         self._collate = SpeakerCollator(speakers) if len(speakers) > 1 else collate_audio
-        self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
-        self.higher_is_better = {"nll": False, "mel": False} | {
-            name: metric.higher_is_better for name, metric in self.metrics.items()
-        }
-
-    @property
-    def sample_rate(self) -> int:
-        """The sample rate of the model's mel, Hz."""
-        return self.mel.sample_rate
 
     def networks(self) -> dict[str, nn.Module]:
         """The model as "vocoder"."""
@@ -106,7 +76,7 @@ class AutoregressiveVocoderTrainer(ModelTrainer):
         scores = {"nll": self._loss(network, batch).tolist()}
         if not self.config.copies:
             return Validation(scores)
-        mel, wave = self._aligned(batch["wave"])
+        mel, wave = self.aligned(batch["wave"])
         speakers = batch.tensors.get("speaker")
         if speakers is None:
             made = network.vocode(mel, seed=0)
@@ -117,16 +87,11 @@ class AutoregressiveVocoderTrainer(ModelTrainer):
                 for n, index in enumerate(speakers.tolist())
             ])  # fmt: skip
         scores["mel"] = mel_distance(made, wave, (self.mel,)).tolist()
-        return score_copies(made, wave, mel=self.mel, metrics=self.metrics, ids=batch.ids, scores=scores)
+        return self.validation(made, wave, batch, scores, mel=self.mel)
 
     def _loss(self, network: Any, batch: Batch) -> Tensor:
         """(B): nats for each sample."""
-        return network.negative_log_likelihood(*self._aligned(batch["wave"]), batch.tensors.get("speaker"))
-
-    def _aligned(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> mel (B, F, N) and recordings (B, N * hop), N = T // hop."""
-        mel = hop_aligned_mel(wave, self.mel)
-        return mel, wave[:, : mel.shape[2] * self.mel.hop_length]
+        return network.negative_log_likelihood(*self.aligned(batch["wave"]), batch.tensors.get("speaker"))
 
 
 class SpeakerCollator:

@@ -8,68 +8,32 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core.api import (
-    BaseConfig,
-    Batch,
-    MelConfig,
-    MetricPart,
-    ModelArchitecture,
-    ModelTrainer,
-    Update,
-    Validation,
-)
+from amphion_core.api import Batch, ModelArchitecture, Update, Validation
 from amphion_core.errors import RecipeError
-from amphion_core.features.mel import hop_aligned_mel
-from amphion_core.training.metrics import validation_metrics
-from amphion_vocoders.trainers.copies import score_copies
 from amphion_vocoders.trainers.mel_losses import mel_distance
+from amphion_vocoders.trainers.vocoder_trainer import VocoderTrainer
 
 PROBES = 4  # diffusion steps, spread evenly, at which a validation measures the prediction
 
 
-class DiffWaveTrainer(ModelTrainer):
+class DiffWaveTrainer(VocoderTrainer):
     """Each step adds noise of a random level to each recording and trains the network to find it."""
 
-    class Config(BaseConfig):
-        """What a validation measures."""
-
-        metrics: tuple[MetricPart, ...] = Field(
-            default=(), description="metrics of copy synthesis at each validation: pesq_wb, stoi, m_stft, mcd"
-        )
-
-    config: Config
-    trains = "vocoder"
     example_model = "vocoder/diffwave"
-    example_crop = 2048
+    errors = ("noise", "mel")
 
-    @classmethod
-    def example_config(cls) -> Config:
-        """The defaults."""
-        return cls.Config()
-
-    def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
+    def __init__(self, config: VocoderTrainer.Config, *, model: ModelArchitecture) -> None:
         from amphion_vocoders.models.diffwave import DiffWave
 
-        super().__init__(config, model=model)
         if not isinstance(model, DiffWave):
             raise RecipeError(
                 f"the trainer diffwave cannot train {type(model).__name__}: it trains vocoder/diffwave",
                 hint="amphion list trainers",
             )
-        self.mel: MelConfig = model.config.mel
+        super().__init__(config, model=model)
         self.levels = torch.from_numpy(model.config.levels).float()  # alpha-bar of each diffusion step
-        self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
-        self.higher_is_better = {"noise": False, "mel": False} | {
-            name: metric.higher_is_better for name, metric in self.metrics.items()
-        }
-
-    @property
-    def sample_rate(self) -> int:
-        """The sample rate of the model's mel, Hz."""
-        return self.mel.sample_rate
 
     def networks(self) -> dict[str, nn.Module]:
         """The model as "denoiser"."""
@@ -77,7 +41,7 @@ class DiffWaveTrainer(ModelTrainer):
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave`` (B, T) -> one update. The diffusion step of each item and the noise are drawn at random."""
-        mel, wave = self._aligned(batch["wave"])
+        mel, wave = self.aligned(batch["wave"])
         steps = torch.randint(len(self.levels), (len(wave),), device=wave.device)
         loss = self._distance(self.model, wave, mel, steps, torch.randn_like(wave)).sum() / batch.totals["items"]
         yield Update("denoiser", loss, {"noise": loss.detach()})
@@ -85,7 +49,7 @@ class DiffWaveTrainer(ModelTrainer):
     def validation_step(self, batch: Batch) -> Validation:
         """The distance to fixed noise at fixed steps, and copy synthesis with the schedule "fast" and the seed 0."""
         network: Any = self.ema.get("denoiser", self.model)
-        mel, wave = self._aligned(batch["wave"])
+        mel, wave = self.aligned(batch["wave"])
         noise = torch.randn(wave.shape[1], generator=torch.Generator().manual_seed(0)).to(wave).expand_as(wave)
         probes = torch.linspace(0, len(self.levels) - 1, PROBES, device=wave.device).round().long()
         distances = [self._distance(network, wave, mel, probe.expand(len(wave)), noise) for probe in probes]
@@ -94,15 +58,10 @@ class DiffWaveTrainer(ModelTrainer):
             "noise": torch.stack(distances).mean(0).tolist(),
             "mel": mel_distance(made, wave, (self.mel,)).tolist(),
         }
-        return score_copies(made, wave, mel=self.mel, metrics=self.metrics, ids=batch.ids, scores=scores)
+        return self.validation(made, wave, batch, scores, mel=self.mel)
 
     def _distance(self, network: nn.Module, wave: Tensor, mel: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         """Recordings and noise (B, T), mels (B, F, N), diffusion steps (B) -> mean |noise - predicted noise| (B)."""
         level = self.levels.to(wave.device)[steps, None]
         noisy = level.sqrt() * wave + (1 - level).sqrt() * noise
         return (network(noisy, mel, steps)[:, 0].float() - noise).abs().mean(1)
-
-    def _aligned(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) -> mel (B, F, N) and recordings (B, N * hop), N = T // hop."""
-        mel = hop_aligned_mel(wave, self.mel)
-        return mel, wave[:, : mel.shape[2] * self.mel.hop_length]

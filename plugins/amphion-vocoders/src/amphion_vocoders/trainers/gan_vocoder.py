@@ -17,31 +17,25 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from amphion_core.api import (
-    BaseConfig,
     Batch,
     DiscriminatorPart,
     FeaturePart,
-    MelConfig,
-    MetricPart,
     ModelArchitecture,
-    ModelTrainer,
     Update,
     Validation,
     Vocoder,
 )  # fmt: skip
 from amphion_core.errors import RecipeError
-from amphion_core.features.mel import hop_aligned_mel
-from amphion_core.training.metrics import validation_metrics
 from amphion_vocoders.f0_tracking import tracker_for
 from amphion_vocoders.trainers.adversarial import Discriminators
-from amphion_vocoders.trainers.copies import score_copies
 from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
+from amphion_vocoders.trainers.vocoder_trainer import VocoderTrainer
 
 
-class GANVocoderTrainer(ModelTrainer):
+class GANVocoderTrainer(VocoderTrainer):
     """Each step updates the discriminators, and then the generator with the updated discriminators."""
 
-    class Config(BaseConfig):
+    class Config(VocoderTrainer.Config):
         """The losses and their weights; the defaults are the paper's."""
 
         discriminators: tuple[DiscriminatorPart, ...] = Field(
@@ -80,14 +74,9 @@ class GANVocoderTrainer(ModelTrainer):
             default=None,
             description="tracker of F0, for a model that needs it, in the frames of the model's mel; null: f0_harvest",
         )
-        metrics: tuple[MetricPart, ...] = Field(
-            default=(), description="metrics of copy synthesis at each validation: pesq_wb, stoi, m_stft, mcd"
-        )
 
     config: Config
-    trains = "vocoder"
     example_model = "vocoder/hifigan"
-    example_crop = 2048
 
     @classmethod
     def example_config(cls) -> Config:
@@ -95,7 +84,6 @@ class GANVocoderTrainer(ModelTrainer):
         return cls.Config(discriminators=(DiscriminatorPart.named("discriminator/mpd", channels=2, periods=(2, 3)),))
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
-        super().__init__(config, model=model)
         if not config.mel_weight and (not config.discriminators or config.discriminator_start > 1):
             raise RecipeError(
                 "trainer.mel_weight: 0 leaves the generator without a loss as long as no discriminator judges",
@@ -106,22 +94,13 @@ class GANVocoderTrainer(ModelTrainer):
                 f"the trainer gan_vocoder cannot train {type(model).__name__}: it trains vocoders that have parameters",
                 hint="amphion list models 'vocoder/*'",
             )
-        self.mel: MelConfig = model.config.mel
+        super().__init__(config, model=model)
         self.tracker = tracker_for(self.mel, config.f0) if model.needs_f0 else None
         self.loss_mel = self.mel.replace(fmax=None)
         self.loss_mels = (self.loss_mel,) if config.mel_loss == "single" else multi_scale(self.mel.sample_rate)
         self.discriminator = Discriminators(
             config.discriminators, weights=config.discriminator_weights, average=config.average
         )
-        self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
-        self.higher_is_better = {"mel": False} | {
-            name: metric.higher_is_better for name, metric in self.metrics.items()
-        }
-
-    @property
-    def sample_rate(self) -> int:
-        """The sample rate of the model's mel, Hz."""
-        return self.mel.sample_rate
 
     @property
     def hop_length(self) -> int:
@@ -173,17 +152,13 @@ class GANVocoderTrainer(ModelTrainer):
         """Copy synthesis: vocode the mel of each recording. Scores are the mel distance and the recipe's metrics."""
         real, made = self._copy(self.ema.get("generator", self.model), batch)
         scores = {"mel": self._mel_distance(made, real).tolist()}
-        return score_copies(
-            made[:, 0].float(), real[:, 0], mel=self.loss_mel, metrics=self.metrics, ids=batch.ids, scores=scores
-        )
+        return self.validation(made[:, 0].float(), real[:, 0], batch, scores, mel=self.loss_mel)
 
     def _copy(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """``wave`` (B, T), ``f0`` (B, 1, N) -> recordings and generated audio, (B, 1, N * hop), N = T // hop, each."""
-        wave = batch["wave"]
-        mel = hop_aligned_mel(wave, self.mel)  # (B, F, N)
-        frames = mel.shape[2]
-        fake: Tensor = network(mel, batch["f0"][:, 0, :frames]) if self.tracker else network(mel)
-        return wave[:, None, : frames * self.mel.hop_length], fake
+        mel, wave = self.aligned(batch["wave"])
+        fake: Tensor = network(mel, batch["f0"][:, 0, : mel.shape[2]]) if self.tracker else network(mel)
+        return wave[:, None], fake
 
     def _mel_distance(self, fake: Tensor, real: Tensor) -> Tensor:
         """(B, 1, T) twice -> the mel loss of each item (B)."""
