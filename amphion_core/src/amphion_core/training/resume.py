@@ -137,6 +137,9 @@ def _restore_optimizers(optimizers: dict[str, torch.optim.Optimizer], tensors: d
                 f"{path}/optimizers.safetensors does not fit the recipe: {key} of shape {tuple(value.shape)}",
                 hint=f"begin a new run with its weights: engine.init_from={path} --out ANOTHER",
             )
+        parameter = parameters[int(match[2])]
+        if value.shape == parameter.shape:  # fused optimisers read both in the order in which they lie in memory
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         values[match[1]].setdefault(int(match[2]), {})[match[3]] = value
     for name, optimizer in optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
