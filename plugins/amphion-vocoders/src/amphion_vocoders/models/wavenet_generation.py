@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from amphion_core.modules.workers import run_pieces
-from amphion_vocoders.models.compiled import compile_loop
+from amphion_vocoders.models.compiled import COMPILED, compile_loop
 from amphion_vocoders.models.wave_outputs import MU_LAW, UNIFORM_EDGE, MuLaw, draw, number
 from amphion_vocoders.models.wave_pieces import Pieces
 
@@ -26,6 +26,41 @@ FADE = 2  # frames over which two pieces are mixed
 ROWS = 16  # most waves that one thread generates side by side
 BLOCK = 64  # samples for which the mel's part of all gates is computed at once
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+if COMPILED:
+    from amphion_vocoders.models.compiled_products import GROUP, WIDTH, exponential, multiply, padded, panels
+
+    @compile_loop
+    def _gated(gate: Any, mels: Any, layer: int, half: int, found: Any) -> None:
+        """tanh(a) * sigmoid(b) of the sums of ``gate`` (R, 2 * half) and ``mels`` (R, L, 2 * half)."""
+        one, two = np.float32(1), np.float32(2)
+        for row in range(len(gate)):
+            g, m, f = gate[row], mels[row, layer], found[row]
+            for j in range(half):
+                a = exponential(-two * (g[j] + m[j]))
+                b = exponential(-(g[half + j] + m[half + j]))
+                f[j] = (one - a) / ((one + a) * (one + b))
+
+else:  # the same in NumPy, many times slower
+    GROUP = WIDTH = 1
+
+    def multiply(rows: Any, weights: Any, result: Any) -> None:
+        """The product of two matrices."""
+        np.dot(rows, weights, out=result)
+
+    def padded(count: int, multiple: int) -> int:
+        """``count``: products of NumPy take rows and columns of any number."""
+        return count
+
+    def panels(matrix: Any) -> Array:
+        """The matrix (K, N) as it is."""
+        return np.ascontiguousarray(matrix, np.float32)
+
+    def _gated(gate: Any, mels: Any, layer: int, half: int, found: Any) -> None:
+        """tanh(a) * sigmoid(b) of the sums of ``gate`` (R, 2 * half) and ``mels`` (R, L, 2 * half)."""
+        both = np.clip(gate + mels[:, layer], -40, 40)
+        a, b = np.exp(-2 * both[:, :half]), np.exp(-both[:, half:])
+        found[:] = (1 - a) / ((1 + a) * (1 + b))
 
 
 def generate_in_pieces(net: Any, mel: Tensor, speaker: Tensor | None, *, piece: int, seed: int | None) -> Tensor:
@@ -74,22 +109,26 @@ def generate(
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """The network as matrices: rows times matrix gives rows. L layers, C channels, G gate channels, K taps."""
+    """The network as matrices: rows times matrix gives rows. L layers, C channels, G gate channels, K taps.
+
+    The matrices that the loop multiplies are in the order of `panels`.
+    """
 
     distribution: Any
     dilations: tuple[int, ...]
     first: Array  # (1 or classes, C)
     first_bias: Array  # (C)
-    taps: Array  # (L, K * C, G), the earliest tap first
+    kernel: int  # K
+    taps: Array  # panels of (K * C, G) for each layer, the earliest tap first
     mel: Tensor  # (F, L * G)
     speaker: Tensor | None  # (S, L * G)
     gate_bias: Tensor  # (L * G)
-    mix: Array  # (L, G / 2, C + skip channels)
+    mix: Array  # panels of (G / 2, C + skip channels) for each layer
     mix_bias: Array  # (L, C + skip channels)
-    head: Array  # (skip channels, skip channels)
+    head: Array  # panels of (skip channels, skip channels)
     head_bias: Array
-    last: Array  # (skip channels, outputs)
-    last_bias: Array
+    last: Array  # panels of (skip channels, outputs)
+    last_bias: Array  # (outputs)
 
     @classmethod
     def of(cls, net: Any) -> "_Weights":
@@ -106,6 +145,9 @@ class _Weights:
         def array(tensor: Tensor) -> Array:
             return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
 
+        def ordered(matrices: list[Tensor]) -> Array:
+            return np.stack([panels(array(one)) for one in matrices])
+
         taps = [layer.conv.weight.detach().permute(2, 1, 0).flatten(0, 1) for layer in layers]
         biases = [torch.cat([layer.conv1x1_out.bias, layer.conv1x1_skip.bias]) for layer in layers]
         first, head, last = net.first_conv, net.last_conv_layers[1], net.last_conv_layers[3]
@@ -114,15 +156,16 @@ class _Weights:
             dilations=net.config.dilations,
             first=array(matrix(first)),
             first_bias=array(first.bias),
-            taps=array(torch.stack(taps)),
+            kernel=net.config.kernel,
+            taps=ordered(taps),
             mel=torch.cat([matrix(layer.conv1x1c) for layer in layers], 1),
             speaker=torch.cat([matrix(layer.conv1x1g) for layer in layers], 1) if speakers else None,
             gate_bias=torch.cat([layer.conv.bias.detach() for layer in layers]).float().cpu(),
-            mix=array(torch.stack([joined(layer) for layer in layers])),
+            mix=ordered([joined(layer) for layer in layers]),
             mix_bias=array(torch.stack(biases)),
-            head=array(matrix(head)),
+            head=ordered([matrix(head)])[0],
             head_bias=array(head.bias),
-            last=array(matrix(last)),
+            last=ordered([matrix(last)])[0],
             last_bias=array(last.bias),
         )
 
@@ -134,10 +177,12 @@ def _generate_rows(
 
     Without ``keep`` the predictions are None.
     """
-    rows, _, samples = condition.shape
+    count, _, samples = condition.shape
+    rows = padded(count, GROUP)  # the rows that fill up the last group are computed, and left out of the result
+    condition = torch.nn.functional.pad(condition, (0, 0, 0, 0, 0, rows - count))
     generator = torch.Generator().manual_seed(seed)
-    layers, channels, outputs = len(w.dilations), w.first.shape[1], w.last.shape[1]
-    spans = np.array([dilation * (w.taps.shape[1] // channels - 1) for dilation in w.dilations])
+    layers, channels, outputs = len(w.dilations), w.first.shape[1], len(w.last_bias)
+    spans = np.array([dilation * (w.kernel - 1) for dilation in w.dilations])
     rings = np.zeros((int(spans.sum()), rows, channels), np.float32)
     values = np.empty((samples, rows), np.float32)
     kept: list[Array] = []
@@ -145,41 +190,49 @@ def _generate_rows(
     if isinstance(w.distribution, MuLaw):
         value += float(w.distribution.encode(torch.zeros(1)))
     smallest = getattr(w.distribution, "smallest_log_scale", 0.0)
-    constant = w.gate_bias if voices is None or w.speaker is None else w.gate_bias + voices @ w.speaker
+    constant = w.gate_bias
+    if voices is not None and w.speaker is not None:
+        constant = constant + torch.nn.functional.pad(voices, (0, 0, 0, rows - count)) @ w.speaker
     for start in range(0, samples, BLOCK):
         part = slice(start, min(start + BLOCK, samples))
         gates = condition[..., part].permute(2, 0, 1) @ w.mel + constant  # (t, R, L * G)
         predicted = np.empty((len(gates), rows, outputs), np.float32)
-        uniform = torch.rand(len(gates), rows, w.distribution.draws, generator=generator)
+        uniform = torch.rand(len(gates), count, w.distribution.draws, generator=generator)
         noise = w.distribution.noise(uniform.clamp(UNIFORM_EDGE, 1 - UNIFORM_EDGE))
+        noise = torch.nn.functional.pad(noise, (0, 0, 0, rows - count))
         _loop(
-            start, gates.view(len(gates), rows, layers, -1).numpy(), noise.numpy(), spans, rings, w.first, w.first_bias,
-            w.taps, w.mix, w.mix_bias, w.head, w.head_bias, w.last, w.last_bias, number(w.distribution), smallest,
-            value, values[part], predicted,
+            start, gates.view(len(gates), rows, layers, -1).numpy(), noise.numpy(), spans, rings, w.kernel, w.first,
+            w.first_bias, w.taps, w.mix, w.mix_bias, w.head, w.head_bias, w.last, w.last_bias, number(w.distribution),
+            smallest, value, values[part], predicted, WIDTH,
         )  # fmt: skip
         if keep:
-            kept.append(predicted)
-    return torch.from_numpy(values).T, torch.from_numpy(np.concatenate(kept)).permute(1, 2, 0) if keep else None
+            kept.append(predicted[:, :count])
+    found = torch.from_numpy(values).T[:count]
+    return found, torch.from_numpy(np.concatenate(kept)).permute(1, 2, 0) if keep else None
 
 
 @compile_loop
 def _loop(
-    start: int, gates: Any, noise: Any, spans: Any, rings: Any, first: Any, first_bias: Any, taps: Any, mix: Any,
-    mix_bias: Any, head: Any, head_bias: Any, last: Any, last_bias: Any, kind: int, smallest: float, value: Any,
-    values: Any, predicted: Any,
+    start: int, gates: Any, noise: Any, spans: Any, rings: Any, kernel: int, first: Any, first_bias: Any, taps: Any,
+    mix: Any, mix_bias: Any, head: Any, head_bias: Any, last: Any, last_bias: Any, kind: int, smallest: float,
+    value: Any, values: Any, predicted: Any, width: int,
 ) -> None:  # fmt: skip
-    """Generate the samples from ``start`` on; ``value`` (R) is the sample before them, and then the last of them."""
-    rows, channels, layers, half = len(value), first.shape[1], len(taps), mix.shape[1]
-    past = taps.shape[1] // channels - 1  # taps before the present one
-    root, share = np.float32(math.sqrt(0.5)), np.float32(math.sqrt(1 / layers))
-    one, two, wide = np.float32(1), np.float32(2), np.float32(20)
+    """Generate the samples from ``start`` on; ``value`` (R) is the sample before them, and then the last of them.
+
+    Rows that are multiplied are filled up with zeros to a multiple of ``width`` columns.
+    """
+    rows, channels, layers, half = len(value), first.shape[1], len(taps), gates.shape[3] // 2
+    skips, outputs, past = mix_bias.shape[1] - channels, predicted.shape[2], kernel - 1
+    root, share, zero = np.float32(math.sqrt(0.5)), np.float32(math.sqrt(1 / layers)), np.float32(0)
     x = np.empty((rows, channels), np.float32)
-    window = np.empty((rows, taps.shape[1]), np.float32)
-    gate = np.empty((rows, 2 * half), np.float32)
-    found = np.empty((rows, half), np.float32)
-    both = np.empty((rows, mix.shape[2]), np.float32)
-    total = np.empty((rows, mix.shape[2] - channels), np.float32)
-    hidden = np.empty_like(total)
+    window = np.zeros((rows, -(-kernel * channels // width) * width), np.float32)
+    gate = np.empty((rows, -(-2 * half // width) * width), np.float32)
+    found = np.zeros((rows, -(-half // width) * width), np.float32)
+    both = np.empty((rows, -(-(channels + skips) // width) * width), np.float32)
+    total = np.zeros((rows, skips), np.float32)
+    hidden = np.zeros((rows, -(-skips // width) * width), np.float32)
+    inner = np.zeros_like(hidden)
+    result = np.empty((rows, -(-outputs // width) * width), np.float32)
     for t in range(len(gates)):
         for row in range(rows):
             if kind == MU_LAW:
@@ -194,21 +247,18 @@ def _loop(
             for tap in range(past):
                 earlier = offset + (now + tap * (span // past)) % span
                 window[:, tap * channels : (tap + 1) * channels] = rings[earlier]
-            window[:, past * channels :] = x
+            window[:, past * channels : kernel * channels] = x
             rings[offset + now] = x
             offset += span
-            np.dot(window, taps[layer], gate)
-            gate += gates[t, :, layer]
-            # tanh(a) * sigmoid(b) with two exponentials
-            a = np.exp(-two * np.minimum(np.maximum(gate[:, :half], -wide), wide))
-            b = np.exp(-np.minimum(np.maximum(gate[:, half:], -wide), wide))
-            found[:] = (one - a) / ((one + a) * (one + b))
-            np.dot(found, mix[layer], both)
-            both += mix_bias[layer]
-            x[:] = (x + both[:, :channels]) * root
-            total += both[:, channels:]
-        np.dot(np.maximum(total * share, np.float32(0)), head, hidden)
-        np.dot(np.maximum(hidden + head_bias, np.float32(0)), last, predicted[t])
-        predicted[t] += last_bias
+            multiply(window, taps[layer], gate)
+            _gated(gate, gates[t], layer, half, found)
+            multiply(found, mix[layer], both)
+            x[:] = (x + both[:, :channels] + mix_bias[layer, :channels]) * root
+            total += both[:, channels : channels + skips] + mix_bias[layer, channels:]
+        hidden[:, :skips] = np.maximum(total * share, zero)
+        multiply(hidden, head, inner)
+        hidden[:, :skips] = np.maximum(inner[:, :skips] + head_bias, zero)
+        multiply(hidden, last, result)
+        predicted[t] = result[:, :outputs] + last_bias
         draw(kind, predicted[t], noise[t], smallest, value)
         values[t] = value
