@@ -7,7 +7,7 @@ import torch
 
 from amphion_core.api import FeaturePart
 from amphion_core.errors import AudioError, WeightsError
-from amphion_svc.features.windows import fade_together, window_starts
+from amphion_svc.features.windows import in_windows, window_starts
 
 CLOSE = {"atol": 2e-5, "rtol": 0}  # float32, the same operations in another order
 
@@ -121,14 +121,17 @@ def test_long_recordings_are_computed_in_windows_that_fit_together(tiny_hubert):
     torch.testing.assert_close(found[:, :, :25], first[:, :, :25], **CLOSE)
 
 
-def test_windows_cover_everything_and_weights_sum_to_one():
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_windows_cover_everything_and_weights_sum_to_one(most):
     frames = torch.arange(25.0).repeat(3, 1)
-    starts = window_starts(25, 10, 2)
-    pieces = [frames[:, start : start + 10] for start in starts]
-    assert starts == [0, 8, 15]
-    torch.testing.assert_close(fade_together(pieces, starts), frames)
-    jump = fade_together([torch.zeros(1, 4), torch.ones(1, 4)], [0, 2])[0]
-    torch.testing.assert_close(jump, torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1]))
+    assert window_starts(25, 10, 2) == [0, 8, 15]
+    found = in_windows(lambda starts: torch.stack([frames[:, i : i + 10] for i in starts]), 25, 10, 2, most=most)
+    torch.testing.assert_close(found, frames)
+
+
+def test_two_windows_fade_into_one_another():
+    found = in_windows(lambda starts: torch.stack([torch.full((1, 4), i / 2) for i in starts]), 6, 4, 2, most=1)
+    torch.testing.assert_close(found[0], torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1]))
 
 
 def test_the_variant_identifies_the_weights(tiny_hubert, tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, FeatureExtractor
 from amphion_core.errors import AudioError, WeightsError
-from amphion_svc.features.windows import fade_together, in_batches, window_starts
+from amphion_svc.features.windows import in_windows
 
 RATE, HOP = 16000, 320  # Hz, samples: a frame each 20 ms
 BATCH_CPU, BATCH_OTHER = 1, 8  # windows computed at a time
@@ -74,19 +74,18 @@ class ContentExtractor(FeatureExtractor):
         result = wave.new_zeros(len(wave), self.dim, self.frames(wave.shape[1]), dtype=torch.float32)
         size = round(self.config.window / self.frame_shift)  # frames
         most = BATCH_CPU if network_device.type == "cpu" else BATCH_OTHER
-        for row, item, count in zip(result, wave, counts, strict=True):
-            samples = self.prepare(item[:count].float().to(network_device))
-            total = self.frames(count)
-            starts = window_starts(total, size, round(self.config.overlap / self.frame_shift))
-            last = starts[-1]  # the last window has the whole rest: also the samples after its last frame
-            pieces = [samples[i * HOP : None if i == last else self._end(i + size)] for i in starts]
-            found = in_batches(pieces, self.compute, most=most)
-            row[:, :total] = fade_together(self._checked_dim(found), starts).to(row.device)
-        return result
+        overlap = round(self.config.overlap / self.frame_shift)
+        for row, item, samples in zip(result, wave, counts, strict=True):
+            whole = self.prepare(item[:samples].float().to(network_device))
+            total = self.frames(samples)
 
-    def _end(self, frames: int) -> int:
-        """The number of samples that ``frames`` frames need."""
-        return (frames - 1) * HOP + self.receptive
+            def compute(starts: Sequence[int], whole: Tensor = whole, total: int = total) -> Tensor:
+                last = starts[-1] + size >= total
+                pieces = [whole[i * HOP : None if last else (i + size - 1) * HOP + self.receptive] for i in starts]
+                return self._checked_dim(self.compute(torch.stack(pieces)))
+
+            row[:, :total] = in_windows(compute, total, size, overlap, most=most).to(row.device)
+        return result
 
     def _checked(self, wave: Tensor, lengths: Tensor | None) -> list[int]:
         """The samples of each item. Raises AudioError for a wave or lengths that cannot be used."""
@@ -105,11 +104,11 @@ class ContentExtractor(FeatureExtractor):
             raise AudioError("the wave has samples that are not finite", hint="check the step that produced the wave")
         return counts
 
-    def _checked_dim(self, pieces: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _checked_dim(self, frames: Tensor) -> Tensor:
         """Raises WeightsError where the weights give another number of channels than the config states."""
-        if len(pieces[0]) != self.dim:
+        if frames.shape[1] != self.dim:
             raise WeightsError(
-                f"the weights {self.config.model} give {len(pieces[0])} channels, and the config states {self.dim}",
-                hint=f"set dim={len(pieces[0])}, or choose other weights",
+                f"the weights {self.config.model} give {frames.shape[1]} channels, and the config states {self.dim}",
+                hint=f"set dim={frames.shape[1]}, or choose other weights",
             )
-        return pieces
+        return frames

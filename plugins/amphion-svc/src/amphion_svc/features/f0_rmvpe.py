@@ -1,4 +1,4 @@
-"""F0 by RMVPE: a U-net on log-mels that also finds the voice in songs with accompaniment; slow on a CPU.
+"""F0 by RMVPE: a U-net on log-mels that also finds the voice in songs with accompaniment.
 
 Wei et al.: "RMVPE: A Robust Model for Vocal Pitch Estimation in Polyphonic Music", arXiv:2306.15412. Layouts read: the
 authors' and those of voice conversion toolkits (``rmvpe.pt``). Decoding is the weighted mean of the bins around the

@@ -1,12 +1,12 @@
 """What trackers with pitch bins share: F0 from the probabilities of bins, and long recordings in windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from amphion_core.features.f0 import Array
-from amphion_svc.features.windows import fade_together, window_starts
+from amphion_svc.features.windows import in_windows
 
 REACH = 4  # bins on either side of the largest one that are averaged
 
@@ -31,9 +31,10 @@ def windowed(
     ``compute`` maps samples (T,) to bins (T // hop + 1, K). Windows overlap by ``overlap`` seconds.
     """
     total, size = len(samples) // hop + 1, round(seconds * rate / hop)
-    starts = window_starts(total, size, round(overlap * rate / hop))
-    pieces = []
-    for start in starts:
-        end = None if start == starts[-1] else (start + size - 1) * hop
-        pieces.append(compute(samples[start * hop : end]).mT)
-    return fade_together(pieces, starts).mT.double().cpu().numpy()
+
+    def window(starts: Sequence[int]) -> Tensor:
+        end = None if starts[0] + size >= total else (starts[0] + size - 1) * hop
+        return compute(samples[starts[0] * hop : end]).mT[None]
+
+    found = in_windows(window, total, size, round(overlap * rate / hop), most=1)
+    return found.mT.double().cpu().numpy()

@@ -19,36 +19,28 @@ def window_starts(count: int, size: int, overlap: int) -> list[int]:
     return [*range(0, count - size, size - overlap), count - size]
 
 
-def fade_together(pieces: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
-    """Frames of windows, each (dim, n), that begin at ``starts`` -> all frames (dim, N).
+def in_windows(compute: Callable[[Sequence[int]], Tensor], count: int, size: int, overlap: int, *, most: int) -> Tensor:
+    """``count`` frames, (dim, N), computed in windows of ``size`` frames that overlap by ``overlap`` frames or more.
 
-    Where two windows overlap, their values are averaged with weights that fall linearly towards the end of a window:
-    near its end a network has seen less of what follows.
+    ``compute`` maps the first frames of at most ``most`` windows to their frames (B, dim, n). The last window is
+    computed by itself, because it also has the samples after its last frame. Where windows overlap, their values are
+    averaged with weights that fall linearly towards the end of a window: there a network has seen less of what follows.
     """
-    if len(pieces) == 1:
-        return pieces[0]
-    count = starts[-1] + pieces[-1].shape[1]
-    total = pieces[0].new_zeros(pieces[0].shape[0], count)
-    weights = pieces[0].new_zeros(count)
-    for piece, start in zip(pieces, starts, strict=True):
-        size = piece.shape[1]
-        position = torch.arange(1, size + 1, device=piece.device, dtype=piece.dtype)
-        weight = torch.minimum(position, position.flip(0))
-        total[:, start : start + size] += piece * weight
+    starts = window_starts(count, size, overlap)
+    last = compute(starts[-1:])[0]
+    if len(starts) == 1:
+        return last
+    position = torch.arange(1, size + 1, device=last.device, dtype=last.dtype)
+    weight = torch.minimum(position, position.flip(0))
+    total, weights = last.new_zeros(len(last), count), last.new_zeros(count)
+
+    def add(frames: Tensor, start: int) -> None:
+        total[:, start : start + size] += frames * weight
         weights[start : start + size] += weight
-    return total / weights
 
-
-def in_batches(waves: Sequence[Tensor], compute: Callable[[Tensor], Tensor], *, most: int) -> list[Tensor]:
-    """Apply ``compute``, (B, T) -> (B, dim, N), to waves (T_i,); returns (dim, N_i) for each, in their order.
-
-    Only waves of the same length are computed together, at most ``most`` of them, so that no wave is padded.
-    """
-    found: list[Tensor | None] = [None] * len(waves)
-    for length in sorted({len(wave) for wave in waves}):
-        alike = [index for index, wave in enumerate(waves) if len(wave) == length]
-        for first in range(0, len(alike), most):
-            part = alike[first : first + most]
-            for index, row in zip(part, compute(torch.stack([waves[index] for index in part])), strict=True):
-                found[index] = row
-    return [row for row in found if row is not None]
+    add(last, starts[-1])
+    for first in range(0, len(starts) - 1, most):
+        group = starts[first : min(first + most, len(starts) - 1)]
+        for frames, start in zip(compute(group), group, strict=True):
+            add(frames, start)
+    return total.div_(weights)
