@@ -157,6 +157,14 @@ def test_the_command_takes_a_vocoder_without_weights(voice, tmp_path, capsys):
     assert "speed: input should be less than or equal to 4" in capsys.readouterr().err
 
 
+def test_the_command_notes_that_no_trained_vocoder_fits_the_voice(voice, tmp_path, capsys):
+    words = ["tts", "Hello.", "--model", str(voice), "-o", str(tmp_path / "a.wav")]
+    assert main(words) == 0
+    assert "note: no trained vocoder is installed for general use, so vocoder/griffin_lim" in capsys.readouterr().err
+    assert main([*words, "--vocoder", "vocoder/griffin_lim"]) == 0
+    assert "note:" not in capsys.readouterr().err
+
+
 def test_a_vocoder_of_another_convention_is_refused_with_the_fields_that_differ(voice, tmp_path):
     net = amphion.build("vocoder/hifigan", **amphion.get("models", "vocoder/hifigan").example_config().model_dump())
     folder = weights.save(net, tmp_path / "vocoder")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
+from amphion_core.convolution_cache import keep_few_convolutions
 from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.files import check_folder, is_file, make_folder
 from amphion_tts.playing import Player, find_player, pcm, play
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.text and len(args.text) < 200 and is_file(args.text):
         print(f"note: the name of the file is spoken; to speak its text: --file {args.text}", file=sys.stderr)
     if sum(len(line.text) for line in lines) > LONG:
-        _bound_memory()
+        keep_few_convolutions()
     requests = _requests(args, lines)
     out = args.out if args.out is not None or args.play else DEFAULT
     if args.stream:
@@ -112,16 +113,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_many(results, folder) if folder else _sentence(results[0]))
     return 0
-
-
-def _bound_memory() -> None:
-    """Let torch keep few prepared convolutions. By default it keeps 1024 of each kind, one for each length of input.
-
-    Each sentence has another length, so with every sentence the process would grow by some 15 MB. Works before torch
-    has computed a convolution.
-    """
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, "8")
 
 
 def _outputs(args: argparse.Namespace, lines: list[Line], folder: Path | None, out: str | None) -> "list[Output]":

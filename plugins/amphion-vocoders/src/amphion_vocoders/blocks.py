@@ -13,7 +13,7 @@ from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_vocoders.mel_files import MelFile
 
-BLOCK = 2048  # frames that are computed or read at a time
+BLOCK = 1024  # frames that are computed or read at a time
 F0_CONTEXT = 1.0  # seconds on either side of a block from which a tracker finds F0
 
 

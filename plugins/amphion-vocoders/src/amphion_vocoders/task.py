@@ -72,7 +72,7 @@ class VocoderTask(TaskFramework):
         return Audio.concatenate(list(self.stream(request)))
 
     def stream(self, request: VocoderRequest | Audio | str | Path) -> Iterator[Audio]:
-        """The same in chunks of about half a minute; those of a feed-forward vocoder equal the whole, to rounding,
+        """The same in chunks of some seconds; those of a feed-forward vocoder equal the whole, to rounding,
         except APNet2's, which normalises over all frames that it is given.
 
         A file is read, and its audio generated, as far as it is asked for, so that memory does not grow with its

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from amphion_core.audio_files.encoding import FORMATS
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
+from amphion_core.convolution_cache import keep_few_convolutions
 from amphion_core.errors import AmphionError, counted
 from amphion_vocoders.request import VocoderRequest
 from amphion_vocoders.vocode_sources import is_mel_file, pairs
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Vocode each file. A failure does not stop the others, unless the disk is full. Exit code 1 if any failed."""
     files, failed = pairs(args.source, args.out, args.format and f".{args.format}")
+    keep_few_convolutions()
     import amphion_core as amphion
 
     mel = _convention(args, [source for source, _ in files])
