@@ -9,7 +9,7 @@ from torch import Tensor
 from amphion_core.api import Vocoder
 from amphion_vocoders.blocks import Block
 
-CHUNK = 448  # frames vocoded at once: more need more memory, and with 1024 HiFi-GAN V3 takes a tenth less time
+CHUNK = 512  # frames vocoded at once: more need more memory, and with 1024 HiFi-GAN V3 takes a tenth less time
 CONTEXT = 80  # frames on either side of a chunk; more than feed-forward vocoders see, which is at most 68 (APNet)
 FADE = 16  # frames over which two chunks are mixed; needed for vocoders that choose a phase themselves
 
