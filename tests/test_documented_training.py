@@ -26,6 +26,10 @@ SMALL_VITS = [
     *(word for word in SMALL if not word.startswith(("data.crop", "data.budget"))), "data.budget=2",
     *(f"model.{name}_channels=16" for name in ("hidden", "latent", "filter")), "model.n_layers=1",
 ]  # fmt: skip
+SMALL_FASTSPEECH2 = [  # the sizes stay those of the weights that it begins with; the clips have no pitch
+    "engine.steps=1", "engine.device=cpu", "data.budget=2", "data.dev_items=1", "trainer.metrics=[]",
+    "model.pitch_mean=150", "model.pitch_std=30",
+]  # fmt: skip
 INSTEAD = {  # of words that a small run cannot take
     "engine.steps=20000": "engine.steps=2",
     "trainer.discriminators=[discriminator/mpd, discriminator/ms_sb_cqtd]": f"trainer.discriminators=[{JUDGE}]",
@@ -99,7 +103,7 @@ def test_every_command_of_the_pages_about_training_runs(workspace, monkeypatch, 
             given += ["dev=0.3", "test=0"]
         if words[0] == "train":
             is_run = (workspace / given[1] / "config.yaml").is_file()
-            small = SMALL_VITS if given[1].startswith("vits") else SMALL
+            small = {"vits": SMALL_VITS, "fastspeech2": SMALL_FASTSPEECH2}.get(given[1].partition("_")[0], SMALL)
             given = [given[0], given[1], *([] if is_run else small), *given[2:]]
             trained.append(given)
         code = main(given)
