@@ -59,7 +59,7 @@ def work(name: str, inputs: tuple[torch.Tensor, ...], seconds: float) -> str:
     net = loading.build(name).eval()
     if hasattr(net, "negative_log_likelihood") and not hasattr(net, "invert"):  # generates sample by sample
         return ""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.vocode(*inputs, seed=0)
     return f"{counter.get_total_flops() / 2e9 / seconds:.1f}"
 
