@@ -50,6 +50,11 @@ def test_both_layouts_are_recognised_by_the_number_of_bands(mel, tmp_path, suffi
     torch.testing.assert_close(found, mel[None].to(kind).float(), atol=0, rtol=0)
 
 
+def test_an_array_with_the_other_order_of_bytes_is_read(mel, tmp_path):
+    np.save(tmp_path / "a.npy", mel.numpy().astype(">f4"))
+    torch.testing.assert_close(MelFile(tmp_path / "a.npy", 80).read(0, 30)[0], mel, atol=0, rtol=0)
+
+
 def test_a_bfloat16_tensor_is_read(mel, tmp_path):
     save_file({"mel": mel.bfloat16(), "other": mel}, tmp_path / "a.safetensors")
     torch.testing.assert_close(MelFile(tmp_path / "a.safetensors", 80).read(0, 30)[0], mel.bfloat16().float())
@@ -63,6 +68,7 @@ def test_a_bfloat16_tensor_is_read(mel, tmp_path):
         (np.zeros(80, np.float32), r"shape \(80,\) is no mel"),
         (np.zeros((2, 80, 30), np.float32), "is no mel"),
         (np.zeros((80, 30), np.int16), "its values are int16"),
+        (np.zeros((80, 30), np.complex64), "its values are complex64"),
         (np.zeros((80, 0), np.float32), "no frames|no mel"),
         (np.array([{}]), "it is no mel"),
     ],
@@ -84,6 +90,12 @@ def test_files_that_hold_no_array_are_refused(tmp_path, mel):
     for name in ("cut.npy", "text.npy", "header.npy", "text.safetensors", "two.safetensors", "missing.npy"):
         with pytest.raises(AudioError, match=f"{name} cannot be read"):
             MelFile(tmp_path / name, 80)
+
+
+def test_a_file_that_is_no_npy_gives_no_advice_to_unpickle_it(tmp_path):
+    (tmp_path / "a.npy").write_text("no array")
+    with pytest.raises(AudioError, match=r"it does not begin as a \.npy file does"):
+        MelFile(tmp_path / "a.npy", 80)
 
 
 def test_the_convention_is_that_of_the_file_else_that_of_its_folder(tmp_path, mel):
@@ -110,6 +122,32 @@ def test_a_mel_becomes_what_the_network_makes_of_it(vocoder, mel, tmp_path, monk
 
 def run(*words):
     return main(["vocode", *map(str, words)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("network", ["trained", "vocoder/griffin_lim"])
+def test_a_mel_that_is_not_finite_is_named(vocoder, mel, tmp_path, capsys, network, value):
+    mel[3, 5] = value
+    np.save(tmp_path / "a.npy", mel.numpy())
+    name = vocoder if network == "trained" else network
+    words = ("--vocoder", name, "--mel", "hifigan_22k_80")
+    assert run(tmp_path / "a.npy", "-o", tmp_path / "a.wav", *words) == 2
+    shown = capsys.readouterr().err
+    assert "a.npy cannot be read: it has values that are not finite" in shown and "hint: " in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_an_error_of_one_file_names_it_and_gives_a_hint(vocoder, mel, tmp_path, capsys):
+    Audio(np.zeros(1, np.float32), 22050).save(tmp_path / "short.wav")
+    assert run(tmp_path / "short.wav", "-o", tmp_path / "a.wav", "--vocoder", vocoder) == 2
+    assert f"error: {tmp_path / 'short.wav'}: 0.000 seconds are too short" in capsys.readouterr().err
+    np.save(tmp_path / "huge.npy", mel.numpy() * 0 + 1000)
+    words = ("--vocoder", "vocoder/griffin_lim", "--mel", "hifigan_22k_80")
+    assert run(tmp_path / "huge.npy", "-o", tmp_path / "a.wav", *words) == 2
+    shown = capsys.readouterr().err
+    assert "huge.npy: " in shown and "samples that are not finite" in shown
+    assert "hint: check what it was made of" in shown
+    assert not (tmp_path / "a.wav").exists()
 
 
 def test_a_mel_of_another_or_no_convention_is_one_clear_sentence(vocoder, mel, tmp_path, capsys):

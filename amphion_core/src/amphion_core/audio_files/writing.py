@@ -97,7 +97,10 @@ class AudioWriter:
         if audio.sample_rate != self.sample_rate or len(samples) != self.channels:
             raise AudioError(f"{self.path}: a piece has another rate or another number of channels than the file")
         if not np.isfinite(samples).all():
-            raise AudioError(f"{self.path} was not written: the audio has samples that are not finite")
+            raise AudioError(
+                f"{self.path} was not written: the audio has samples that are not finite",
+                hint="check what it was made of: values far outside the usual range, or damaged weights",
+            )
         count = self.samples + samples.shape[1]
         if self.path.suffix.lower() == ".wav" and count * 2 * self.channels > _LARGEST_WAV:
             raise AudioError(f"{self.path} would be larger than 4 GB, which a wav file cannot be", hint="use .flac")

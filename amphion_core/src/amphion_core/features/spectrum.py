@@ -97,7 +97,7 @@ def check_wave(wave: Tensor, mel: MelConfig, lengths: Tensor | None) -> None:
         seconds = mel.shortest / mel.sample_rate
         raise AudioError(
             f"{where}{min(counts)} samples are too few: frames of {mel.n_fft} samples need at least {mel.shortest}",
-            hint=f"skip audio shorter than {seconds:.3f} s, or put silence after it",
+            hint=f"give audio of at least {seconds:.3f} s; in a recipe with data.crop, raise data.crop",
         )
 
 

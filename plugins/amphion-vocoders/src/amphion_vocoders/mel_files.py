@@ -45,9 +45,10 @@ class MelFile:
         self.path = Path(path)
         check_file(path)
         with self._opened("mel") as stored:
-            shape, kind = tuple(stored.shape), str(stored.dtype)
+            kind = getattr(stored.dtype, "name", stored.dtype)  # NumPy's name says nothing about the order of bytes
+            shape = tuple(stored.shape)
         if kind not in _FLOATS:
-            raise AudioFileError(path, f"its values are {kind}", hint="a mel has floating-point numbers")
+            raise AudioFileError(path, f"its values are {kind}", hint="write them as float32")
         if not (len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)):
             raise AudioFileError(
                 path, f"its array of shape {shape} is no mel", hint="give one mel a file, (F, N) or (N, F)"
@@ -69,11 +70,14 @@ class MelFile:
             raise AudioFileError(path, "it holds no frames", hint="compute it again")
 
     def read(self, start: int, stop: int) -> Tensor:
-        """Frames ``start`` to ``stop`` - 1, (1, F, n), float32."""
+        """Frames ``start`` to ``stop`` - 1, (1, F, n), float32. Raises AudioFileError for NaN and infinite values."""
         with self._opened("mel") as stored:
             rows, columns = slice(None), slice(start, stop)
             part = stored[(*self._whole, *((columns, rows) if self._bands_last else (rows, columns)))]
             part = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part, np.float32))
+            if not part.isfinite().all():
+                reason = "it has values that are not finite (NaN or infinite)"
+                raise AudioFileError(self.path, reason, hint="compute it again")
             part = part.mT if self._bands_last else part
             return part[None].to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
@@ -120,7 +124,12 @@ class MelFile:
 def _mapped(path: Path) -> np.ndarray[Any, Any]:
     """The array of a .npy file, whose pages are read when they are used. Raises AudioFileError."""
     try:
+        with path.open("rb") as file:
+            if not file.read(6).startswith((b"\x93NUMPY", b"PK")):  # NumPy would advise to unpickle any other file
+                raise AudioFileError(path, "it is no mel: it does not begin as a .npy file does", hint="write it again")
         found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except AudioFileError:
+        raise
     except Exception as error:  # NumPy has many errors for a damaged header, such as those of Python's tokenizer
         raise AudioFileError(path, f"it is no mel: {first_line(error)}", hint="write it again") from error
     if not isinstance(found, np.ndarray):

@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         for job in make_files(task, jobs, advance, list_in=args.out if several else None):
             if job.error is not None:
                 if not several:
+                    if str(job.source) not in job.error.message:
+                        job.error.message = f"{job.source}: {job.error.message}"
                     raise job.error
                 failed += 1
                 print(f"not vocoded: {job.source}: {reason_of(job.error)}", file=sys.stderr)
