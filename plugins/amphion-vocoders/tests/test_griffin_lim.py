@@ -125,3 +125,10 @@ def test_too_short_audio_and_a_missing_file_are_errors(tmp_path, capsys):
         amphion.task("vocoder").generate(Audio(np.zeros(100, np.float32), 22050))
     assert main(["vocode", str(tmp_path / "no.wav"), "-o", str(tmp_path / "out.wav")]) == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_a_checkpoint_for_a_vocoder_without_weights_is_refused(tmp_path, capsys):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
+    assert main(["convert", "vocoder/griffin_lim", str(tmp_path / "a.pt"), "-o", str(tmp_path / "out")]) == 2
+    assert "vocoder/griffin_lim reads no published checkpoints" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

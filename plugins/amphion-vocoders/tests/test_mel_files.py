@@ -190,3 +190,9 @@ def test_without_a_vocoder_the_convention_of_the_mels_decides(mel, tmp_path, cap
     assert "so vocoder/griffin_lim is used" in capsys.readouterr().err
     made = Audio.load(tmp_path / "a.flac")
     assert made.sample_rate == preset.sample_rate and len(made.samples) == 12 * preset.hop_length
+
+
+def test_the_file_of_a_weights_folder_is_not_converted_again(vocoder, tmp_path, capsys):
+    words = [str(vocoder / "model.safetensors"), "-o", str(tmp_path / "out")]
+    assert main(["convert", "vocoder/hifigan", *words]) == 2
+    assert f"{vocoder} is a weights folder of Amphion already" in capsys.readouterr().err

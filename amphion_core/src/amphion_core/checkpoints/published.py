@@ -85,7 +85,9 @@ class Published:
         Raises WeightsError: none fits, or the tensors do not show which of several layouts is meant.
         """
         found = self.fitting()
-        known = ", ".join(self.architecture.layouts) or "none"
+        if not self.architecture.layouts:
+            raise WeightsError(f"{self.name} reads no published checkpoints", hint=f"amphion info {self.name}")
+        known = ", ".join(self.architecture.layouts)
         if not found:
             hint = f"choose the model that the file belongs to, or name the layout with --layout ({known}) to see more"
             config = ""
@@ -151,7 +153,8 @@ def open_published(
 
 
 def _refuse_ours(path: Path) -> None:
-    """Raise WeightsError for a weights folder of ours, which needs no conversion."""
+    """Raise WeightsError for a weights folder of ours, or the file of weights in it. They need no conversion."""
+    path = path.parent if path.name == "model.safetensors" else path
     about = path / "config.yaml"
     if about.is_file() and (path / "model.safetensors").is_file():
         found = yaml.read(about)
