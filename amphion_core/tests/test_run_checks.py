@@ -211,6 +211,8 @@ def test_a_run_is_not_resumed_with_another_model(spoken, tmp_path):
     train(make(spoken, steps=1), tmp_path / "run")
     with pytest.raises(RecipeError, match=r"model\.width is 4 in the run and 8 in the recipe"):
         train(make(spoken, ["model.width=8"]), tmp_path / "run", resume=True)
+    with pytest.raises(RecipeError, match=r"model\.frontend is characters in the run and cmudict in the recipe\n"):
+        train(make(spoken, ["model.frontend=cmudict"]), tmp_path / "run", resume=True)
 
 
 # What is monitored

@@ -205,8 +205,11 @@ def _same_model(stated: ModelPart, stored: ModelPart) -> ModelPart:
 
 def _contradictions(path: str, stated: Any, stored: Any) -> Iterator[str]:
     """The fields that ``stated`` sets to other values than ``stored`` has. Fields that it does not set may differ."""
-    if isinstance(stated, Part) and isinstance(stored, Part) and stated.name == stored.name:
-        yield from _contradictions(path, stated.config, stored.config)
+    if isinstance(stated, Part) and isinstance(stored, Part):
+        if stated.name != stored.name:
+            yield f"{path} is {stored.name} in the run and {stated.name} in the recipe"
+        else:
+            yield from _contradictions(path, stated.config, stored.config)
     elif isinstance(stated, BaseConfig) and type(stated) is type(stored):
         for name in sorted(stated.model_fields_set):
             yield from _contradictions(f"{path}.{name}", getattr(stated, name), getattr(stored, name))
