@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -57,6 +58,11 @@ class VocoderTask(TaskFramework):
             self.tracker = tracker_for(self.mel, FeaturePart.named(config.f0, mel=self.mel)).build()
         self.device = device
         self._fingerprint: str | None = None
+
+    @classmethod
+    def example_request(cls) -> VocoderRequest:
+        """A second of a tone."""
+        return VocoderRequest(audio=Audio(np.sin(np.arange(22050, dtype=np.float32) / 20) / 2, 22050))
 
     @property
     def mel(self) -> MelConfig:
