@@ -62,7 +62,7 @@ class VocoderTask(TaskFramework):
     @classmethod
     def example_request(cls) -> VocoderRequest:
         """A second of a tone."""
-        return VocoderRequest(audio=Audio(np.sin(np.arange(22050, dtype=np.float32) / 20) / 2, 22050))
+        return VocoderRequest(audio=Audio(np.sin(np.arange(22050) / 20).astype(np.float32), 22050))
 
     @property
     def mel(self) -> MelConfig:
