@@ -274,12 +274,13 @@ def test_the_spectra_of_a_wave_give_the_wave_again(name, padding):
 
 def test_a_stream_of_apnet_equals_the_whole(tmp_path, monkeypatch, data_pack):
     """With the published kernels a branch sees 66 frames to either side, and the inverse STFT two more."""
+    torch.manual_seed(0)
     net = amphion.build("vocoder/apnet", channels=8)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("original0"):
-                parameter.normal_(0.3 if name.startswith("amplitude.post") else 1.5, 0.1, generator=generator)
+                parameter.normal_(0.3 if name.startswith("amplitude.post") else 0.8, 0.1, generator=generator)
     weights.save(net, tmp_path / "net")
     task = amphion.task("vocoder", model=str(tmp_path / "net"))
     audio = amphion.Audio.load(data_pack / "kathleen_en" / "wavs" / "kathleen_a0001.flac")
@@ -287,7 +288,7 @@ def test_a_stream_of_apnet_equals_the_whole(tmp_path, monkeypatch, data_pack):
     whole = task.generate(audio).samples  # one chunk
     monkeypatch.setattr(chunks_module, "CHUNK", 150)
     pieces = [piece.samples for piece in task.stream(audio)]
-    assert len(pieces) > 3 and float(whole.std()) > 0.01
+    assert len(pieces) > 3 and 0.01 < float(whole.std()) and float(np.abs(whole).max()) < 1
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
     monkeypatch.setattr(chunks_module, "CONTEXT", 30)
     shorter = np.concatenate([piece.samples for piece in task.stream(audio)])
