@@ -57,7 +57,7 @@ def prepared(name: str, seconds: float) -> tuple[Vocoder, tuple[torch.Tensor, ..
 def work(name: str, inputs: tuple[torch.Tensor, ...], seconds: float) -> str:
     """Multiply-adds for a second of audio, 10^9, by the network as it is trained: reordered weights are not counted."""
     net = loading.build(name).eval()
-    if hasattr(net, "negative_log_likelihood") and not hasattr(net, "invert"):  # generates sample by sample
+    if hasattr(net, "negative_log_likelihood"):  # generates sample by sample
         return ""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.vocode(*inputs, seed=0)

@@ -1,5 +1,6 @@
 """Training of VITS: losses against reference numbers, an overfit of two real sentences, and messages for bad items."""
 
+import json
 import shutil
 
 import numpy as np
@@ -223,6 +224,14 @@ def test_a_voice_without_posterior_encoder_is_trained_on_and_what_is_new_is_list
     before, after = voice.for_inference().state_dict(), trained.state_dict()
     moved = {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-4)}
     assert not moved  # the first step trains the posterior encoder alone
+
+
+def test_a_new_posterior_encoder_learns_the_latents_that_the_voice_speaks(sentences, tmp_path):
+    recipe = make(sentences, 12, posterior_steps=12)
+    train(recipe, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    latent = [line["generator/latent"] for line in lines if "generator/latent" in line]
+    assert len(latent) == 12 and sum(latent[-3:]) < 0.9 * sum(latent[:3])
 
 
 def test_a_published_pair_is_trained_on(sentences, tmp_path):

@@ -5,9 +5,10 @@ mel and energy of one audio have the same frames. F0 is in Hz everywhere, and 0 
 """
 
 import importlib
+import math
 import warnings
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,7 +31,9 @@ class F0Extractor(MelFrameExtractor):
     """Base of the trackers: (B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Not differentiable."""
 
     class Config(BaseConfig):
-        """The range of the search, and the mel that defines the frames."""
+        """The range of the search, and the mel that defines the frames. A subclass states its ``RANGE``."""
+
+        RANGE: ClassVar[tuple[float, float]] = (0.0, math.inf)  # Hz that the tracker can find
 
         mel: Mel = Field(
             default=MelConfig.preset("hifigan_22k_80"),
@@ -45,6 +48,9 @@ class F0Extractor(MelFrameExtractor):
                 raise ValueError(f"fmin: {self.fmin} Hz is not below fmax {self.fmax} Hz")
             if self.fmax > self.mel.sample_rate / 2:
                 raise ValueError(f"fmax: {self.fmax} Hz is above half the rate, {self.mel.sample_rate / 2} Hz")
+            low, high = self.RANGE
+            if self.fmin < low or self.fmax > high:
+                raise ValueError(f"fmin, fmax: {self.fmin} to {self.fmax} Hz is not within {low} to {high} Hz")
             return self
 
     config: Config

@@ -6,11 +6,11 @@ Nieradzik: "SwiftF0: Fast and Accurate Monophonic Pitch Detection", arXiv:2508.1
 
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from amphion_core.audio import Audio
@@ -22,19 +22,12 @@ class F0Swift(F0Extractor):
 
     needs_packages = ("swift_f0",)
 
-    RANGE: ClassVar[tuple[float, float]] = (46.875, 2093.75)  # Hz, the range that the network was trained for
-
     class Config(F0Extractor.Config):
         """The range, the frames, and the threshold for voiced frames."""
 
-        threshold: float = Field(default=0.5, ge=0, le=1, description="smallest confidence of a voiced frame")
+        RANGE: ClassVar[tuple[float, float]] = (46.875, 2093.75)  # Hz, the range that the network was trained for
 
-        @model_validator(mode="after")
-        def _range_is_trained(self) -> Self:
-            low, high = F0Swift.RANGE
-            if self.fmin < low or self.fmax > high:
-                raise ValueError(f"fmin, fmax: {self.fmin} to {self.fmax} Hz is not within {low} to {high} Hz")
-            return self
+        threshold: float = Field(default=0.5, ge=0, le=1, description="smallest confidence of a voiced frame")
 
     config: Config
 

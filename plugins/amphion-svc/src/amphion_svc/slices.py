@@ -44,7 +44,8 @@ def slices_of(samples: Samples, rate: int, step: int, *, longest: float = LONGES
         cuts = [start]
         while (rest := stop - cuts[-1]) > room:
             parts = max(2, math.ceil(rest / (FULL * room)))
-            least = max(rest - (parts - 1) * room, round((1 - NEAR) * rest / parts))  # what is left fits in the others
+            # At least so long that the rest fits into the other slices.
+            least = max(rest - (parts - 1) * room, round((1 - NEAR) * rest / parts))
             most = min(room, round((1 + NEAR) * rest / parts))
             first, last = -(-least // step), most // step
             cuts.append(_quietest(samples, cuts[-1] + first * step, cuts[-1] + max(first + 1, last) * step, step))

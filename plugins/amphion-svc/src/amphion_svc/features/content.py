@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, FeatureExtractor
@@ -21,6 +22,20 @@ BATCH_CPU, BATCH_OTHER = 1, 8  # windows computed at a time
 
 class ContentExtractor(FeatureExtractor):
     """Base of the content features: (B, T) at 16 kHz -> (B, dim, N), float32. No gradients."""
+
+    class Config(BaseConfig):
+        """The windows in which long recordings are computed."""
+
+        window: float = Field(
+            default=30.0, ge=1, le=600, description="longer recordings are computed in windows of this length, seconds"
+        )
+        overlap: float = Field(default=4.0, ge=0, description="part that neighbouring windows share, seconds")
+
+        @model_validator(mode="after")
+        def _windows_advance(self) -> Self:
+            if self.overlap > self.window / 2:
+                raise ValueError(f"overlap: {self.overlap} s is more than half the window of {self.window} s")
+            return self
 
     config: Any
     sample_rate = RATE

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
@@ -35,11 +35,12 @@ HINT = "pip install --no-deps torchfcpe==0.0.4"
 class F0FCPE(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Works at 16 kHz in frames of 10 ms, on the wave's device."""
 
-    RANGE: ClassVar[tuple[float, float]] = (32.70, 1975.5)  # Hz, covered by the bins
     needs_packages = ("torchfcpe",)
 
     class Config(F0Extractor.Config):
         """The range, the frames, and the threshold of voice."""
+
+        RANGE: ClassVar[tuple[float, float]] = (32.70, 1975.5)  # Hz, covered by the bins
 
         threshold: float = Field(
             default=0.006, ge=0, le=1, description="probability above which a frame is voiced; the authors use 0.006"
@@ -47,13 +48,6 @@ class F0FCPE(F0Extractor):
         weights: str | None = Field(
             default=None, description="file of another checkpoint of FCPE; null: the one in the package torchfcpe"
         )
-
-        @model_validator(mode="after")
-        def _bins_cover_the_range(self) -> Self:
-            low, high = F0FCPE.RANGE
-            if self.fmin < low or self.fmax > high:
-                raise ValueError(f"fmin, fmax: {self.fmin} to {self.fmax} Hz is not within {low} to {high} Hz")
-            return self
 
     config: Config
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from amphion_core.api import Audio
@@ -30,10 +30,10 @@ HINT = "hf download lj1995/VoiceConversionWebUI rmvpe.pt --local-dir FOLDER, the
 class F0RMVPE(F0Extractor):
     """(B, T) -> (B, 1, N) in Hz, 0 where unvoiced. Works at 16 kHz in frames of 10 ms, on the wave's device."""
 
-    RANGE: ClassVar[tuple[float, float]] = (31.7, 2006.0)  # Hz, covered by the bins
-
     class Config(F0Extractor.Config):
         """The weights, the range, the frames, and the threshold of voice."""
+
+        RANGE: ClassVar[tuple[float, float]] = (31.7, 2006.0)  # Hz, covered by the bins
 
         weights: str | None = Field(default=None, description="file of a published checkpoint, such as rmvpe.pt")
         threshold: float = Field(
@@ -43,13 +43,6 @@ class F0RMVPE(F0Extractor):
             default=None,
             description="use the filters between encoder and decoder; null: if the checkpoint's were trained",
         )
-
-        @model_validator(mode="after")
-        def _bins_cover_the_range(self) -> Self:
-            low, high = F0RMVPE.RANGE
-            if self.fmin < low or self.fmax > high:
-                raise ValueError(f"fmin, fmax: {self.fmin} to {self.fmax} Hz is not within {low} to {high} Hz")
-            return self
 
     config: Config
 

@@ -5,13 +5,12 @@ L-th transformer layer, without the norm that large models have after their last
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig
 from amphion_core.checkpoints.weight_names import unwrap
 from amphion_core.errors import WeightsError
 from amphion_core.weights import load_state, read_checkpoint
@@ -35,7 +34,7 @@ class SelfSupervised(ContentExtractor):
     name: ClassVar[str]  # of the component, for errors
     classes: ClassVar[tuple[str, str]]  # of transformers: the config and the model
 
-    class Config(BaseConfig):
+    class Config(ContentExtractor.Config):
         """The weights, the layer, and the length of the windows."""
 
         model: str = Field(description="folder of a published model, its file of weights, or a hub name")
@@ -49,16 +48,6 @@ class SelfSupervised(ContentExtractor):
             description="give each recording the mean 0 and the variance 1; null: as the model's "
             "preprocessor_config.json says, and not without one",
         )
-        window: float = Field(
-            default=30.0, ge=1, le=600, description="longer recordings are computed in windows of this length, seconds"
-        )
-        overlap: float = Field(default=4.0, ge=0, description="part that neighbouring windows share, seconds")
-
-        @model_validator(mode="after")
-        def _windows_advance(self) -> Self:
-            if self.overlap > self.window / 2:
-                raise ValueError(f"overlap: {self.overlap} s is more than half the window of {self.window} s")
-            return self
 
     config: Config
 

@@ -8,14 +8,14 @@ CTranslate2 models that Python packages contain: ``whisper-base`` and ``whisper-
 
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import BaseConfig, MelConfig
+from amphion_core.api import MelConfig
 from amphion_core.errors import WeightsError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.weights import load_state, read_checkpoint
@@ -51,7 +51,7 @@ class WhisperEncoder(ContentExtractor):
     receptive = HOP
     name: ClassVar[str] = "whisper_encoder"
 
-    class Config(BaseConfig):
+    class Config(ContentExtractor.Config):
         """The weights and the length of the windows."""
 
         model: str = Field(
@@ -73,13 +73,6 @@ class WhisperEncoder(ContentExtractor):
             description="the network always computes so many seconds, silence added; fewer than its own 30 cost less "
             "and give other values",
         )
-        overlap: float = Field(default=4.0, ge=0, description="part that neighbouring windows share, seconds")
-
-        @model_validator(mode="after")
-        def _windows_advance(self) -> Self:
-            if self.overlap > self.window / 2:
-                raise ValueError(f"overlap: {self.overlap} s is more than half the window of {self.window} s")
-            return self
 
     config: Config
 

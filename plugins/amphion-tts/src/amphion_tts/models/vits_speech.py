@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amphion_core.draws import random_generator
 from amphion_core.modules.cuda_graphs import GraphCache, rounded
 from amphion_core.modules.workers import run_on_one_thread
 from amphion_tts.models.alignment import expand, path_of_durations
@@ -139,13 +140,9 @@ class GPUSpeech(Speech):
 
 def generators(seed: int | Sequence[int] | None, count: int, device: torch.device) -> list[torch.Generator]:
     """A source of random numbers for each item: from ``seed`` + b, from the seed b of several, or from a random one."""
-    found = [torch.Generator(device) for _ in range(count)]
-    for item, generator in enumerate(found):
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed + item if isinstance(seed, int) else seed[item])
-    return found
+    if seed is None or isinstance(seed, int):
+        return [random_generator(None if seed is None else seed + item, device) for item in range(count)]
+    return [random_generator(each, device) for each in seed[:count]]
 
 
 def draw_noise(draws: list[torch.Generator], channels: int, lengths: list[int], size: int) -> Tensor:

@@ -110,7 +110,7 @@ class AmplitudePhaseVocoder(FeedForwardVocoder):
             return spectra[..., :frames]
 
     def _branches(self, mel: Tensor) -> list[Tensor]:
-        """The outputs of both branches. On a CPU without gradients, each branch has a thread of its own."""
+        """The outputs of both branches. On a CPU each runs in its own thread, unless gradients are needed."""
         branches = [partial(branch, mel) for branch in (self.amplitude, self.phase)]
         plain = torch.is_grad_enabled() or torch.is_autocast_enabled(mel.device.type) or torch.compiler.is_compiling()
         if plain or mel.device.type != "cpu":  # threads have neither gradients nor autocast

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.config import validate
+from amphion_core.draws import random_generator
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_vocoders.models.mel_input import check_mel
 
@@ -148,11 +149,7 @@ class DiffWave(Vocoder):
         samples = mel.shape[2] * self.config.mel.hop_length
         if not samples:
             return mel.new_zeros(len(mel), 0)
-        generator = torch.Generator(mel.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator = random_generator(seed, mel.device)
         with self.autocast():
             condition = self.spectrogram_upsampler(mel)
         schedule = self.schedule((controls or self.Controls()).schedule)

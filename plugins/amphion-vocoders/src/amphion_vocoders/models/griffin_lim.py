@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
+from amphion_core.draws import random_generator
 from amphion_core.features.mel import mel_filterbank
 
 INVERSION_STEPS = 40  # multiplicative updates; more of them hardly reduce the residual
@@ -51,11 +52,7 @@ class GriffinLim(Vocoder):
         """(B, F, N) -> (B, T) in [-1, 1]. The result depends on ``seed``, which draws the initial phase."""
         c = self.config.mel
         magnitude = linear_magnitude(mel.float(), c)  # (B, bins, N)
-        generator = torch.Generator(mel.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator = random_generator(seed, mel.device)
         angle = torch.rand(magnitude.shape, generator=generator, device=mel.device) * 2 * torch.pi
         window = torch.hann_window(c.win_length, device=mel.device)
         left = (c.n_fft - c.win_length) // 2

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig, Mel, MelConfig, Precision, Vocoder
 from amphion_core.config import validate
+from amphion_core.draws import random_generator
 from amphion_core.errors import AudioError
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_vocoders.models.mel_input import check_mel
@@ -176,11 +177,7 @@ class WaveGlow(Vocoder):
         if not mel.shape[2]:
             return mel.new_zeros(len(mel), 0)
         controls = controls or self.Controls()
-        generator = torch.Generator(mel.device)
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator = random_generator(seed, mel.device)
         noise = [
             controls.sigma * torch.randn(shape, generator=generator, device=mel.device)
             for shape in self.noise_shapes(len(mel), mel.shape[2])

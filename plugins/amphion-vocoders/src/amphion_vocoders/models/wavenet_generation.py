@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amphion_core.draws import random_generator
 from amphion_core.modules.workers import run_pieces
 from amphion_vocoders.models.compiled import COMPILED, compile_loop
 from amphion_vocoders.models.wave_outputs import MU_LAW, UNIFORM_EDGE, MuLaw, draw, number
@@ -86,11 +87,7 @@ def generate(
     With ``predictions`` also what the samples were drawn from (R, C, T); it takes many times the memory of the waves.
     """
     weights = _Weights.of(net)
-    seeds = torch.Generator()
-    if seed is None:
-        seeds.seed()
-    else:
-        seeds.manual_seed(seed)
+    seeds = random_generator(seed)
     jobs = []
     size = -(-len(condition) // -(-len(condition) // ROWS))  # equal shares
     for first in range(0, len(condition), size):

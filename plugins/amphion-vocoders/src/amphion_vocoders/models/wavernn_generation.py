@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amphion_core.draws import random_generator
 from amphion_core.modules.workers import run_pieces, threads_for_pieces
 from amphion_vocoders.models.compiled import COMPILED
 from amphion_vocoders.models.wave_outputs import UNIFORM_EDGE, MuLaw, draw, number
@@ -65,12 +66,7 @@ def generate(
 
 def _seeds(seed: int | None, count: int) -> Tensor:
     """A seed for each of ``count`` pieces."""
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return torch.randint(2**31 - 1, (count,), generator=generator)
+    return torch.randint(2**31 - 1, (count,), generator=random_generator(seed))
 
 
 class _Numbers:
