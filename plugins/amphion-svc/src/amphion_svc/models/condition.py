@@ -35,6 +35,8 @@ class Condition(NamedTuple):
 class ConditionEncoder(nn.Module):
     """Condition -> (B, C, N): the sum of what each part says."""
 
+    edges: Tensor
+
     def __init__(
         self,
         channels: int,
