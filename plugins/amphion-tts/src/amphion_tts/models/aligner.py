@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amphion_core.modules.masks import length_mask
 from amphion_tts.models.alignment import monotonic_alignment
-from amphion_tts.models.vits_modules import length_mask
 
 IMPOSSIBLE = -1e4  # log-probability of a token that the text does not have; finite, so that no gradient becomes NaN
 BLANK = -1.0  # log-score of "no token" in the forward-sum, before normalisation: the authors' value

@@ -12,36 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from amphion_core.modules.masks import masked, without_needless_mask
+from amphion_core.modules.relative_attention import ChannelNorm
+
 SMALLEST_BIN = 1e-3  # width and height of a spline bin, relative to the interval
 SMALLEST_SLOPE = 1e-3
 BINS = 10
 TAIL = 5.0  # outside [-TAIL, TAIL] a spline is the identity
-
-
-def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x (B, C, L) with 0 where the mask (B, 1, L) is 0; without a mask, x itself."""
-    return x if mask is None else x * mask
-
-
-def without_needless_mask(mask: Tensor | None) -> Tensor | None:
-    """Return None if every position is valid, so that inference on a CPU skips the products; else the mask."""
-    if mask is None or torch.is_grad_enabled() or mask.device.type != "cpu":
-        return mask  # on a GPU the test below would wait for the device
-    return None if bool(mask.all()) else mask
-
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of (B, C, L). Parameters are named as in the published checkpoints."""
-
-    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.epsilon = epsilon
-        self.gamma = nn.Parameter(torch.ones(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, L) -> (B, C, L)."""
-        return F.layer_norm(x.mT, self.gamma.shape, self.gamma, self.beta, self.epsilon).mT
 
 
 class DilatedSeparableConv(nn.Module):

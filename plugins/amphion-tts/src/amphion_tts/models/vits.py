@@ -13,7 +13,6 @@ from typing import Any, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from amphion_core.api import (
     BaseConfig,
@@ -29,14 +28,17 @@ from amphion_core.api import (
 from amphion_core.config import validate
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.features.linear import linear_spectrogram
+from amphion_core.modules.item_noise import draw_noise, generators
+from amphion_core.modules.latent_flow import Flow, PosteriorEncoder
+from amphion_core.modules.masks import length_mask, random_starts, slice_frames
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
 from amphion_tts.models.vits_losses import VITSOutput, prior_log_likelihood
-from amphion_tts.models.vits_modules import Flow, PosteriorEncoder, TextEncoder, length_mask
-from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech, draw_noise, generators
+from amphion_tts.models.vits_modules import TextEncoder
+from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech
 from amphion_vocoders import HiFiGANGenerator
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 
@@ -235,11 +237,8 @@ class VITS(TextToSpeech):
         An item that is shorter is decoded whole, with a latent of 0 behind its end.
         """
         size = self.config.segment
-        if starts is None:
-            starts = (torch.rand(len(z), device=z.device) * (lengths - size + 1).clamp_min(1)).long()
-        window = (starts[:, None] + torch.arange(size, device=z.device))[:, None].expand(-1, z.shape[1], -1)
-        z = F.pad(z, (0, max(0, size - z.shape[2])))
-        return self.dec(z.gather(2, window), g), starts
+        starts = random_starts(lengths, size) if starts is None else starts
+        return self.dec(slice_frames(z, starts, size), g), starts
 
     @torch.inference_mode()
     def synthesize(

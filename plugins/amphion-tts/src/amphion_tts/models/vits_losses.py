@@ -38,16 +38,6 @@ def prior_log_likelihood(z_p: Tensor, m_p: Tensor, logs_p: Tensor) -> Tensor:
     return constant + z_p.mT @ (m_p * precision) - 0.5 * z_p.square().mT @ precision
 
 
-def kl_loss(z_p: Tensor, logs_q: Tensor, m_p: Tensor, logs_p: Tensor, mask: Tensor) -> Tensor:
-    """KL of posterior and prior at the sample z_p, summed over channels and frames; equation 4.
-
-    Divide it by the number of frames in the step. It may be negative, because z_p is a sample.
-    """
-    z_p, logs_q, m_p, logs_p = z_p.float(), logs_q.float(), m_p.float(), logs_p.float()
-    kl = logs_p - logs_q - 0.5 + 0.5 * (z_p - m_p).square() * torch.exp(-2 * logs_p)
-    return (kl * mask).sum()
-
-
 def latent_loss(z: Tensor, m_q: Tensor, logs_q: Tensor, mask: Tensor) -> Tensor:
     """Negative log likelihood, without its constant, of known latents z under the posterior, summed as in `kl_loss`."""
     z, m_q, logs_q = z.float(), m_q.float(), logs_q.float()

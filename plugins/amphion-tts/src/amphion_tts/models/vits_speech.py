@@ -4,7 +4,6 @@ Between them one number must be read back, the number of frames. On a GPU each h
 launching its several hundred operations takes longer than computing them.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from amphion_core.draws import random_generator
 from amphion_core.modules.cuda_graphs import GraphCache, rounded
+from amphion_core.modules.masks import length_mask
 from amphion_core.modules.workers import run_on_one_thread
 from amphion_tts.models.alignment import expand, path_of_durations
 from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
-from amphion_tts.models.vits_modules import length_mask
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
@@ -136,20 +134,3 @@ class GPUSpeech(Speech):
 
     def _recorded_render(self, *inputs: Any) -> tuple[Tensor, ...]:
         return (super().render(*inputs, size=inputs[4].shape[2]),)
-
-
-def generators(seed: int | Sequence[int] | None, count: int, device: torch.device) -> list[torch.Generator]:
-    """A source of random numbers for each item: from ``seed`` + b, from the seed b of several, or from a random one."""
-    if seed is None or isinstance(seed, int):
-        return [random_generator(None if seed is None else seed + item, device) for item in range(count)]
-    return [random_generator(each, device) for each in seed[:count]]
-
-
-def draw_noise(draws: list[torch.Generator], channels: int, lengths: list[int], size: int) -> Tensor:
-    """Standard normal (B, channels, size), 0 beyond each length; an item's noise depends on its own length only."""
-    device = draws[0].device
-    rows = [
-        F.pad(torch.randn(channels, length, generator=draw, device=device), (0, size - length))
-        for draw, length in zip(draws, lengths, strict=True)
-    ]
-    return torch.stack(rows)

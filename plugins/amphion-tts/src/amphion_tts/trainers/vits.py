@@ -9,7 +9,6 @@ Deviations: none. The mel of a slice comes from the spectrogram of the whole rec
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -31,7 +30,9 @@ from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
-from amphion_tts.models.vits_losses import VITSOutput, kl_loss, latent_loss
+from amphion_core.modules.latent_flow import kl_loss
+from amphion_core.modules.masks import slice_frames
+from amphion_tts.models.vits_losses import VITSOutput, latent_loss
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.corpus_size import corpus_remarks
 from amphion_tts.trainers.spoken_validation import SpokenValidation
@@ -211,18 +212,12 @@ class VITSTrainer(ModelTrainer):
 
     def _slice(self, wave: Tensor, out: VITSOutput) -> Tensor:
         """(B, T) -> the samples (B, 1, S * hop) that the decoded slices stand for, 0 after the end of the batch."""
-        size = out.wave.shape[2]
-        index = out.starts[:, None] * self.mel.hop_length + torch.arange(size, device=wave.device)
-        padded = nn.functional.pad(wave, (0, max(0, size - wave.shape[1])))
-        return padded.gather(1, index)[:, None]
+        return slice_frames(wave[:, None], out.starts * self.mel.hop_length, out.wave.shape[2])
 
     def _mel_distance(self, out: VITSOutput, spec: Tensor) -> Tensor:
         """Mean absolute difference of the mels of the decoded and the recorded slices, (B)."""
         made = mel_spectrogram(out.wave[:, 0].float(), self.loss_mel)
-        size = made.shape[2]
-        index = out.starts[:, None] + torch.arange(size, device=spec.device)
-        padded = nn.functional.pad(spec, (0, max(0, size - spec.shape[2])))
-        recorded = padded.gather(2, index[:, None].expand(-1, spec.shape[1], -1))
+        recorded = slice_frames(spec, out.starts, made.shape[2])
         return (made - mel_of_linear(recorded, self.loss_mel)).abs().mean((1, 2))
 
 
