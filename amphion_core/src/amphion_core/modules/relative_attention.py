@@ -92,17 +92,18 @@ class FeedForward(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Post-norm transformer encoder with relative attention."""
+    """Post-norm transformer encoder with relative attention. ``epsilon`` is that of its norms."""
 
     def __init__(
-        self, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int, dropout: float
-    ) -> None:
+        self, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int, dropout: float,
+        *, epsilon: float = 1e-5,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.window = window
         self.attn_layers = nn.ModuleList(RelativeAttention(channels, n_heads, window, dropout) for _ in range(n_layers))
-        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels, epsilon) for _ in range(n_layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, width, kernel, dropout) for _ in range(n_layers))
-        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
+        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels, epsilon) for _ in range(n_layers))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

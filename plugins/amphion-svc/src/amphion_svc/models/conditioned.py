@@ -262,3 +262,24 @@ class MelConverter(ConditionedConverter):
         """The inverse of `scaled`: (B, F, N) -> mel (B, F, N)."""
         return (values + 1) / 2 * (self.highest - self.lowest) + self.lowest
 
+
+def example_conditions() -> dict[str, Any]:
+    """Fields of a tiny config: eight bands, two singers, and a mel in the role of the content."""
+    mel = MelConfig.preset("amphion_24k_100").replace(n_mels=8)
+    return {
+        "mel": mel, "content": (FeaturePart.named("mel", mel=mel),), "n_speakers": 2, "speaker_f0": (150.0, 250.0),
+        "mel_lowest": (-11.5,) * 8, "mel_highest": (2.0,) * 8,
+    }  # fmt: skip
+
+
+def example_condition_inputs(net: ConditionedConverter) -> dict[str, Any]:
+    """Arguments of `ConditionedConverter.encode` for `example_conditions`: two items of 12 and 8 frames."""
+    draw = torch.Generator().manual_seed(0)
+    return {
+        "features": {
+            "mel": torch.randn(2, net.config.mel.n_mels, 12, generator=draw),
+            LOUDNESS: torch.rand(2, 1, 12, generator=draw) + 0.1,
+        },
+        "lengths": torch.tensor([12, 8]), "speaker": torch.tensor([0, 1]),
+        "f0": torch.tensor([0.0, 150.0, 155.0]).repeat(2, 4),
+    }  # fmt: skip

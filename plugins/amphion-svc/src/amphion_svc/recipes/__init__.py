@@ -1,0 +1,1 @@
+"""Recipes of converters, one YAML file for each variant."""
