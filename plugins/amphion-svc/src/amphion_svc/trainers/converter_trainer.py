@@ -26,7 +26,6 @@ from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.speakers import speaker_index
 from amphion_svc.converted_validation import ConversionMetrics, ConvertedValidation
-from amphion_svc.features.loudness import loudness_of_mel
 from amphion_svc.models.conditioned import LOUDNESS, ConditionedConverter
 
 F0, VOICE = "f0", "voice"  # names in the batch
@@ -96,6 +95,8 @@ class ConverterTrainer(ModelTrainer):
 
     def learned(self, batch: Batch) -> Learned:
         """The mels, masks and conditions of a batch."""
+        from amphion_svc.features.loudness import loudness_of_mel
+
         mel = mel_spectrogram(batch["wave"], self.mel, batch["lengths"])
         lengths, size = batch["frames"], mel.shape[2]
         mask = (torch.arange(size, device=mel.device) < lengths[:, None])[:, None].to(mel.dtype)

@@ -4,7 +4,7 @@ The losses are those of the published training; the similarity is averaged over 
 """
 
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from torch import nn
@@ -12,8 +12,10 @@ from torch import nn
 from amphion_core.api import Batch, ModelArchitecture, Update, Validation
 from amphion_core.errors import RecipeError
 from amphion_svc.losses import absolute_distance, structural_distance
-from amphion_svc.models.transformer import TransformerSVC
 from amphion_svc.trainers.converter_trainer import ConverterTrainer
+
+if TYPE_CHECKING:
+    from amphion_svc.models.transformer import TransformerSVC
 
 
 class TransformerSVCTrainer(ConverterTrainer):
@@ -27,10 +29,13 @@ class TransformerSVCTrainer(ConverterTrainer):
         )
 
     config: Config
+    network: "TransformerSVC"
     example_model = "svc/transformer"
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for another model, and for metrics that cannot be computed."""
+        from amphion_svc.models.transformer import TransformerSVC
+
         if not isinstance(model, TransformerSVC):
             raise RecipeError(
                 f"the trainer transformer_svc cannot train {type(model).__name__}", hint="svc/transformer"
@@ -54,7 +59,7 @@ class TransformerSVCTrainer(ConverterTrainer):
 
     def validation_step(self, batch: Batch) -> Validation:
         """The absolute error of each mel in the units of the mel, and what the metrics say of other voices."""
-        network = cast("TransformerSVC", self.ema.get("model", self.network))
+        network: TransformerSVC = self.ema.get("model", self.network)  # type: ignore[assignment]
         learned = self.learned(batch)
         made = network.unscaled(network(**learned.inputs))
         errors = absolute_distance(made, learned.mel, learned.mask) / (learned.lengths * self.mel.n_mels)
