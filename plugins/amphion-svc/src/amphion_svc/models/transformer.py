@@ -3,7 +3,9 @@
 Zhang et al.: "Amphion: An Open-Source Audio, Music and Speech Generation Toolkit", arXiv:2312.09911, section 3.2, with
 the condition encoder of arXiv:2310.11160. The published encoder "conformer" is the one of VITS (relative attention).
 Layouts read: "amphion".
-Deviations: the encoder "transformer" leaves padding out of its attention; the published code does not.
+Deviations: the encoder "transformer" leaves padding out of its attention; the published code does not. By default, F0
+is a mixture of neighbouring classes (published: one of 255 classes, up to 47 cents wide at 100 Hz), and loudness has
+classes up to 100 (published: up to 1.5, which up to 89 % of the frames of six sung recordings exceed).
 """
 
 from collections.abc import Mapping

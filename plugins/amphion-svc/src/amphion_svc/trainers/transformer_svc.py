@@ -38,7 +38,8 @@ class TransformerSVCTrainer(ConverterTrainer):
 
         if not isinstance(model, TransformerSVC):
             raise RecipeError(
-                f"the trainer transformer_svc cannot train {type(model).__name__}", hint="svc/transformer"
+                f"the trainer transformer_svc cannot train {type(model).__name__}",
+                hint="set model=svc/transformer",
             )
         super().__init__(config, model=model)
 
