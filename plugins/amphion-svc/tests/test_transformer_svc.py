@@ -150,6 +150,22 @@ def test_content_at_another_rate_stands_at_the_same_times(net):
     assert (found[0, 0] - ((centres - 0.0125) / 0.02).clamp(0, 48)).abs().max() < 1e-3
 
 
+def test_content_of_a_crop_is_that_of_the_whole(net):
+    net._places = {"mel": (0.02, 0.0125)}
+    feature = torch.randn(1, 6, 100, generator=torch.Generator().manual_seed(0))
+    whole = net._at_mel("mel", feature, torch.tensor([180]), 180, None, None)
+    start, first = 75 * 256 / 24000, 40  # the crop begins 0.8 s after the recording, where frame 40 begins
+    crop = net._at_mel(
+        "mel",
+        feature[..., first:],
+        torch.tensor([60]),
+        60,
+        torch.tensor([60]),
+        torch.tensor([first * 0.02 + 0.0125 - start]),
+    )
+    assert (crop[..., 1:] - whole[..., 76:135]).abs().max() < 1e-4  # frame 0 lies before the centre of frame 40
+
+
 def test_a_voice_replaces_the_table_of_singers():
     config = TransformerSVC.example_config()
     config = config.replace(n_speakers=1, speakers=(), speaker_f0=(), voice=FeaturePart.named("world_voice"))

@@ -9,8 +9,9 @@ import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, yaml
-from amphion_core.api import Batch
+from amphion_core.api import Batch, CorpusFacts, FeaturePart
 from amphion_core.data.batch import Example, Utterance
+from amphion_core.data.config import DataConfig
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.mel import MelConfig
 from amphion_core.training import run
@@ -67,6 +68,17 @@ def test_another_model_or_a_metric_without_vocoder_is_refused(recipe):
         amphion.get("trainers", "transformer_svc")(
             amphion.get("trainers", "transformer_svc").Config(), model=amphion.build("svc/world")
         )
+
+
+def test_the_only_singer_of_a_corpus_without_names_needs_no_name(prepared, hum, tmp_path):
+    folder = prepared({"train": {"a": hum[0].samples}}, rate=RATE)
+    model = amphion.get("models", "svc/transformer")
+    facts = CorpusFacts(DataConfig(root=str(folder)))
+    config = model.config_for(model.Config(content=(FeaturePart.named(**CONTENT),), n_layers=1), facts)
+    assert config.speakers == ("singer",) and config.speaker_f0[0] == pytest.approx(140, rel=0.01)
+    task = amphion.task("svc", model="svc/world")
+    task.net = model(config)
+    assert task.singer(None).speaker.tolist() == [0]
 
 
 def test_a_model_of_any_voice_reads_the_vector_of_each_recording():

@@ -20,6 +20,7 @@ from amphion_svc.models.condition import Condition, ConditionEncoder
 from amphion_svc.speaker_pitch import median_f0_of_speakers
 
 LOUDNESS = "loudness"
+ONLY = "singer"  # the name of the only singer of a corpus that states none
 SMALLEST_RANGE = 1e-3  # of a band of the mel that is the same in the whole corpus
 
 
@@ -112,11 +113,11 @@ class ConditionedConverter(VoiceConverter):
         if config.voice is not None:
             parts["voice"] = config.voice
         else:
-            names = speakers_for(config.speakers, facts)
-            changes = {"speakers": names, "n_speakers": max(1, len(names))}
+            names = speakers_for(config.speakers, facts) or (ONLY,)
+            changes = {"speakers": names, "n_speakers": len(names)}
             if not config.speaker_f0 or names != config.speakers:
                 medians = median_f0_of_speakers(facts, config.pitch_feature)
-                changes["speaker_f0"] = tuple(medians.get(name, 0.0) for name in names or ("",))
+                changes["speaker_f0"] = tuple(medians.get(name, medians.get("", 0.0)) for name in names)
         found = {name: part.build().variant for name, part in parts.items()}
         changes["variants"] = {name: variant for name, variant in found.items() if variant} | config.variants
         return config.replace(**changes)
