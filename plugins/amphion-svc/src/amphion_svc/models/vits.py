@@ -20,10 +20,11 @@ from amphion_core.config import validate
 from amphion_core.errors import DataError
 from amphion_core.modules.item_noise import draw_noise, generators
 from amphion_core.modules.latent_flow import Flow, PosteriorEncoder
-from amphion_core.modules.masks import length_mask, random_starts, slice_frames
+from amphion_core.modules.masks import random_starts, slice_frames
 from amphion_core.modules.packed_conv import pack_convolutions
-from amphion_svc.models.conditioned import ConditionedConfig, ConditionedConverter
-from amphion_svc.models.vits_parts import DECODERS, DecoderPart, PriorEncoder, VitsSVCOutput
+from amphion_svc.models.acoustic_encoder import Conformer
+from amphion_svc.models.conditioned import ConditionedConfig, ConditionedConverter, example_condition_inputs
+from amphion_svc.models.vits_parts import DECODERS, DecoderPart, VitsSVCOutput
 
 
 class VitsSVC(ConditionedConverter):
@@ -37,8 +38,6 @@ class VitsSVC(ConditionedConverter):
         filter_channels: int = Field(default=256, gt=0, description="width of the prior encoder's feed-forward layers")
         n_heads: int = Field(default=2, gt=0, description="attention heads of the prior encoder")
         n_layers: int = Field(default=6, gt=0, description="layers of the prior encoder")
-        kernel: int = Field(default=3, gt=0, description="kernel of the feed-forward layers, frames")
-        window: int = Field(default=4, gt=0, description="largest distance with a separate attention weight, frames")
         dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the prior encoder")
         speaker_channels: int = Field(
             default=256, gt=0, description="size of the singer's vector in posterior encoder and flow"
@@ -88,10 +87,9 @@ class VitsSVC(ConditionedConverter):
         self.emb_g: nn.Module = nn.Embedding(c.n_speakers, g)
         if c.voice is not None:
             self.emb_g = nn.Linear(c.voice.build().dim, g)
-        self.enc_p = PriorEncoder(
-            c.latent_channels, c.condition_channels, c.filter_channels, c.n_heads, c.n_layers, c.kernel, c.window,
-            c.dropout,
-        )  # fmt: skip
+        self.enc_p = Conformer(
+            c.condition_channels, c.filter_channels, c.n_heads, c.n_layers, 2 * c.latent_channels, c.dropout
+        )
         self.enc_q = PosteriorEncoder(c.mel.n_fft // 2 + 1, c.latent_channels, c.hidden_channels, g)
         self.flow = Flow(c.latent_channels, c.hidden_channels, g)
         self.dec: Vocoder = c.decoder.build()
@@ -113,20 +111,9 @@ class VitsSVC(ConditionedConverter):
         )  # fmt: skip
 
     def example_inputs(self) -> dict[str, Any]:
-        """Two items of 12 and 9 frames; the second is unvoiced at its start."""
-        generator = torch.Generator().manual_seed(0)
-        c, draw = self.config, torch.rand
-        f0 = 150 + 50 * draw(2, 12, generator=generator)
-        f0[1, :4] = 0
-        return {
-            "features": {
-                name: draw(2, part.build().dim, 12, generator=generator) for name, part in self.features.items()
-            },
-            "lengths": torch.tensor([12, 9]),
-            "speaker": torch.tensor([0, c.n_speakers - 1]) if c.voice is None else draw(2, c.voice.build().dim),
-            "f0": f0,
-            "spec": draw(2, c.mel.n_fft // 2 + 1, 12, generator=generator),
-        }
+        """Two items of 12 and 8 frames."""
+        spec = torch.rand(2, self.config.mel.n_fft // 2 + 1, 12, generator=torch.Generator().manual_seed(1))
+        return {**example_condition_inputs(self), "spec": spec}
 
     def forward(
         self, features: Mapping[str, Tensor], lengths: Tensor, speaker: Tensor, f0: Tensor, spec: Tensor, *,
@@ -139,7 +126,7 @@ class VitsSVC(ConditionedConverter):
         """
         condition, mask = self.encode(features, lengths, speaker, f0, counts=counts, offsets=offsets)
         g = self.emb_g(speaker)[..., None]  # (B, G, 1)
-        m_p, logs_p = self.enc_p(condition, mask)
+        m_p, logs_p = self.enc_p(condition, mask).chunk(2, 1)  # (B, latent, N) each
         z, _, logs_q = self.enc_q(spec, mask, g, noise)
         z_p = self.flow(z, mask, g)
         starts = random_starts(lengths, self.config.segment) if starts is None else starts
@@ -164,10 +151,11 @@ class VitsSVC(ConditionedConverter):
         ``speaker`` are indices (B) in the config's ``speakers``, or vectors (B, G) where the config has ``voice``.
         Raises DataError for a missing feature or F0, and for a speaker that the network does not have.
         """
+        f0 = f0 if f0 is None else f0[:, : int(lengths.max())]
         condition, mask = self.encode(features, lengths, speaker, f0)
         assert f0 is not None
         g = self.emb_g(speaker)[..., None]
-        z_p, logs_p = self.enc_p(condition, mask)
+        z_p, logs_p = self.enc_p(condition, mask).chunk(2, 1)
         scale = getattr(controls, "noise_scale", None)
         scale = self.config.noise_scale if scale is None else float(scale)
         if scale:

@@ -1,16 +1,15 @@
-"""The parts of VitsSVC beside posterior encoder and flow: the prior, the decoder's place in a config, and the output.
+"""The decoder of VitsSVC as a field of its config, and the result of its training pass.
 
-Kim, Kong, Son, arXiv:2106.06103, section 2. Letters: B batch, C channels, N frames.
+Letters: B batch, C channels, N frames.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from amphion_core.api import MelConfig, VocoderPart
-from amphion_core.modules.relative_attention import Transformer
 from amphion_core.parts import Part
 
 DECODERS = ("vocoder/nsf_hifigan", "vocoder/hifigan", "vocoder/bigvgan", "vocoder/melgan", "vocoder/apnet")
@@ -28,23 +27,6 @@ class VitsSVCOutput:
     logs_p: Tensor
     logs_q: Tensor
     mask: Tensor  # (B, 1, N), 1 where valid
-
-
-class PriorEncoder(nn.Module):
-    """The condition of each frame -> mean and log deviation of the latent."""
-
-    def __init__(
-        self, out_channels: int, channels: int, width: int, n_heads: int, n_layers: int, kernel: int, window: int,
-        dropout: float,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.encoder = Transformer(channels, width, n_heads, n_layers, kernel, window, dropout)
-        self.proj = nn.Conv1d(channels, 2 * out_channels, 1)
-
-    def forward(self, condition: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, N) -> mean and log deviation, (B, latent, N) each."""
-        mean, log_deviation = (self.proj(self.encoder(condition, mask)) * mask).chunk(2, 1)
-        return mean, log_deviation
 
 
 class DecoderPart(VocoderPart):
