@@ -6,6 +6,7 @@ Weights are brought in by ``amphion convert svc/NAME --layout amphion``.
 from amphion_core.cards import Card
 
 _PUBLISHED = {"mel": "amphion_24k_100", "melody": "coarse", "loudness_range": [1e-30, 1.5]}
+_BIGVGAN = {"upsample_rates": [8, 8, 2, 2], "upsample_kernels": [16, 16, 4, 4]}
 
 _AMPHION_NOISE = {"c_skip": "edm", "noise_mean": "cond"}
 
@@ -34,5 +35,20 @@ CARDS = [
         name="svc/transformer@transformer",
         title="published configuration: sines as positions, 13.0 M parameters without the condition",
         config={**_PUBLISHED, "encoder": "transformer", "filter_channels": 2048},
+    ),
+    Card(
+        name="svc/vits@nsf_hifigan",
+        title="published configuration with NSF-HiFiGAN as decoder, 104.6 M parameters with 512 singers",
+        config=_PUBLISHED,
+    ),
+    Card(
+        name="svc/vits@hifigan",
+        title="published sizes with HiFi-GAN as decoder, 86.9 M parameters with 512 singers",
+        config={**_PUBLISHED, "decoder": "vocoder/hifigan"},
+    ),
+    Card(
+        name="svc/vits@bigvgan",
+        title="published sizes with BigVGAN as decoder, 86.9 M parameters with 512 singers",
+        config={**_PUBLISHED, "decoder": {"name": "vocoder/bigvgan", **_BIGVGAN}},
     ),
 ]

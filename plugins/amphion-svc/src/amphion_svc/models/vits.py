@@ -5,7 +5,7 @@ arXiv:2106.06103; equation numbers refer to it. The condition encoder of the SVC
 Content-based Features from Multiple Acoustic Models for Singing Voice Conversion", arXiv:2310.11160) replaces the text,
 so there is neither an alignment nor a duration predictor. The decoder is a vocoder that reads the latent as its mel.
 Layouts read: "amphion". Deviations: in training, NSF-HiFiGAN gets the F0 of the decoded slice, where the published code
-gives that of the first frames. Items of different lengths are decoded one by one, so padding does not change their ends.
+gives that of the first frames. Items are decoded one by one, so padding does not change their ends.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,12 @@ from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig, FeaturePart, MelConfig, Precision, Synthesis, Vocoder
 from amphion_core.config import validate
-from amphion_core.errors import DataError
 from amphion_core.modules.item_noise import draw_noise, generators
 from amphion_core.modules.latent_flow import Flow, PosteriorEncoder
 from amphion_core.modules.masks import random_starts, slice_frames
 from amphion_core.modules.packed_conv import pack_convolutions
-from amphion_svc.models.acoustic_encoder import Conformer
 from amphion_svc.models.conditioned import ConditionedConfig, ConditionedConverter, example_condition_inputs
-from amphion_svc.models.vits_parts import DECODERS, DecoderPart, VitsSVCOutput
+from amphion_svc.models.vits_parts import DecoderPart, PriorEncoder, VitsSVCOutput
 
 
 class VitsSVC(ConditionedConverter):
@@ -63,10 +61,10 @@ class VitsSVC(ConditionedConverter):
 
         @model_validator(mode="after")
         def _parts_agree(self) -> Self:
-            if self.decoder.name not in DECODERS:
-                raise ValueError(f"decoder: {self.decoder.name} reads no latent; one of {', '.join(DECODERS)} does")
             if self.condition_channels % self.n_heads:
-                raise ValueError(f"n_heads: {self.n_heads} does not divide condition_channels {self.condition_channels}")
+                raise ValueError(
+                    f"n_heads: {self.n_heads} does not divide condition_channels {self.condition_channels}"
+                )
             return self
 
     class Controls(BaseConfig):
@@ -87,8 +85,8 @@ class VitsSVC(ConditionedConverter):
         self.emb_g: nn.Module = nn.Embedding(c.n_speakers, g)
         if c.voice is not None:
             self.emb_g = nn.Linear(c.voice.build().dim, g)
-        self.enc_p = Conformer(
-            c.condition_channels, c.filter_channels, c.n_heads, c.n_layers, 2 * c.latent_channels, c.dropout
+        self.enc_p = PriorEncoder(
+            c.condition_channels, c.filter_channels, c.n_heads, c.n_layers, c.latent_channels, c.dropout
         )
         self.enc_q = PosteriorEncoder(c.mel.n_fft // 2 + 1, c.latent_channels, c.hidden_channels, g)
         self.flow = Flow(c.latent_channels, c.hidden_channels, g)
@@ -126,7 +124,7 @@ class VitsSVC(ConditionedConverter):
         """
         condition, mask = self.encode(features, lengths, speaker, f0, counts=counts, offsets=offsets)
         g = self.emb_g(speaker)[..., None]  # (B, G, 1)
-        m_p, logs_p = self.enc_p(condition, mask).chunk(2, 1)  # (B, latent, N) each
+        m_p, logs_p = self.enc_p(condition, mask)
         z, _, logs_q = self.enc_q(spec, mask, g, noise)
         z_p = self.flow(z, mask, g)
         starts = random_starts(lengths, self.config.segment) if starts is None else starts
@@ -155,7 +153,7 @@ class VitsSVC(ConditionedConverter):
         condition, mask = self.encode(features, lengths, speaker, f0)
         assert f0 is not None
         g = self.emb_g(speaker)[..., None]
-        z_p, logs_p = self.enc_p(condition, mask).chunk(2, 1)
+        z_p, logs_p = self.enc_p(condition, mask)
         scale = getattr(controls, "noise_scale", None)
         scale = self.config.noise_scale if scale is None else float(scale)
         if scale:

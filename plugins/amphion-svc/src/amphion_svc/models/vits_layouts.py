@@ -1,8 +1,8 @@
 """Published VitsSVC checkpoints (layout "amphion"): their tensor names and their config converted to ours.
 
-A checkpoint is one network, or a training's file with it as "generator". Beside it lie ``args.json``, the config, and
-``singers.json``, the numbers of the singers. Sizes are read from the tensors. The decoder is read as the vocoder that it
-is, so an NSF-HiFiGAN has no source: the published code never added it, see vocoder/nsf_hifigan.
+A checkpoint is one network, or a training's file with it as "generator". Its config is ``args.json``; the file
+``singers`` (``singers.json``) has the numbers of the singers. Sizes are read from the tensors. The decoder is read as
+the vocoder that it is. An NSF-HiFiGAN has no source then, because the published code never added it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from amphion_core.errors import WeightsError
 from amphion_svc.models.condition_layout import given_values, read_condition, read_mel
 
 CONDITION, DECODER = "condition_encoder.", "dec."
-RENAMED = {"enc_p.enc_.": "enc_p.conformer_encoder.", "enc_p.proj.": "enc_p.projection."}
+RENAMED = {"enc_p.enc_.": "enc_p.encoder."}
 UNUSED = ("enc_p.f0_emb.",)  # stored, and read by nothing
 GENERATORS = {
     "nsfhifigan": "vocoder/nsf_hifigan", "hifigan": "vocoder/hifigan", "bigvgan": "vocoder/bigvgan",

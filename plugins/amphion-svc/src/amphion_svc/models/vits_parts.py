@@ -1,17 +1,20 @@
-"""The decoder of VitsSVC as a field of its config, and the result of its training pass.
+"""The prior of VitsSVC, its decoder as a field of a config, and the result of its training pass.
 
 Letters: B batch, C channels, N frames.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from amphion_core import registry
 from amphion_core.api import MelConfig, VocoderPart
+from amphion_core.modules.relative_attention import Transformer
 from amphion_core.parts import Part
 
+KERNEL, WINDOW = 3, 4  # of the published prior: of the feed-forward layers, and of the attention, in frames
 DECODERS = ("vocoder/nsf_hifigan", "vocoder/hifigan", "vocoder/bigvgan", "vocoder/melgan", "vocoder/apnet")
 
 
@@ -27,6 +30,22 @@ class VitsSVCOutput:
     logs_p: Tensor
     logs_q: Tensor
     mask: Tensor  # (B, 1, N), 1 where valid
+
+
+class PriorEncoder(nn.Module):
+    """The condition of each frame -> mean and log deviation of the latent, by the transformer of VITS."""
+
+    def __init__(
+        self, channels: int, width: int, n_heads: int, n_layers: int, out_channels: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = Transformer(channels, width, n_heads, n_layers, KERNEL, WINDOW, dropout)
+        self.proj = nn.Conv1d(channels, 2 * out_channels, 1)
+
+    def forward(self, condition: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """condition (B, C, N), mask (B, 1, N) -> mean and log deviation, (B, latent, N) each."""
+        mean, log_deviation = (self.proj(self.encoder(condition, mask)) * mask).chunk(2, 1)
+        return mean, log_deviation
 
 
 class DecoderPart(VocoderPart):
@@ -56,3 +75,9 @@ class DecoderPart(VocoderPart):
         if "mel" in value:
             raise ValueError("the mel of the decoder follows from mel and latent_channels of the model: leave it out")
         return {**value, "mel": own}
+
+    @classmethod
+    def _resolve(cls, name: str, fields: Mapping[str, Any], context: Any) -> Self:
+        if registry.find(cls.kind, name.partition("@")[0]).name not in DECODERS:
+            raise ValueError(f"{name} reads no latent; one of {', '.join(DECODERS)} does")
+        return super()._resolve(name, fields, context)

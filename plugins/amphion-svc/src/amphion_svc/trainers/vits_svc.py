@@ -6,7 +6,7 @@ Deviations: none. The mel of a slice comes from the spectrogram of the whole cro
 """
 
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -18,10 +18,12 @@ from amphion_core.features.linear import linear_spectrogram
 from amphion_core.features.mel import mel_of_linear, mel_spectrogram
 from amphion_core.modules.latent_flow import kl_loss
 from amphion_core.modules.masks import slice_frames
-from amphion_svc.models.vits import VitsSVC
 from amphion_svc.models.vits_parts import VitsSVCOutput
 from amphion_svc.trainers.converter_trainer import ConverterTrainer, Learned
 from amphion_vocoders import Discriminators
+
+if TYPE_CHECKING:
+    from amphion_svc.models.vits import VitsSVC
 
 
 class VitsSVCTrainer(ConverterTrainer):
@@ -48,6 +50,8 @@ class VitsSVCTrainer(ConverterTrainer):
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for another model, and for metrics that cannot be computed."""
+        from amphion_svc.models.vits import VitsSVC
+
         if not isinstance(model, VitsSVC):
             raise RecipeError(
                 f"the trainer vits_svc cannot train {type(model).__name__}", hint="write model: svc/vits in the recipe"
@@ -63,7 +67,7 @@ class VitsSVCTrainer(ConverterTrainer):
         return networks | ({"discriminator": self.discriminator} if len(self.discriminator) else {})
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        """``wave``, ``f0``, the content features and ``speaker`` or ``voice`` -> the discriminator's update, then ours."""
+        """``wave``, ``f0``, the content features and ``speaker`` or ``voice`` -> both updates."""
         c, totals = self.config, batch.totals
         out, spec = self._forward(cast("VitsSVC", self.network), batch, self.learned(batch))
         real = self._slice(batch["wave"], out, spec.shape[2])
@@ -96,7 +100,7 @@ class VitsSVCTrainer(ConverterTrainer):
             errors["kl"].append(float(kl) / count)
         return self.validated(network, batch, dict(errors), made)
 
-    def _forward(self, network: VitsSVC, batch: Batch, learned: Learned) -> tuple[VitsSVCOutput, Tensor]:
+    def _forward(self, network: "VitsSVC", batch: Batch, learned: Learned) -> tuple[VitsSVCOutput, Tensor]:
         """The training pass, and the linear spectrograms (B, n_fft / 2 + 1, N)."""
         spec = linear_spectrogram(batch["wave"], self.mel, batch["lengths"])
         return network(**learned.inputs, spec=spec), spec
