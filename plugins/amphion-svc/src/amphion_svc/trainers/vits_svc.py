@@ -45,8 +45,9 @@ class VitsSVCTrainer(ConverterTrainer):
 
     @classmethod
     def example_config(cls) -> Config:
-        """One small discriminator."""
-        return cls.Config(discriminators=(DiscriminatorPart.named("discriminator/mpd", channels=2, periods=(2, 3)),))
+        """One small discriminator, and weights with which plain gradient descent at a high rate does not diverge."""
+        small = DiscriminatorPart.named("discriminator/mpd", channels=2, periods=(2, 3))
+        return cls.Config(discriminators=(small,), mel_weight=1.0, kl_weight=0.1)
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for another model, and for metrics that cannot be computed."""
