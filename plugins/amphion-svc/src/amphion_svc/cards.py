@@ -6,7 +6,6 @@ Weights are brought in by ``amphion convert svc/NAME --layout amphion``.
 from amphion_core.cards import Card
 
 _PUBLISHED = {"mel": "amphion_24k_100", "melody": "coarse", "loudness_range": [1e-30, 1.5]}
-_BIGVGAN = {"upsample_rates": [8, 8, 2, 2], "upsample_kernels": [16, 16, 4, 4]}
 
 _AMPHION_NOISE = {"c_skip": "edm", "noise_mean": "cond"}
 
@@ -49,6 +48,6 @@ CARDS = [
     Card(
         name="svc/vits@bigvgan",
         title="published sizes with BigVGAN as decoder, 86.9 M parameters with 512 singers",
-        config={**_PUBLISHED, "decoder": {"name": "vocoder/bigvgan", **_BIGVGAN}},
+        config={**_PUBLISHED, "decoder": "vocoder/bigvgan"},
     ),
 ]

@@ -1,7 +1,7 @@
 """VitsSVC: content, melody and loudness to a waveform in one network, a variational autoencoder with a GAN decoder.
 
 Kim, Kong, Son: "Conditional Variational Autoencoder with Adversarial Learning for End-to-End Text-to-Speech",
-arXiv:2106.06103; equation numbers refer to it. The condition encoder of the SVC models (Zhang et al.: "Leveraging
+arXiv:2106.06103. The condition encoder of the SVC models (Zhang et al.: "Leveraging
 Content-based Features from Multiple Acoustic Models for Singing Voice Conversion", arXiv:2310.11160) replaces the text,
 so there is neither an alignment nor a duration predictor. The decoder is a vocoder that reads the latent as its mel.
 Layouts read: "amphion". Deviations: in training, NSF-HiFiGAN gets the F0 of the decoded slice, where the published code
@@ -147,7 +147,7 @@ class VitsSVC(ConditionedConverter):
         """Features of the source and F0 (B, N) in Hz -> wave (B, T), lengths in samples. Item b draws from seed + b.
 
         ``speaker`` are indices (B) in the config's ``speakers``, or vectors (B, G) where the config has ``voice``.
-        Raises DataError for a missing feature or F0, and for a speaker that the network does not have.
+        Raises DataError for a missing feature or F0, and for a speaker of the wrong kind.
         """
         f0 = f0 if f0 is None else f0[:, : int(lengths.max())]
         condition, mask = self.encode(features, lengths, speaker, f0)
