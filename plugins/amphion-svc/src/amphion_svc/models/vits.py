@@ -1,9 +1,9 @@
 """VitsSVC: content, melody and loudness to a waveform in one network, a variational autoencoder with a GAN decoder.
 
 Kim, Kong, Son: "Conditional Variational Autoencoder with Adversarial Learning for End-to-End Text-to-Speech",
-arXiv:2106.06103. The condition encoder of the SVC models (Zhang et al.: "Leveraging
-Content-based Features from Multiple Acoustic Models for Singing Voice Conversion", arXiv:2310.11160) replaces the text,
-so there is neither an alignment nor a duration predictor. The decoder is a vocoder that reads the latent as its mel.
+arXiv:2106.06103. The condition encoder of the SVC models (Zhang et al.: "Leveraging Content-based Features from
+Multiple Acoustic Models for Singing Voice Conversion", arXiv:2310.11160) replaces the text, so there is neither an
+alignment nor a duration predictor. The decoder is a vocoder that reads the latent as its mel.
 Layouts read: "amphion". Deviations: in training, NSF-HiFiGAN gets the F0 of the decoded slice, where the published code
 gives that of the first frames. Items are decoded one by one, so padding does not change their ends.
 """
