@@ -16,6 +16,7 @@ from torch import Tensor
 
 from amphion_core.api import Precision, Synthesis
 from amphion_core.config import BaseConfig, validate
+from amphion_core.modules.diffusion import Diffusion, Sampler, sample
 from amphion_core.modules.item_noise import generators
 from amphion_core.modules.packed_conv import pack_convolutions
 from amphion_svc.models.conditioned import (
@@ -25,7 +26,6 @@ from amphion_svc.models.conditioned import (
     example_conditions,
 )
 from amphion_svc.models.dilated_denoiser import DilatedDenoiser
-from amphion_svc.models.samplers import Diffusion, Sampler, sample
 
 SAMPLER: Sampler = "dpm_solver"
 STEPS = 50

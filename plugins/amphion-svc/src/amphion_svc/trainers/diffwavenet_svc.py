@@ -51,7 +51,7 @@ class DiffWaveNetTrainer(ConverterTrainer):
                 hint="amphion list trainers",
             )
         super().__init__(config, model=model)
-        self.levels = model.config.diffusion.levels()  # alpha-bar of each diffusion step
+        self.diffusion = model.config.diffusion
         self.higher_is_better = {"noise": False, **self.higher_is_better}
 
     def networks(self) -> dict[str, nn.Module]:
@@ -64,7 +64,7 @@ class DiffWaveNetTrainer(ConverterTrainer):
         The diffusion step of each item and the noise are drawn at random.
         """
         learned = self.learned(batch)
-        steps = torch.randint(len(self.levels), (len(batch),), device=learned.mel.device)
+        steps = torch.randint(self.diffusion.steps, (len(batch),), device=learned.mel.device)
         noise = frame_noise(learned.lengths, learned.mel)
         loss = self._distance(self.network, learned, steps, noise).sum()
         loss = loss / (batch.totals["frames"] * self.mel.n_mels)
@@ -78,7 +78,7 @@ class DiffWaveNetTrainer(ConverterTrainer):
         network = cast("DiffWaveNetSVC", self.ema.get("model", self.network))
         learned = self.learned(batch)
         noise = frame_noise(learned.lengths, learned.mel, torch.Generator().manual_seed(0))
-        probes = torch.linspace(0, len(self.levels) - 1, PROBES, device=noise.device).round().long()
+        probes = torch.linspace(0, self.diffusion.steps - 1, PROBES, device=noise.device).round().long()
         distances = [self._distance(network, learned, probe.expand(len(batch)), noise) for probe in probes]
         condition, _ = network.encode(**learned.inputs)
         controls = network.Controls(sampler="dpm_solver", steps=self.config.validation_steps)
@@ -92,6 +92,6 @@ class DiffWaveNetTrainer(ConverterTrainer):
 
     def _distance(self, network: "DiffWaveNetSVC", learned: Learned, steps: Tensor, noise: Tensor) -> Tensor:
         """Diffusion steps (B) and noise (B, F, N) -> squared error of its prediction, summed over valid frames (B)."""
-        level = self.levels.to(noise.device)[steps, None, None]
-        noisy = level.sqrt() * network.scaled(learned.mel) + (1 - level).sqrt() * noise
-        return squared_distance(network(**learned.inputs, noisy=noisy, step=steps), noise, learned.mask)
+        clean = network.scaled(learned.mel)
+        found = network(**learned.inputs, noisy=self.diffusion.with_noise(clean, noise, steps), step=steps)
+        return squared_distance(found, self.diffusion.wanted(clean, noise, steps), learned.mask)

@@ -1,8 +1,8 @@
-"""Samplers of diffusers for a network that predicts the noise in a mel: how noise becomes a mel in some steps.
+"""Diffusion with the samplers of diffusers: the noise of the training, and how noise becomes data in some steps.
 
 Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", arXiv:2006.11239 (DDPM). Song, Meng, Ermon:
-arXiv:2010.02502 (DDIM). Liu et al.: arXiv:2202.09778 (PNDM). Lu et al.: arXiv:2211.01095 (DPM-Solver++).
-Letters: B batch, F mel bands, N frames.
+arXiv:2010.02502 (DDIM). Liu et al.: arXiv:2202.09778 (PNDM). Lu et al.: arXiv:2211.01095 (DPM-Solver++). Salimans, Ho:
+arXiv:2202.00512 (v-prediction). Data is (B, ...), such as mels (B, F, N) or latents (B, C, F, N).
 """
 
 import warnings
@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.api import BaseConfig
+from amphion_core.config import BaseConfig
 from amphion_core.errors import DataError, MissingPackage
 
 RUNGE_KUTTA = 4  # steps with which the published PNDM begins
@@ -31,21 +31,46 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Diffusion(BaseConfig):
-    """The noise of the training, and what limits a sample."""
+    """The noise of the training, what the network predicts, and what limits a sample."""
 
     steps: int = Field(default=1000, gt=1, le=100_000, description="diffusion steps in training")
     first_noise: float = Field(default=1e-4, gt=0, lt=1, description="variance of the noise that step 1 adds")
     last_noise: float = Field(default=0.02, gt=0, lt=1, description="variance of the noise that the last step adds")
-    clip: Literal["final", "every_step"] = Field(
+    schedule: Literal["linear", "scaled_linear"] = Field(
+        default="linear", description="linear: the variance grows evenly; scaled_linear: its square root does"
+    )
+    prediction: Literal["epsilon", "v_prediction"] = Field(
+        default="epsilon", description="what the network predicts: the noise, or the velocity between noise and data"
+    )
+    clip: Literal["never", "final", "every_step"] = Field(
         default="final",
-        description="when a sample is limited to the range of the mels. every_step: as Amphion v0.1 does, with the "
-        "settings of its samplers; this disturbs samplers that combine several steps",
+        description="when a sample is limited to -1 to 1. never: for latents; every_step: as Amphion v0.1 does, with "
+        "the settings of its samplers; this disturbs samplers that combine several steps",
     )
 
     def levels(self) -> Tensor:
         """The share of the clean signal's power after each training step, (steps,): alpha-bar in the papers."""
-        noises = torch.linspace(self.first_noise, self.last_noise, self.steps, dtype=torch.float32)
+        if self.schedule == "linear":
+            noises = torch.linspace(self.first_noise, self.last_noise, self.steps, dtype=torch.float32)
+        else:
+            ends = self.first_noise**0.5, self.last_noise**0.5
+            noises = torch.linspace(*ends, self.steps, dtype=torch.float32).square()
         return torch.cumprod(1 - noises, 0)
+
+    def with_noise(self, clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+        """Data and noise (B, ...) -> the data as it is after the training steps ``step`` (B), counted from 0."""
+        level = self._level(clean, step)
+        return level.sqrt() * clean + (1 - level).sqrt() * noise
+
+    def wanted(self, clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+        """What the network should predict after the steps ``step`` (B) of the training: noise or velocity, (B, ...)."""
+        if self.prediction == "epsilon":
+            return noise
+        level = self._level(clean, step)
+        return level.sqrt() * noise - (1 - level).sqrt() * clean
+
+    def _level(self, data: Tensor, step: Tensor) -> Tensor:
+        return self.levels().to(data.device)[step].view(-1, *[1] * (data.ndim - 1))
 
 
 def scheduler(name: Sampler, diffusion: Diffusion, steps: int, device: torch.device | str = "cpu") -> Any:
@@ -59,7 +84,7 @@ def scheduler(name: Sampler, diffusion: Diffusion, steps: int, device: torch.dev
     except ImportError as error:
         raise MissingPackage(
             "the package diffusers has the samplers of diffusion models, and it is not installed",
-            hint='pip install "amphion-svc[diffusion]"',
+            hint='pip install "amphion-core[diffusion]"',
         ) from error
     most = diffusion.steps - (name == "dpm_solver")  # which needs steps that all differ
     if steps > most:
@@ -75,11 +100,13 @@ def scheduler(name: Sampler, diffusion: Diffusion, steps: int, device: torch.dev
                 f"{steps} steps of pndm were asked for, and its first {RUNGE_KUTTA} are Runge-Kutta steps",
                 hint=f"choose at least {RUNGE_KUTTA} steps, or another sampler",
             )
+    if name == "ddpm":
+        settings = {"clip_sample": diffusion.clip != "never"}  # its estimates of the clean data
     if steps == diffusion.steps and "steps_offset" in settings:
         settings = settings | {"steps_offset": 0}  # the offset would lead behind the last training step
     found = getattr(diffusers, kind)(
         num_train_timesteps=diffusion.steps, beta_start=diffusion.first_noise, beta_end=diffusion.last_noise,
-        beta_schedule="linear", **settings,
+        beta_schedule=diffusion.schedule, prediction_type=diffusion.prediction, **settings,
     )  # fmt: skip
     with warnings.catch_warnings():  # of numpy, about how diffusers makes an array of a tensor
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
@@ -96,7 +123,7 @@ def sample(
     diffusion: Diffusion,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Noise (B, F, N) -> mels (B, F, N) in [-1, 1]. ``predict`` takes a noisy mel and the training step (B).
+    """Noise (B, ...) -> data (B, ...). ``predict`` takes noisy data and the training step (B), and predicts as trained.
 
     ``generator`` draws the noise that "ddpm" adds in each step; the other samplers add none. Errors as `scheduler`.
     """
@@ -108,4 +135,4 @@ def sample(
         x = source.step(found, step, x, **extra).prev_sample
         if diffusion.clip == "every_step":
             x = x.clamp(-1, 1)
-    return x.clamp(-1, 1)
+    return x if diffusion.clip == "never" else x.clamp(-1, 1)
