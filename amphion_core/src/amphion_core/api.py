@@ -7,6 +7,7 @@ _MODULES = {
     "amphion_core.audio": ("Audio",),
     "amphion_core.audio_files.writing": ("AudioWriter",),
     "amphion_core.cards": ("Card", "CardFile"),
+    "amphion_core.codecs": ("CodecSource", "open_codec"),
     "amphion_core.component": (
         "AudioEmbedding", "Augmentation", "Component", "Dataset", "Embedded", "FeatureExtractor", "Metric", "Score",
         "SpeechRecognizer", "TaskFramework", "TextFrontend", "Utterance",
@@ -22,8 +23,8 @@ _MODULES = {
     "amphion_core.data.facts": ("CorpusFacts", "Statistics"),
     "amphion_core.mel": ("Mel", "MelConfig"),
     "amphion_core.parts": (
-        "AugmentationPart", "DatasetPart", "DiscriminatorPart", "EmbeddingPart", "FeaturePart", "FrontendPart",
-        "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart", "VocoderPart",
+        "AugmentationPart", "CodecPart", "DatasetPart", "DiscriminatorPart", "EmbeddingPart", "FeaturePart",
+        "FrontendPart", "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart", "VocoderPart",
     ),
     "amphion_core.precision": ("Precision",),
     "amphion_core.registry": ("SPOKEN", "v1"),
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from amphion_core.audio import Audio as Audio
     from amphion_core.audio_files.writing import AudioWriter as AudioWriter
     from amphion_core.cards import Card as Card, CardFile as CardFile
+    from amphion_core.codecs import CodecSource as CodecSource, open_codec as open_codec
     from amphion_core.component import (
         AudioEmbedding as AudioEmbedding,
         Augmentation as Augmentation,
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from amphion_core.mel import Mel as Mel, MelConfig as MelConfig
     from amphion_core.parts import (
         AugmentationPart as AugmentationPart,
+        CodecPart as CodecPart,
         DatasetPart as DatasetPart,
         DiscriminatorPart as DiscriminatorPart,
         EmbeddingPart as EmbeddingPart,

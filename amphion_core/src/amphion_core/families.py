@@ -236,7 +236,9 @@ class CodecStream(ABC):
 
 
 class TextToSpeech(ModelArchitecture):
-    """Tokens to mel or wave; ``forward`` is the training pass. Its config has ``frontend`` and ``mel``.
+    """Tokens to mel or wave; ``forward`` is the training pass. Its config has ``frontend``, and ``mel`` for mels.
+
+    A model of waves without ``mel`` overrides ``sample_rate``.
 
     A model of several speakers has their names in its config, as ``speakers``.
     """
@@ -244,6 +246,11 @@ class TextToSpeech(ModelArchitecture):
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
     takes_prompt: ClassVar[bool] = False  # True: imitates the voice of a recording
     takes_seeds: ClassVar[bool] = False  # True: ``seed`` may be a sequence of one seed for each item
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waves: of the recordings it learns from, of prompts, and of its output where that is a wave."""
+        return int(self.config.mel.sample_rate)
 
     @abstractmethod
     def synthesize(

@@ -139,6 +139,12 @@ class DiscriminatorPart(ModelPart):
     family = "discriminator"
 
 
+class CodecPart(ModelPart):
+    """A codec inside a config."""
+
+    family = "codec"
+
+
 class FeaturePart(Part):
     """A feature extractor (kind ``features``) inside a config."""
 

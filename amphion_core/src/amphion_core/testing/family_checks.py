@@ -150,7 +150,7 @@ def check_synthesize(ref: ComponentRef) -> None:
 
 def _prompt(net: Any, ids: Tensor, lengths: Tensor) -> Prompt:
     """One second of noise for each item, with the item's own symbols as its text."""
-    rate = net.config.mel.sample_rate
+    rate = net.sample_rate
     wave = torch.randn(len(ids), rate, generator=torch.Generator().manual_seed(5)) * 0.1
     return Prompt(wave, torch.full((len(ids),), rate), ids, lengths)
 

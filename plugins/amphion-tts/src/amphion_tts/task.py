@@ -73,7 +73,7 @@ class TTSTask(TaskFramework):
     @property
     def sample_rate(self) -> int:
         """Hz of the generated audio."""
-        return int((self.vocoder or self.net).config.mel.sample_rate)
+        return self.net.sample_rate if self.vocoder is None else int(self.vocoder.config.mel.sample_rate)
 
     def generate(self, request: TTSRequest | str) -> Audio:
         """The whole text as one mono audio.
@@ -163,7 +163,7 @@ class TTSTask(TaskFramework):
         if request.prompt is None:
             raise DataError(f"{self.model_name} needs a recording of the voice to imitate", hint="--prompt FILE")
         device = self.net.device
-        samples = request.prompt.mono().resample(self.net.config.mel.sample_rate).samples
+        samples = request.prompt.mono().resample(self.net.sample_rate).samples
         wave = torch.from_numpy(samples.copy())[None].to(device)
         lengths = torch.tensor([wave.shape[1]], device=device)
         if request.prompt_text is None:
