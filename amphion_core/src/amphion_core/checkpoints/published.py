@@ -148,8 +148,20 @@ def open_published(
             f"a checkpoint is a path or a state dict, got {type(state).__name__}",
             hint='import_model("vocoder/hifigan", "generator_v1", layout="jik876")',
         )
-    further = {key: publisher_files.read_file(Path(file)) for key, file in (files or {}).items()}
+    beside = _files_beside(Path(checkpoint), architecture) if isinstance(checkpoint, str | Path) else {}
+    further = {key: publisher_files.read_file(Path(file)) for key, file in {**beside, **(files or {})}.items()}
     return Published(ref.name, architecture, state, {**(config or {}), **further} if further else config, origin)
+
+
+def _files_beside(checkpoint: Path, architecture: type[ModelArchitecture]) -> dict[str, Path]:
+    """The further files of the architecture that lie beside a checkpoint, by their keys."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    found: dict[str, Path] = {}
+    for key, names in architecture.files_beside.items():
+        for path in map(folder.joinpath, names):
+            if path.is_file():
+                found.setdefault(key, path)
+    return found
 
 
 def _refuse_ours(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The checks of each family of models: the methods that tasks and the command line call."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -225,6 +226,36 @@ def check_sample(ref: ComponentRef) -> None:
     require(1.8 < ratio < 2.2, f"twice the duration is {ratio:.2f} times as long")
 
 
+def check_edit(ref: ComponentRef) -> None:
+    """``edit`` lasts as long as the recording and draws from the seed alone; it is a DataError unless ``can_edit``.
+
+    ``example_inputs`` has ``condition``, a TextCondition.
+    """
+    net = _ready(ref)
+    condition = net.example_inputs()["condition"]
+    rate, count = net.sample_rate, len(condition.states)
+    wave = torch.randn(count, rate // 2, generator=torch.Generator().manual_seed(5)) * 0.1
+    if not net.can_edit:
+        try:
+            net.edit(condition, wave)
+        except DataError:
+            return
+        raise CheckFailed("can_edit is False, and edit() raises no DataError")
+    whole = net.sample(condition, duration=0.5, seed=3)
+    asked: dict[str, dict[str, Any]] = {
+        "edit": {"strength": 0.5}, "edit of a region": {"strength": 1.0, "regions": [(0.1, 0.3)]}
+    }  # fmt: skip
+    for name, given in asked.items():
+        made = _repeatable(partial(net.edit, condition, wave, seed=3, **given), name)
+        same = abs(int(made.lengths[0]) / int(whole.lengths[0]) - 1) < 0.1
+        require(same, f"{name} of half a second has the length {int(made.lengths[0])}, not {int(whole.lengths[0])}")
+        for item in range(count):
+            row = slice(item, item + 1)
+            pooled = None if condition.pooled is None else condition.pooled[row]
+            own = TextCondition(condition.states[row], condition.mask[row], pooled)
+            _require_alone(made, net.edit(own, wave[row], seed=3 + item, **given), item, name)
+
+
 def check_text_encoder(ref: ComponentRef) -> None:
     """States (B, L, dim) and a mask; a caption gives the same alone and in a batch; an empty caption is valid."""
     net = _ready(ref)
@@ -239,6 +270,11 @@ def check_text_encoder(ref: ComponentRef) -> None:
         require(own.shape == together.shape, f"{text!r} has {len(own)} states alone, {len(together)} in a batch")
         error = float((own - together).abs().max()) if own.numel() else 0.0
         require(error < NEAR, f"{text!r} differs by {error:.1e} from itself in a padded batch")
+    sizes = (0 if both.pooled is None else both.pooled.shape[1], net.pooled_dim)
+    require(sizes[0] == sizes[1], f"pooled has {sizes[0]} values, and pooled_dim is {sizes[1]}")
+    if net.max_tokens is not None:
+        long = net.encode(["wind and rain " * net.max_tokens])
+        require(long.states.shape[1] <= net.max_tokens, f"a long caption has {long.states.shape[1]} states")
 
 
 FAMILY: dict[str, tuple[Check, ...]] = {
@@ -247,6 +283,6 @@ FAMILY: dict[str, tuple[Check, ...]] = {
     "codec": (check_codec, check_codec_stream),
     "tts": (check_synthesize,),
     "svc": (check_convert,),
-    "tta": (check_sample,),
+    "tta": (check_sample, check_edit),
     "text_encoder": (check_text_encoder,),
 }

@@ -55,6 +55,11 @@ class SketchSound(TextToAudio):
         self.autoencoder = config.autoencoder.build().requires_grad_(False)
         self.flow = Flow(config.autoencoder.config.channels, config.condition_dim, config.channels)
 
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the autoencoder."""
+        return int(self.autoencoder.sample_rate)
+
     @classmethod
     def example_config(cls) -> Config:
         """A tiny autoencoder."""

@@ -26,7 +26,7 @@ class SketchWords(TextEncoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.dim = config.dim
+        self.dim = self.pooled_dim = config.dim
         vectors = torch.randn(TABLE, config.dim, generator=torch.Generator().manual_seed(0))
         self.register_buffer("vectors", vectors)
 

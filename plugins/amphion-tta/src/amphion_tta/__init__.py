@@ -1,0 +1,1 @@
+"""Text to audio for Amphion: captions become sounds."""

@@ -1,0 +1,1 @@
+"""Networks: text encoders and models of sounds, one file each."""
