@@ -399,7 +399,9 @@ class TextToAudio(ModelArchitecture):
         ``wave`` (B, T) are recordings of one length at ``sample_rate``. ``strength``, over 0 and at most 1, is the
         share of the way to noise from which generation starts: small values keep the recording, 1 ignores it.
         ``regions`` are spans (start, end) in seconds, for all items: only they are made anew, to fit the sound around
-        them. Empty: the whole recording. The result lasts as long as the recording, to a frame. Raises DataError unless ``can_edit``.
+        them. Empty: the whole recording. The result lasts as long as the recording, to a frame.
+
+        Raises DataError unless ``can_edit``.
         """
         raise DataError(
             f"{type(self).__name__} cannot start from a recording",
