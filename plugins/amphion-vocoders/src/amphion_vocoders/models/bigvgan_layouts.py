@@ -40,11 +40,11 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
         "bias_at_final": given.flag("use_bias_at_final", True),
     }
     stored = {name: tensor for name, tensor in state.items() if name.endswith(FILTERS)}
-    _compare(stored)
+    compare_filters(stored)
     return fields, {f"generator.{name}": tensor for name, tensor in state.items() if name not in stored}
 
 
-def _compare(stored: Mapping[str, Any]) -> None:
+def compare_filters(stored: Mapping[str, Any]) -> None:
     """Warn if a stored filter is not the one that we compute."""
     ours = lowpass(torch.device("cpu"))
     for name, tensor in stored.items():

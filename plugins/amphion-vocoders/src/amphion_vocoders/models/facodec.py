@@ -1,0 +1,295 @@
+"""FACodec: speech at 16 kHz as codes of prosody, content and residual, and one vector of timbre.
+
+Ju, Wang, Shen et al.: "NaturalSpeech 3: Zero-Shot Speech Synthesis with Factorized Codec and Diffusion Models",
+arXiv:2403.03100, section 3.2. The second published version quantises prosody of a mel instead of the latents. The
+redecoder, published beside it, speaks the codes of one voice with the timbre of another.
+Layouts read: "amphion" (ns3_facodec_encoder.bin, with the other files given by name; see ``facodec_layouts.py``).
+Deviations: positions are those of the frames, not those of published weights, see ``facodec_transformer.py``. More than
+``window`` frames are attended to window by window, and the timbre is the mean over all frames.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from amphion_core.api import BaseConfig, Codec, Codes, Mel, MelConfig
+from amphion_core.config import validate
+from amphion_core.errors import AudioError, DataError
+from amphion_core.features.mel import mel_spectrogram
+from amphion_vocoders.models.facodec_heads import REVERSED, Head, build_heads, reversed_gradient
+from amphion_vocoders.models.facodec_layers import WaveDecoder, WaveEncoder
+from amphion_vocoders.models.facodec_redecoder import Redecoder
+from amphion_vocoders.models.facodec_timbre import TimbreNorm
+from amphion_vocoders.models.facodec_transformer import FrameTransformer, Positions
+from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What the encoder makes of a wave, with gradients.
+
+    ``parts`` are the quantised prosody, content and residual, (B, C, N) each; ``indices`` (K, B, N); ``speaker`` (B, C)
+    the timbre; ``commitment`` and ``codebook`` (K, B, N) the losses of the codebooks.
+    """
+
+    parts: tuple[Tensor, Tensor, Tensor]
+    indices: Tensor
+    speaker: Tensor
+    commitment: Tensor
+    codebook: Tensor
+
+
+class FACodec(Codec):
+    """Wave (B, 1, T) -> codes (K, B, N) with the extra stream ``speaker`` (B, C) -> wave (B, 1, T)."""
+
+    class Config(BaseConfig):
+        """The defaults are the published network's, without the predictors that only training needs."""
+
+        mel: Mel = Field(
+            default=MelConfig.preset("facodec_prosody_16k"),
+            description="rate and hop of the codec; also the mel that prosody is quantised from, if it is",
+        )
+        channels: int = Field(default=32, gt=0, le=4096, description="channels of the first layer; stages double them")
+        strides: tuple[int, ...] = Field(
+            default=(2, 4, 5, 5), min_length=1, description="factor of each stage; their product is the hop, in samples"
+        )
+        dim: int = Field(default=256, gt=0, le=8192, multiple_of=2, description="channels C of latents and of timbre")
+        decoder_channels: int = Field(
+            default=1024, gt=0, le=16384, description="channels of the decoder before its first stage; stages halve them"
+        )
+        prosody_books: int = Field(default=1, gt=0, le=64, description="codebooks of prosody")
+        content_books: int = Field(default=2, gt=0, le=64, description="codebooks of content")
+        residual_books: int = Field(default=3, gt=0, le=64, description="codebooks of what is left")
+        book_size: int = Field(default=1024, gt=1, le=1 << 20, description="entries of each codebook")
+        code_dim: int = Field(default=8, gt=0, le=4096, description="dimensions in which entries are searched")
+        mel_prosody: bool = Field(
+            default=False, description="quantise prosody of the lowest mel bands, as the second published version"
+        )
+        prosody_bands: int = Field(default=20, gt=0, description="number of these mel bands")
+        layers: int = Field(default=4, gt=0, le=256, description="layers of each transformer")
+        heads: int = Field(default=4, gt=0, le=256, description="attention heads of each transformer")
+        inner_channels: int = Field(default=1024, gt=0, le=1 << 16, description="width of their feed-forward layers")
+        kernel: int = Field(default=5, gt=0, le=99, description="kernel of these layers, frames; odd")
+        dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the transformers")
+        positions: Positions = Field(
+            default="time", description="positions in the transformers; batch_index: as published weights need them"
+        )
+        window: int = Field(default=2400, gt=0, description="frames that a transformer attends to at once")
+        redecoder_channels: int = Field(
+            default=0, ge=0, le=16384, description="channels of the redecoder before its first stage; 0: no redecoder"
+        )
+        predictors: tuple[Head, ...] = Field(
+            default=(), description="predictors of f0, phone and speaker for training; see ``facodec_heads.py``"
+        )
+        n_phones: int = Field(default=5003, gt=0, description="classes of the predictors of phones")
+        n_speakers: int = Field(default=245200, gt=0, description="classes of the predictors of speakers")
+        residual_dropout: float = Field(
+            default=0.75, ge=0, lt=1, description="probability that an item in training has no residual"
+        )
+
+        @model_validator(mode="after")
+        def _sizes_agree(self) -> Self:
+            if (hop := math.prod(self.strides)) != self.mel.hop_length:
+                raise ValueError(f"strides: their product {hop} is not mel.hop_length {self.mel.hop_length}")
+            if self.mel.padding != "same":
+                raise ValueError("mel.padding: same is needed, so that there is one frame of the mel for each code")
+            if self.dim % self.heads:
+                raise ValueError(f"heads: {self.heads} does not divide dim {self.dim}")
+            if not self.kernel % 2:
+                raise ValueError(f"kernel: {self.kernel} is even")
+            for name in ("decoder_channels", "redecoder_channels"):
+                if getattr(self, name) % 2 ** len(self.strides):
+                    raise ValueError(f"{name}: {getattr(self, name)} cannot be halved {len(self.strides)} times")
+            if self.prosody_bands > self.mel.n_mels:
+                raise ValueError(f"prosody_bands: {self.prosody_bands} of {self.mel.n_mels} bands")
+            if len(set(self.predictors)) < len(self.predictors):
+                raise ValueError("predictors: one is listed twice")
+            return self
+
+        @property
+        def books(self) -> tuple[int, int, int]:
+            """Codebooks of prosody, content and residual."""
+            return self.prosody_books, self.content_books, self.residual_books
+
+    config: Config
+    layouts = ("amphion",)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = config
+        self.sample_rate, self.hop_length = c.mel.sample_rate, c.mel.hop_length
+        self.n_codebooks, self.codebook_size = sum(c.books), c.book_size
+        up = tuple(reversed(c.strides))
+        self.encoder = WaveEncoder(c.channels, c.strides, c.dim)
+        self.quantizer = nn.ModuleList(
+            ResidualQuantizer([FactorizedCodebook(c.book_size, c.dim, code_dim=c.code_dim) for _ in range(count)])
+            for count in c.books
+        )
+        if c.mel_prosody:
+            self.melspec_linear = nn.Linear(c.prosody_bands, c.dim)
+            self.melspec_encoder = _transformer(c)
+        self.timbre_encoder = _transformer(c)
+        self.timbre = TimbreNorm(c.dim)
+        self.decoder = WaveDecoder(c.dim, c.decoder_channels, up)
+        self.heads = build_heads(c.predictors, c.dim, phones=c.n_phones, speakers=c.n_speakers)
+        self.redecoder: Redecoder | None = None
+        if c.redecoder_channels:
+            decoder = WaveDecoder(c.dim, c.redecoder_channels, up)
+            prosody = _transformer(c, condition=c.dim)
+            self.redecoder = Redecoder(prosody, decoder, dim=c.dim, books=c.books, size=c.book_size)
+
+    @classmethod
+    def example_config(cls) -> Config:
+        """A hop of 4 samples, 8 channels, with a redecoder and all predictors."""
+        mel = MelConfig.preset("facodec_prosody_16k").replace(hop_length=4, win_length=16, n_fft=16, n_mels=8)
+        return cls.Config(
+            mel=mel, channels=2, strides=(2, 2), dim=8, decoder_channels=8, content_books=1, residual_books=1,
+            book_size=8, code_dim=4, prosody_bands=4, layers=1, heads=2, inner_channels=8, kernel=3, window=64,
+            redecoder_channels=8, n_phones=5, n_speakers=3,
+            predictors=("f0", "phone", "speaker", "residual_f0", "residual_phone", "sum_speaker"),
+        )  # fmt: skip
+
+    def example_inputs(self) -> dict[str, Any]:
+        """Two waves of twelve frames."""
+        return {"wave": torch.linspace(-9, 9, 24 * self.hop_length).sin().view(2, 1, -1) / 2}
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 1, T) -> the decoded wave (B, 1, T), and the losses of each frame (B, N)."""
+        factors = self.factorise(wave)
+        losses = {"commitment": factors.commitment.sum(0), "codebook": factors.codebook.sum(0)}
+        return self.synthesise(factors)[..., : wave.shape[2]], losses
+
+    def factorise(self, wave: Tensor) -> Factors:
+        """(B, 1, T) -> Factors with gradients, N = ceil(T / hop_length). Raises AudioError for another shape."""
+        wave = self._whole_frames(wave)
+        x = self.encoder(wave)
+        prosody, content, residual = self._quantizers
+        p = prosody(self._prosody(wave, x))
+        c = content(x)
+        r = residual(x - (p.latents + c.latents).detach())
+        indices, commitment, codebook = (
+            torch.cat([getattr(part, name) for part in (p, c, r)]) for name in ("indices", "commitment", "codebook")
+        )
+        return Factors((p.latents, c.latents, r.latents), indices, self._timbre(x), commitment, codebook)
+
+    def synthesise(self, factors: Factors) -> Tensor:
+        """Factors -> (B, 1, T). In training, the residual of an item is left out with probability residual_dropout."""
+        prosody, content, residual = factors.parts
+        if self.training and self.config.residual_dropout:
+            kept = torch.rand(len(residual), 1, 1, device=residual.device) >= self.config.residual_dropout
+            residual = residual * kept
+        return self.decoder(self.timbre(prosody + content + residual, factors.speaker))
+
+    def predict(self, factors: Factors) -> dict[str, list[Tensor]]:
+        """What each predictor makes of its branch: F0 and voicing (B, N, 1), phones (B, N, P), speakers (B, S).
+
+        Gradients of predictors of what a branch should not hold are reversed where they enter the branch.
+        """
+        prosody, content, residual = factors.parts
+        inputs = {
+            "f0": prosody, "phone": content, "speaker": factors.speaker, "content_f0": content,
+            "prosody_phone": prosody, "residual_f0": residual, "residual_phone": residual,
+            "sum_speaker": prosody + content + residual,
+        }  # fmt: skip
+        found = {}
+        for name, head in self.heads.items():
+            x = reversed_gradient(inputs[name]) if name in REVERSED else inputs[name]
+            made = head(x)
+            found[name] = [made] if isinstance(made, Tensor) else made
+        return found
+
+    @torch.no_grad()
+    def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
+        """(B, 1, T) -> indices (K, B, N), N = ceil(T / hop_length), and the timbre ``speaker`` (B, C).
+
+        Codebooks come in the order prosody, content, residual. Raises AudioError for another shape.
+        """
+        wave = self._whole_frames(wave)
+        with self.autocast():
+            x = self.encoder.in_chunks(wave)
+            prosody_input = self._prosody(wave, x)
+            speaker = self._timbre(x).float()
+        prosody, content, residual = self._quantizers
+        indices = [prosody.encode(prosody_input), content.encode(x)]
+        rest = x.float() - (prosody.decode(indices[0]) + content.decode(indices[1]))
+        return Codes(torch.cat([*indices, residual.encode(rest)])[:n_codebooks], {"speaker": speaker})
+
+    @torch.no_grad()
+    def latents(self, codes: Codes) -> Tensor:
+        """Codes with their timbre -> (B, C, N), the frames that the decoder reads. Raises DataError without a timbre."""
+        groups = zip(self._quantizers, codes.indices.split(self._books_of(len(codes.indices))), strict=False)
+        x = torch.stack([quantizer.decode(indices) for quantizer, indices in groups]).sum(0)
+        return self.timbre(x, self._speaker_of(codes))
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """(B, C, N) -> (B, 1, T), T = N * hop_length."""
+        with self.autocast():
+            return self.decoder.in_chunks(latents).float()
+
+    @torch.no_grad()
+    def convert(self, codes: Codes, speaker: Tensor) -> Tensor:
+        """Codes, and the timbre (B, C) of another voice -> that voice saying the same, (B, 1, T), by the redecoder.
+
+        Without a redecoder, the decoder decodes the codes with the other timbre.
+        """
+        if self.redecoder is None:
+            return self.decode(Codes(codes.indices, {"speaker": speaker}))
+        with self.autocast():
+            return self.redecoder(codes.indices, speaker).float()
+
+    @classmethod
+    def import_state_dict(
+        cls, state: Mapping[str, Any], *, layout: str, config: Mapping[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """Published files as (Config, state dict). Raises WeightsError. See ``facodec_layouts.py``."""
+        from amphion_vocoders.models.facodec_layouts import read
+
+        fields, tensors = read(state, config or {})
+        return validate(cls.Config, fields, where=f"the checkpoint, layout {layout}"), tensors
+
+    @property
+    def _quantizers(self) -> tuple[ResidualQuantizer, ResidualQuantizer, ResidualQuantizer]:
+        """Those of prosody, content and residual."""
+        return tuple(self.quantizer)  # type: ignore[return-value]  # ModuleList hides the type of its modules
+
+    def _books_of(self, count: int) -> list[int]:
+        """How many of the first ``count`` codebooks belong to prosody, content and residual; without zeros."""
+        sizes = []
+        for books in self.config.books:
+            sizes.append(min(books, count - sum(sizes)))
+        return [size for size in sizes if size > 0]
+
+    def _prosody(self, wave: Tensor, x: Tensor) -> Tensor:
+        """Wave (B, 1, T) and latents (B, C, N) -> what the quantiser of prosody reads, (B, C, N)."""
+        if not self.config.mel_prosody:
+            return x
+        bands = mel_spectrogram(wave[:, 0], self.config.mel)[:, : self.config.prosody_bands]
+        return self.melspec_encoder(self.melspec_linear(bands.mT)).mT
+
+    def _timbre(self, x: Tensor) -> Tensor:
+        """Latents (B, C, N) -> (B, C)."""
+        return self.timbre_encoder(x.mT).mean(1)
+
+    def _speaker_of(self, codes: Codes) -> Tensor:
+        if codes.extra is None or "speaker" not in codes.extra:
+            raise DataError("these codes have no timbre", hint="encode with FACodec, which stores it as `speaker`")
+        return codes.extra["speaker"]
+
+    def _whole_frames(self, wave: Tensor) -> Tensor:
+        """(B, 1, T) with zeros at the end up to a whole number of frames."""
+        if wave.ndim != 3 or wave.shape[1] != 1 or not wave.shape[2]:
+            raise AudioError(f"a wave (B, 1, T) is needed, got {tuple(wave.shape)}", hint="wave[None, None] of one signal")
+        return nn.functional.pad(wave, (0, -wave.shape[2] % self.hop_length))
+
+
+def _transformer(c: FACodec.Config, condition: int | None = None) -> FrameTransformer:
+    return FrameTransformer(
+        c.dim, layers=c.layers, heads=c.heads, inner=c.inner_channels, kernel=c.kernel, dropout=c.dropout,
+        positions=c.positions, window=c.window, condition_dim=condition,
+    )  # fmt: skip
