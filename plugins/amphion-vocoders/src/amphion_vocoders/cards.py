@@ -21,6 +21,16 @@ _NSF_AMPHION = {
 _APNET2_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640, "layers": 4}
 
 CARDS = [
+    Card(
+        name="codec/facodec@v1",
+        title="as published, with the redecoder: 16 kHz, 80 frames a second, 65.2 M parameters",
+        config={"redecoder_channels": 1280},
+    ),
+    Card(
+        name="codec/facodec@v2",
+        title="the second version, with prosody of a mel: 37.8 M parameters",
+        config={"mel_prosody": True},
+    ),
     Card(name="vocoder/apnet@paper", title="the authors' configuration: 16 kHz, 72.2 M parameters"),
     Card(
         name="vocoder/apnet@amphion",

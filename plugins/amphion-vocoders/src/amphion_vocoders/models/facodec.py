@@ -9,9 +9,9 @@ Deviations: positions are those of the frames, not those of published weights, s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -23,10 +23,13 @@ from amphion_core.errors import AudioError, DataError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_vocoders.models.facodec_heads import REVERSED, Head, build_heads, reversed_gradient
 from amphion_vocoders.models.facodec_layers import WaveDecoder, WaveEncoder
+from amphion_vocoders.models.facodec_pieces import with_context
 from amphion_vocoders.models.facodec_redecoder import Redecoder
 from amphion_vocoders.models.facodec_timbre import TimbreNorm
 from amphion_vocoders.models.facodec_transformer import FrameTransformer, Positions
 from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
+
+PIECE = 400  # frames that are coded at a time, at least: 5 seconds as published
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,15 @@ class FACodec(Codec):
             description="rate and hop of the codec; also the mel that prosody is quantised from, if it is",
         )
         channels: int = Field(default=32, gt=0, le=4096, description="channels of the first layer; stages double them")
-        strides: tuple[int, ...] = Field(
+        strides: tuple[Annotated[int, Field(ge=2)], ...] = Field(
             default=(2, 4, 5, 5), min_length=1, description="factor of each stage; their product is the hop, in samples"
         )
         dim: int = Field(default=256, gt=0, le=8192, multiple_of=2, description="channels C of latents and of timbre")
         decoder_channels: int = Field(
-            default=1024, gt=0, le=16384, description="channels of the decoder before its first stage; stages halve them"
+            default=1024,
+            gt=0,
+            le=16384,
+            description="channels of the decoder before its first stage; stages halve them",
         )
         prosody_books: int = Field(default=1, gt=0, le=64, description="codebooks of prosody")
         content_books: int = Field(default=2, gt=0, le=64, description="codebooks of content")
@@ -166,16 +172,18 @@ class FACodec(Codec):
 
     def factorise(self, wave: Tensor) -> Factors:
         """(B, 1, T) -> Factors with gradients, N = ceil(T / hop_length). Raises AudioError for another shape."""
-        wave = self._whole_frames(wave)
+        self._check(wave)
+        wave = nn.functional.pad(wave, (0, -wave.shape[2] % self.hop_length))
         x = self.encoder(wave)
         prosody, content, residual = self._quantizers
-        p = prosody(self._prosody(wave, x))
+        p = prosody(self._of_bands(self._bands(wave)) if self.config.mel_prosody else x)
         c = content(x)
         r = residual(x - (p.latents + c.latents).detach())
         indices, commitment, codebook = (
             torch.cat([getattr(part, name) for part in (p, c, r)]) for name in ("indices", "commitment", "codebook")
         )
-        return Factors((p.latents, c.latents, r.latents), indices, self._timbre(x), commitment, codebook)
+        timbre = self.timbre_encoder(x.mT).mean(1)
+        return Factors((p.latents, c.latents, r.latents), indices, timbre, commitment, codebook)
 
     def synthesise(self, factors: Factors) -> Tensor:
         """Factors -> (B, 1, T). In training, the residual of an item is left out with probability residual_dropout."""
@@ -203,34 +211,48 @@ class FACodec(Codec):
             found[name] = [made] if isinstance(made, Tensor) else made
         return found
 
-    @torch.no_grad()
     def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
         """(B, 1, T) -> indices (K, B, N), N = ceil(T / hop_length), and the timbre ``speaker`` (B, C).
 
         Codebooks come in the order prosody, content, residual. Raises AudioError for another shape.
         """
-        wave = self._whole_frames(wave)
-        with self.autocast():
-            x = self.encoder.in_chunks(wave)
-            prosody_input = self._prosody(wave, x)
-            speaker = self._timbre(x).float()
-        prosody, content, residual = self._quantizers
-        indices = [prosody.encode(prosody_input), content.encode(x)]
-        rest = x.float() - (prosody.decode(indices[0]) + content.decode(indices[1]))
-        return Codes(torch.cat([*indices, residual.encode(rest)])[:n_codebooks], {"speaker": speaker})
+        self._check(wave)
+        return self.encode_pieces([wave], n_codebooks)
+
+    @torch.no_grad()
+    def encode_pieces(self, pieces: Iterable[Tensor], n_codebooks: int | None = None) -> Codes:
+        """Consecutive pieces (B, 1, T) of a long signal -> the Codes of the whole, in memory for some seconds of audio.
+
+        The end is filled with zeros to a whole frame. Raises AudioError for a signal without samples.
+        """
+        found: list[Tensor] = []
+        timbre: list[Tensor] = []
+        for piece in with_context(pieces, self._piece, self.encoder.reach, self.hop_length):
+            with self.autocast():
+                x = piece.own(self.encoder(piece.values))
+                prosody = self._of_bands(piece.own(self._bands(piece.values))) if self.config.mel_prosody else x
+                timbre.append(self.timbre_encoder(x.mT).sum(1).float())
+            found.append(self._indices(prosody, x))
+        if not found:
+            raise AudioError("there are no samples to encode", hint="give a recording that is not empty")
+        indices = torch.cat(found, 2)
+        return Codes(indices[:n_codebooks], {"speaker": torch.stack(timbre).sum(0) / indices.shape[2]})
 
     @torch.no_grad()
     def latents(self, codes: Codes) -> Tensor:
-        """Codes with their timbre -> (B, C, N), the frames that the decoder reads. Raises DataError without a timbre."""
-        groups = zip(self._quantizers, codes.indices.split(self._books_of(len(codes.indices))), strict=False)
+        """Codes with their timbre -> (B, C, N), the frames the decoder reads. Raises DataError without a timbre."""
+        groups = zip(self._quantizers, torch.split(codes.indices, self._books_of(len(codes.indices))), strict=False)
         x = torch.stack([quantizer.decode(indices) for quantizer, indices in groups]).sum(0)
         return self.timbre(x, self._speaker_of(codes))
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """(B, C, N) -> (B, 1, T), T = N * hop_length."""
-        with self.autocast():
-            return self.decoder.in_chunks(latents).float()
+        return torch.cat(list(self._decoded(self.decoder, [latents])), 2)
+
+    def decode_pieces(self, codes: Codes) -> Iterator[Tensor]:
+        """The Codes of a long signal -> its samples, in pieces (B, 1, T) of some seconds."""
+        return self._decoded(self.decoder, (self.latents(part) for part in self._parts(codes)))
 
     @torch.no_grad()
     def convert(self, codes: Codes, speaker: Tensor) -> Tensor:
@@ -238,10 +260,15 @@ class FACodec(Codec):
 
         Without a redecoder, the decoder decodes the codes with the other timbre.
         """
+        return torch.cat(list(self.convert_pieces(codes, speaker)), 2)
+
+    def convert_pieces(self, codes: Codes, speaker: Tensor) -> Iterator[Tensor]:
+        """As `convert`, for the Codes of a long signal: its samples in pieces (B, 1, T) of some seconds."""
+        codes = Codes(codes.indices, {"speaker": speaker})
         if self.redecoder is None:
-            return self.decode(Codes(codes.indices, {"speaker": speaker}))
-        with self.autocast():
-            return self.redecoder(codes.indices, speaker).float()
+            return self.decode_pieces(codes)
+        latents = (self._redecoder_latents(part.indices, speaker) for part in self._parts(codes))
+        return self._decoded(self.redecoder.model, latents)
 
     @classmethod
     def import_state_dict(
@@ -260,32 +287,59 @@ class FACodec(Codec):
 
     def _books_of(self, count: int) -> list[int]:
         """How many of the first ``count`` codebooks belong to prosody, content and residual; without zeros."""
-        sizes = []
+        sizes: list[int] = []
         for books in self.config.books:
             sizes.append(min(books, count - sum(sizes)))
         return [size for size in sizes if size > 0]
 
-    def _prosody(self, wave: Tensor, x: Tensor) -> Tensor:
-        """Wave (B, 1, T) and latents (B, C, N) -> what the quantiser of prosody reads, (B, C, N)."""
-        if not self.config.mel_prosody:
-            return x
-        bands = mel_spectrogram(wave[:, 0], self.config.mel)[:, : self.config.prosody_bands]
-        return self.melspec_encoder(self.melspec_linear(bands.mT)).mT
+    @property
+    def _piece(self) -> int:
+        """Frames that are coded at a time: whole windows of the transformers, and some seconds."""
+        return self.config.window * -(-PIECE // self.config.window)
 
-    def _timbre(self, x: Tensor) -> Tensor:
-        """Latents (B, C, N) -> (B, C)."""
-        return self.timbre_encoder(x.mT).mean(1)
+    def _parts(self, codes: Codes) -> Iterator[Codes]:
+        """Codes of consecutive pieces."""
+        for start in range(0, codes.indices.shape[2], self._piece):
+            yield Codes(codes.indices[..., start : start + self._piece], codes.extra)
+
+    @torch.no_grad()
+    def _redecoder_latents(self, indices: Tensor, speaker: Tensor) -> Tensor:
+        assert self.redecoder is not None
+        with self.autocast():
+            return self.redecoder.latents(indices, speaker)
+
+    def _decoded(self, decoder: WaveDecoder, latents: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Consecutive latents (B, C, n) -> consecutive waves (B, 1, t)."""
+        for piece in with_context(latents, self._piece, decoder.reach, 1):
+            with torch.no_grad(), self.autocast():
+                made = decoder(piece.values).float()
+            yield piece.own(made, self.hop_length)
+
+    def _indices(self, prosody: Tensor, x: Tensor) -> Tensor:
+        """What the quantisers of prosody and of content read, (B, C, N) each -> (K, B, N)."""
+        first, second, third = self._quantizers
+        p, c = first.encode(prosody), second.encode(x)
+        return torch.cat([p, c, third.encode(x.float() - (first.decode(p) + second.decode(c)))])
+
+    def _bands(self, wave: Tensor) -> Tensor:
+        """(B, 1, T) -> the lowest bands of the mel, (B, bands, N)."""
+        return mel_spectrogram(wave[:, 0], self.config.mel)[:, : self.config.prosody_bands]
+
+    def _of_bands(self, bands: Tensor) -> Tensor:
+        """(B, bands, N) -> (B, C, N)."""
+        return self.melspec_encoder(self.melspec_linear(bands.mT)).mT
 
     def _speaker_of(self, codes: Codes) -> Tensor:
         if codes.extra is None or "speaker" not in codes.extra:
             raise DataError("these codes have no timbre", hint="encode with FACodec, which stores it as `speaker`")
         return codes.extra["speaker"]
 
-    def _whole_frames(self, wave: Tensor) -> Tensor:
-        """(B, 1, T) with zeros at the end up to a whole number of frames."""
+    def _check(self, wave: Tensor) -> None:
+        """Raise AudioError for another shape than (B, 1, T)."""
         if wave.ndim != 3 or wave.shape[1] != 1 or not wave.shape[2]:
-            raise AudioError(f"a wave (B, 1, T) is needed, got {tuple(wave.shape)}", hint="wave[None, None] of one signal")
-        return nn.functional.pad(wave, (0, -wave.shape[2] % self.hop_length))
+            raise AudioError(
+                f"a wave (B, 1, T) is needed, got {tuple(wave.shape)}", hint="wave[None, None] of one signal"
+            )
 
 
 def _transformer(c: FACodec.Config, condition: int | None = None) -> FrameTransformer:

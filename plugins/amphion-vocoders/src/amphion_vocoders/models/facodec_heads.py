@@ -60,5 +60,5 @@ class _Reversal(torch.autograd.Function):
 
 def reversed_gradient(x: Tensor) -> Tensor:
     """``x``, whose gradient is negated: what helps a predictor behind it removes the information from ``x``."""
-    result: Tensor = _Reversal.apply(x)
+    result: Tensor = _Reversal.apply(x)  # type: ignore[no-untyped-call]
     return result

@@ -5,17 +5,14 @@ section 3.2. The activation is BigVGAN's: SnakeBeta on a logarithmic scale, with
 of the published checkpoints.
 """
 
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_vocoders.models.antialiasing import REACH, AntiAliasedSnake
 
 DILATIONS = (1, 3, 9)  # of the residual units of a stage
-CHUNK = 400  # frames that are coded at once: the memory of the convolutions grows with it
 
 
 class ResidualUnit(nn.Module):
@@ -61,11 +58,6 @@ class WaveEncoder(nn.Module):
         """(B, 1, T) -> (B, C, N)."""
         return self.block(wave)
 
-    def in_chunks(self, wave: Tensor) -> Tensor:
-        """What `forward` makes of a long wave, computed in pieces so that the layers inside need little memory."""
-        hop = reduce(int.__mul__, self.strides, 1)
-        return in_chunks(self, wave, read=hop, write=1, around=self.reach)
-
 
 class WaveDecoder(nn.Sequential):
     """Latents (B, C, N) -> wave (B, 1, T) in [-1, 1], T = N * product of the strides."""
@@ -87,11 +79,6 @@ class WaveDecoder(nn.Sequential):
             rate *= stride
             frames += _units_reach() / rate
         return int(frames + (REACH + 3) / rate) + 1
-
-    def in_chunks(self, latents: Tensor) -> Tensor:
-        """What `forward` makes of long latents, computed in pieces so that the layers inside need little memory."""
-        hop = reduce(int.__mul__, self.strides, 1)
-        return in_chunks(self, latents, read=1, write=hop, around=self.reach)
 
 
 class _Downsampling(nn.Module):
@@ -133,21 +120,3 @@ def _units(channels: int) -> list[nn.Module]:
 def _units_reach() -> int:
     """Samples on either side that the residual units of a stage depend on."""
     return sum(2 * REACH + 3 * dilation for dilation in DILATIONS)
-
-
-def in_chunks(network: Callable[[Tensor], Tensor], x: Tensor, *, read: int, write: int, around: int) -> Tensor:
-    """``network(x)`` along the last axis in pieces of `CHUNK` frames, with ``around`` frames on either side.
-
-    A frame has ``read`` values of the input and ``write`` of the output. The result is that of the whole, if no output
-    depends on input that is further away.
-    """
-    frames = x.shape[-1] // read
-    if frames <= CHUNK + 2 * around:
-        return network(x)
-    pieces = []
-    for start in range(0, frames, CHUNK):
-        stop = min(start + CHUNK, frames)
-        first, last = max(0, start - around), min(frames, stop + around)
-        made = network(x[..., first * read : last * read])
-        pieces.append(made[..., (start - first) * write : (stop - first) * write])
-    return torch.cat(pieces, -1)

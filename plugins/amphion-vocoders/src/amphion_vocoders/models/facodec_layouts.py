@@ -75,7 +75,10 @@ def _fields(
         fields["prosody_bands"] = decoder["melspec_linear.weight"].shape[1]
     if redecoder:
         fields["redecoder_channels"] = len(redecoder["model.0.bias"])
-    for count, head in (("n_phones", "phone_predictor.heads.0.bias"), ("n_speakers", "x_timbre_predictor.1.heads.0.bias")):
+    for count, head in (
+        ("n_phones", "phone_predictor.heads.0.bias"),
+        ("n_speakers", "x_timbre_predictor.1.heads.0.bias"),
+    ):
         if head in decoder:
             fields[count] = len(decoder[head])
     return fields

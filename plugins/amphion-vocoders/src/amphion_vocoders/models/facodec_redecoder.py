@@ -28,7 +28,7 @@ class Redecoder(nn.Module):
     ) -> None:
         """``books`` are the numbers of codebooks of prosody, content and residual."""
         super().__init__()
-        self.books = tuple(books)
+        self.books = list(books)
         self.prosody_embs, self.content_embs, self.residual_embs = (
             nn.ModuleList(nn.Embedding(size, dim) for _ in range(count)) for count in books
         )
@@ -38,14 +38,18 @@ class Redecoder(nn.Module):
 
     def vectors(self, indices: Tensor, speaker: Tensor, *, residual: bool = False) -> Tensor:
         """(K, B, N), (B, C) -> (B, C, N). The ``residual`` keeps much of the voice of the source, so it is left out."""
-        prosody, content, rest = indices.split(self.books)
+        prosody, content, rest = torch.split(indices, self.books)
         x = self.timbre_cond_prosody_enc(_sum(self.prosody_embs, prosody), speaker)
         x = x + _sum(self.content_embs, content)
         return (x + _sum(self.residual_embs, rest) if residual else x).mT
 
+    def latents(self, indices: Tensor, speaker: Tensor) -> Tensor:
+        """(K, B, N), (B, C) -> the frames that ``model`` makes a wave of, (B, C, N)."""
+        return self.timbre(self.vectors(indices, speaker), speaker)
+
     def forward(self, indices: Tensor, speaker: Tensor) -> Tensor:
         """(K, B, N), (B, C) -> (B, 1, T)."""
-        return self.model.in_chunks(self.timbre(self.vectors(indices, speaker), speaker))
+        return self.model(self.latents(indices, speaker))
 
 
 def _sum(tables: nn.ModuleList, indices: Tensor) -> Tensor:

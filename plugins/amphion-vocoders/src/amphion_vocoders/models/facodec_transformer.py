@@ -47,7 +47,7 @@ class FrameTransformer(nn.Module):
         More than ``window`` frames are processed in windows of that length, each by itself, so that memory does not
         grow with the square of the length. Positions begin at 0 in each.
         """
-        return torch.cat([self._attend(part, condition) for part in x.split(self.window, 1)], 1)
+        return torch.cat([self._attend(part, condition) for part in torch.split(x, self.window, 1)], 1)
 
     def _attend(self, x: Tensor, condition: Tensor | None) -> Tensor:
         stored: Any = self.position if self.positions == "batch_index" else None
