@@ -28,7 +28,7 @@ CARDS = [
     ),
     Card(
         name="codec/facodec@v2",
-        title="the second version, with prosody of a mel: 37.8 M parameters",
+        title="the second version, with prosody of a mel: 36.2 M parameters",
         config={"mel_prosody": True},
     ),
     Card(name="vocoder/apnet@paper", title="the authors' configuration: 16 kHz, 72.2 M parameters"),

@@ -151,13 +151,11 @@ class FACodec(Codec):
 
     @classmethod
     def example_config(cls) -> Config:
-        """A hop of 4 samples, 8 channels, with a redecoder and all predictors."""
+        """A hop of 4 samples, 8 channels, without redecoder and predictors."""
         mel = MelConfig.preset("facodec_prosody_16k").replace(hop_length=4, win_length=16, n_fft=16, n_mels=8)
         return cls.Config(
             mel=mel, channels=2, strides=(2, 2), dim=8, decoder_channels=8, content_books=1, residual_books=1,
             book_size=8, code_dim=4, prosody_bands=4, layers=1, heads=2, inner_channels=8, kernel=3, window=64,
-            redecoder_channels=8, n_phones=5, n_speakers=3,
-            predictors=("f0", "phone", "speaker", "residual_f0", "residual_phone", "sum_speaker"),
         )  # fmt: skip
 
     def example_inputs(self) -> dict[str, Any]:
