@@ -367,6 +367,19 @@ class TextToAudio(ModelArchitecture):
         """Hz of the sounds. That of the config's ``mel``, unless a model overrides it."""
         return int(self.config.mel.sample_rate)
 
+    def read_captions(
+        self, captions: Sequence[str], *, duration: float, encoder: "TextEncoder | None" = None
+    ) -> TextCondition:
+        """Captions (B) of sounds of ``duration`` seconds -> the condition that ``forward`` and ``sample`` take.
+
+        ``encoder`` is the text encoder that the config names, None where it names none. The condition is what it makes
+        of the captions, unless a model that finds more in a caption, such as times, overrides this method. An empty
+        caption is valid and means no condition. Raises DataError for a caption that the model cannot use.
+        """
+        if encoder is None:
+            raise DataError(f"{type(self).__name__} needs a text encoder", hint="amphion list models 'text_encoder/*'")
+        return encoder.encode(captions)
+
     @abstractmethod
     def sample(
         self,
