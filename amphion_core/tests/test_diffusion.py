@@ -142,3 +142,41 @@ def test_clipping_each_step_is_what_the_published_code_does(sampler, name):
         x = source.step(analytic(x, step.expand(1)), step, x).prev_sample.clamp(-1, 1)
     found = sample(analytic, noise, sampler=sampler, steps=12, diffusion=Diffusion(clip="every_step"))
     torch.testing.assert_close(found, x, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "pndm", "dpm_solver"])
+@pytest.mark.parametrize("strength", [0.05, 0.4, 1.0])
+def test_a_perfect_prediction_leads_back_to_the_data_from_any_strength(sampler, strength):
+    """The steps that remain begin with the noise that belongs to them; one step too many or too few misses the data."""
+    diffusion = Diffusion(clip="never", schedule="scaled_linear", first_noise=0.00085, last_noise=0.012)
+    start, noise = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).unbind(0)
+    asked = []
+
+    def predict(x, step):  # the noise that is in x, if the data is that of start
+        asked.append(int(step[0]))
+        level = diffusion.levels()[step].view(-1, 1, 1)
+        return (x - level.sqrt() * start) / (1 - level).sqrt()
+
+    draws = [torch.Generator().manual_seed(item) for item in range(3)]
+    made = sample(
+        predict, noise, sampler=sampler, steps=20, diffusion=diffusion, generator=draws, start=start, strength=strength,
+    )  # fmt: skip
+    assert len(set(asked)) == round(20 * strength)
+    torch.testing.assert_close(made, start, atol=0.1, rtol=0)  # the last step leaves the noise of step 1
+
+
+def test_kept_data_stays_and_the_rest_is_made():
+    diffusion = Diffusion(clip="never")
+    start, noise = torch.randn(2, 1, 4, 6, generator=torch.Generator().manual_seed(0)).unbind(0)
+    kept = torch.zeros(1, 4, 6, dtype=torch.bool)
+    kept[..., :2] = True
+    seen = []
+
+    def predict(x, step):
+        seen.append((x[..., :2], diffusion.with_noise(start, noise, step)[..., :2]))
+        return analytic(x, step)
+
+    made = sample(predict, noise, sampler="ddim", steps=5, diffusion=diffusion, start=start, kept=kept)
+    assert torch.equal(made[kept], start[kept])
+    assert not torch.isclose(made[~kept], start[~kept]).any()
+    assert len(seen) == 5 and all(torch.equal(found, wanted) for found, wanted in seen)

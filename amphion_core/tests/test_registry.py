@@ -113,7 +113,7 @@ def test_what_cannot_be_used_says_why(fields, error, reason):
     [
         ("models", "vocoder/hifgan", "did you mean vocoder/hifigan?"),
         ("models", "hifigan", "did you mean vocoder/hifigan?"),
-        ("models", "tta/audioldm", "pip install amphion-tta"),
+        ("models", "tta/audioldn", "did you mean tta/audioldm?"),
         ("models", "vocoder/zzzzzz", "amphion list models"),
         ("models", "Vocoder/HiFi", "names look like"),
         ("models", "vocoder/hifigan@", "names look like"),

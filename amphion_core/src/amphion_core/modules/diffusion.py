@@ -6,7 +6,7 @@ arXiv:2202.00512 (v-prediction). Data is (B, ...), such as mels (B, F, N) or lat
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -121,18 +121,44 @@ def sample(
     sampler: Sampler,
     steps: int,
     diffusion: Diffusion,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    start: Tensor | None = None,
+    strength: float = 1.0,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """Noise (B, ...) -> data (B, ...). ``predict`` takes noisy data and the training step (B), and predicts as trained.
 
-    ``generator`` draws the noise that "ddpm" adds in each step; the other samplers add none. Errors as `scheduler`.
+    ``generator``, one or one for each item, draws the noise that "ddpm" adds in each step; other samplers add none.
+
+    With ``start``, data (B, ...), only the last part of the steps is made, the share ``strength`` of them, at least
+    one; they begin with this data and the noise of their first step (Meng et al.: "SDEdit", arXiv:2108.01073). Where
+    the mask ``kept`` is True, the data stays that of ``start``: before each step it is put there with the noise of that
+    step (Avrahami et al.: "Blended Latent Diffusion", arXiv:2206.02779). Errors as `scheduler`.
     """
     source = scheduler(sampler, diffusion, steps, noise.device)
     extra = {"generator": generator} if sampler == "ddpm" else {}
+    timesteps = source.timesteps
     x = noise * source.init_noise_sigma
-    for step in source.timesteps:
+    if start is not None and strength < 1:
+        timesteps = _last_steps(source, sampler, steps, strength)
+        x = diffusion.with_noise(start, noise, timesteps[0].expand(len(noise)))
+    for step in timesteps:
+        if start is not None and kept is not None:
+            x = torch.where(kept, diffusion.with_noise(start, noise, step.expand(len(x))), x)
         found = predict(source.scale_model_input(x, step), step.expand(len(x)))
         x = source.step(found, step, x, **extra).prev_sample
         if diffusion.clip == "every_step":
             x = x.clamp(-1, 1)
+    if start is not None and kept is not None:
+        x = torch.where(kept, start, x)
     return x if diffusion.clip == "never" else x.clamp(-1, 1)
+
+
+def _last_steps(source: Any, sampler: Sampler, steps: int, strength: float) -> Tensor:
+    """The training steps of the last share ``strength`` of a sampler's ``steps`` steps."""
+    own = torch.unique(source.timesteps).flip(0)  # "pndm" evaluates its second step twice
+    first = min(len(own) - 1, steps - max(1, round(steps * strength)))
+    if hasattr(source, "set_begin_index"):
+        source.set_begin_index(first)
+    own = own[first:]
+    return torch.cat([own[:2], own[1:]]) if sampler == "pndm" and len(own) > 1 else own

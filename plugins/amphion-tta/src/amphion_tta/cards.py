@@ -1,10 +1,12 @@
 """The cards of amphion-tta: text encoders, most of them with published weights. No model is imported."""
 
 from amphion_core.cards import Card, CardFile
+from amphion_tta import diffusion_cards
 
 _FILES = {"config": CardFile("config.json"), "tokenizer": CardFile("tokenizer.json")}
 
 CARDS = [
+    *diffusion_cards.CARDS,
     Card(
         name="text_encoder/sentence@minilm",
         title="all-MiniLM-L6-v2, English: 384 values, 22.7 M parameters, from a Python package",
