@@ -27,7 +27,7 @@ RATE = 25  # columns of the matrix in a second
 
 def main(folder: str) -> None:
     """Mixes the sounds of ``folder``, and draws."""
-    mixer = EventMixtures(EventMixtures.Config(root=folder, kinds=(3, 3), occurrences=(1, 2), longest=1.2))
+    mixer = EventMixtures(EventMixtures.Config(root=folder, kinds=(3, 3), occurrences=(1, 2), longest_sound=1.2))
     samples, events = mixer.mixture("train", NUMBER, mixer.pools()["train"])
     seconds, names = mixer.config.seconds, [event.name for event in events]
     mel = mel_spectrogram(torch.from_numpy(samples)[None], MelConfig.preset("audioldm_16k_64"))[0]

@@ -7,6 +7,7 @@ import pytest
 
 from amphion_core.api import Audio
 from amphion_core.config import validate
+from amphion_core.data.prepare import PrepareConfig
 from amphion_core.errors import DataError, RecipeError
 from amphion_tta.datasets.event_mixtures import EventMixtures
 from amphion_tta.one_shots import cut
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def dataset(folder, into, **fields):
-    given = {"seconds": 4.0, "rate": RATE, "mixtures": 3, "dev_mixtures": 1, "test_mixtures": 0, **fields}
+    given = {"seconds": 4.0, "sample_rate": RATE, "mixtures": 3, "dev_mixtures": 1, "test_mixtures": 0, **fields}
     return EventMixtures(EventMixtures.Config(root=str(folder), into=str(into), **given))
 
 
@@ -74,9 +75,7 @@ def test_an_item_depends_on_its_seed_alone(folder, tmp_path):
 
 
 def test_counts_levels_and_overlaps_are_those_of_the_config(folder, tmp_path):
-    mixer = dataset(
-        folder, tmp_path / "a", kinds=(2, 2), occurrences=(2, 2), loudness=(-30, -30), overlap=True, gap=0.1
-    )
+    mixer = dataset(folder, tmp_path / "a", kinds=(2, 2), occurrences=(2, 2), levels=(-30, -30), overlap=True, gap=0.1)
     pool = mixer.pools()["train"]
     overlapping = 0
     for number in range(20):
@@ -88,9 +87,9 @@ def test_counts_levels_and_overlaps_are_those_of_the_config(folder, tmp_path):
             assert event.spans[1][0] - event.spans[0][1] >= 0.099  # of one class; times are rounded to 1 ms
     assert overlapping > 5
     start, end = (
-        dataset(folder, tmp_path / "b", kinds=(1, 1), loudness=(-30, -30)).mixture("train", 0, pool)[1][0].spans[0]
+        dataset(folder, tmp_path / "b", kinds=(1, 1), levels=(-30, -30)).mixture("train", 0, pool)[1][0].spans[0]
     )
-    samples, _ = dataset(folder, tmp_path / "b", kinds=(1, 1), loudness=(-30, -30)).mixture("train", 0, pool)
+    samples, _ = dataset(folder, tmp_path / "b", kinds=(1, 1), levels=(-30, -30)).mixture("train", 0, pool)
     level = 10 * np.log10(np.mean(samples[round(start * RATE) : round(end * RATE)] ** 2))
     assert level == pytest.approx(-30, abs=0.3)  # the fades lower it a little
 
@@ -108,10 +107,14 @@ def test_mixtures_of_another_configuration_are_not_taken_for_these(folder, tmp_p
         ({"into": ""}, DataError, "is not given\nhint: amphion prepare event_mixtures"),
         ({"root": "nowhere"}, DataError, "there is no folder nowhere"),
         ({"classes": ("bell",)}, DataError, "has no class 'bell'\nhint: its classes are high tone, low tone"),
-        ({"shortest": 2.0, "longest": 3.0}, DataError, "no single sounds with a class; most often: it has no sound"),
+        (
+            {"shortest_sound": 2.0, "longest_sound": 3.0},
+            DataError,
+            "no single sounds with a class; most often: it has no sound",
+        ),
         ({"occurrences": (3, 2)}, RecipeError, "occurrences: 3 to 2"),
-        ({"loudness": (-20.0, -30.0)}, RecipeError, "loudness: -20 to -30"),
-        ({"longest": 60.0}, RecipeError, "longest"),
+        ({"levels": (-20.0, -30.0)}, RecipeError, "levels: -20 to -30"),
+        ({"longest_sound": 60.0}, RecipeError, "longest_sound"),
     ],
 )
 def test_what_cannot_be_mixed(folder, tmp_path, fields, error, message):
@@ -119,6 +122,10 @@ def test_what_cannot_be_mixed(folder, tmp_path, fields, error, message):
         config = validate(EventMixtures.Config, {"root": str(folder), "into": str(tmp_path / "mixed"), **fields})
         list(EventMixtures(config).utterances())
     assert message in str(found.value)
+
+
+def test_its_options_are_not_those_of_every_preparation():
+    assert not EventMixtures.Config.model_fields.keys() & PrepareConfig.model_fields.keys()
 
 
 def test_real_recordings_are_mixed(data_pack, tmp_path):

@@ -43,12 +43,12 @@ class EventMixtures(Dataset):
         dev_mixtures: int = Field(default=40, ge=0, le=100_000, description="mixtures of the split dev")
         test_mixtures: int = Field(default=100, ge=0, le=100_000, description="mixtures of the split test")
         seconds: float = Field(default=10.0, gt=0.5, le=60, description="length of a mixture, seconds")
-        rate: int = Field(default=16_000, ge=4000, le=96_000, description="sample rate of the mixtures, Hz")
+        sample_rate: int = Field(default=16_000, ge=4000, le=96_000, description="sample rate of the mixtures, Hz")
         kinds: tuple[int, int] = Field(default=(1, 2), description="fewest and most classes in a mixture")
         occurrences: tuple[int, int] = Field(default=(1, 3), description="fewest and most occurrences of a class")
-        shortest: float = Field(default=0.1, gt=0, le=10, description="shorter sounds are not used, seconds")
-        longest: float = Field(default=2.0, gt=0, le=30, description="longer sounds are cut, seconds")
-        loudness: tuple[float, float] = Field(
+        shortest_sound: float = Field(default=0.1, gt=0, le=10, description="shorter sounds are not used, seconds")
+        longest_sound: float = Field(default=2.0, gt=0, le=30, description="longer sounds are cut, seconds")
+        levels: tuple[float, float] = Field(
             default=(-28.0, -20.0), description="range of the levels of the sounds, dB of full scale"
         )
         background: float | None = Field(
@@ -70,11 +70,11 @@ class EventMixtures(Dataset):
                 low, high = getattr(self, name)
                 if not 1 <= low <= high:
                     raise ValueError(f"{name}: {low} to {high} is no range of numbers from 1 up")
-            low, high = self.loudness
+            low, high = self.levels
             if not -80 <= low <= high <= 0:
-                raise ValueError(f"loudness: {low:g} to {high:g} dB is no range within -80 to 0")
-            if not self.shortest <= self.longest <= self.seconds:
-                raise ValueError("shortest, longest and seconds are not in ascending order")
+                raise ValueError(f"levels: {low:g} to {high:g} dB is no range within -80 to 0")
+            if not self.shortest_sound <= self.longest_sound <= self.seconds:
+                raise ValueError("shortest_sound, longest_sound and seconds are not in ascending order")
             return self
 
     config: Config
@@ -96,7 +96,7 @@ class EventMixtures(Dataset):
                 name = f"{split}-{number:06d}"
                 samples, events = self.mixture(split, number, pools[split])
                 if not (path := folder / f"{name}.flac").is_file():
-                    Audio(samples, self.config.rate).save(path)
+                    Audio(samples, self.config.sample_rate).save(path)
                 extra = {"events": write(events), "recording": name}
                 yield Utterance(
                     name, str(path), self.config.seconds, caption=sentence(events), split=split, extra=extra
@@ -106,12 +106,11 @@ class EventMixtures(Dataset):
         """The sounds of each split by class. Raises DataError for a folder without sounds or without a named class."""
         c = self.config
         self.problems.clear()
-        shots = list(
-            find_one_shots(
-                c.reader, c.root, rate=c.rate, detector=c.detector, shortest=c.shortest, longest=c.longest,
-                problems=self.problems,
-            )
+        found = find_one_shots(
+            c.reader, c.root, rate=c.sample_rate, detector=c.detector, shortest=c.shortest_sound,
+            longest=c.longest_sound, problems=self.problems,
         )  # fmt: skip
+        shots = list(found)
         known = by_class(shots)
         if not known:
             why = f"; most often: {self.problems[0][1]}" if self.problems else ""
@@ -138,15 +137,17 @@ class EventMixtures(Dataset):
         for name in names:
             shot = pool[name][int(random.integers(len(pool[name])))]
             planned += [shot] * int(random.integers(c.occurrences[0], c.occurrences[1] + 1))
-        gains = {shot.event: 10 ** (random.uniform(*c.loudness) / 20) for shot in planned}
-        starts = self._placed([len(shot.samples) / c.rate for shot in planned], [s.event for s in planned], random)
-        samples = np.zeros(round(c.seconds * c.rate), np.float64)
+        gains = {shot.event: 10 ** (random.uniform(*c.levels) / 20) for shot in planned}
+        starts = self._placed(
+            [len(shot.samples) / c.sample_rate for shot in planned], [s.event for s in planned], random
+        )
+        samples = np.zeros(round(c.seconds * c.sample_rate), np.float64)
         spans: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         for shot, start in zip(planned, starts, strict=True):
             if start is not None:
-                first = round(start * c.rate)
+                first = round(start * c.sample_rate)
                 samples[first : first + len(shot.samples)] += gains[shot.event] * shot.samples
-                spans[shot.event].append((round(start, 3), round(start + len(shot.samples) / c.rate, 3)))
+                spans[shot.event].append((round(start, 3), round(start + len(shot.samples) / c.sample_rate, 3)))
         if c.background is not None:
             samples += 10 ** (c.background / 20) * random.standard_normal(len(samples))
         samples *= min(1.0, _PEAK / max(float(np.abs(samples).max()), 1e-9))
