@@ -61,4 +61,9 @@ CARDS = [
         title="published configuration of Amphion: UNet of 400 M parameters on latents 4 x 10 x 78",
         config={"autoencoder": {"name": "autoencoder/kl", **_4X10X78}},
     ),
+    Card(
+        name="tta/picoaudio@published",
+        title="published configuration: UNet of 145 M parameters, an onset matrix of 32 rows and 10.24 s",
+        config={"several": "first"},
+    ),
 ]

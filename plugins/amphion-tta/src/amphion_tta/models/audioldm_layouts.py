@@ -45,11 +45,11 @@ def read_folder(schema: type[BaseConfig], state: Mapping[str, Any], config: Mapp
     heads = given.get("num_attention_heads") or given.get("attention_head_dim")
     if heads is None:
         raise given.wrong("attention_head_dim", "the number of heads")
-    fields = _unet_fields(tensors, heads, given)
+    fields = unet_fields(tensors, heads, given)
     scheduler = flat_values(config.get("scheduler") if isinstance(config.get("scheduler"), Mapping) else None)
-    return _joined(
+    return joined(
         schema, fields | _diffusion(scheduler), tensors,
-        _autoencoder(config["vae"], "diffusers", config.get("vae_config")),
+        read_autoencoder(config["vae"], "diffusers", config.get("vae_config")),
     )  # fmt: skip
 
 
@@ -60,8 +60,8 @@ def read_single_file(schema: type[BaseConfig], state: Mapping[str, Any]) -> Foun
     tensors = compvis_names.unet_names(named, blocks=_blocks(named))
     widths = _widths(tensors)
     heads = [max(1, size // HEAD_DIM) for size in widths]
-    fields = _unet_fields(tensors, heads, flat_values(None))
-    return _joined(schema, fields, tensors, _autoencoder(state, "haoheliu", None))
+    fields = unet_fields(tensors, heads, flat_values(None))
+    return joined(schema, fields, tensors, read_autoencoder(state, "haoheliu", None))
 
 
 def read_amphion(schema: type[BaseConfig], state: Mapping[str, Any], config: Mapping[str, Any] | None) -> Found:
@@ -76,11 +76,11 @@ def read_amphion(schema: type[BaseConfig], state: Mapping[str, Any], config: Map
     named = strip_prefix(strip_prefix(unwrap(state, "model", "state_dict"), "module."), "unet.")
     tensors = compvis_names.unet_names(named, blocks=_blocks(named))
     values = flat_values(given)
-    fields = _unet_fields(tensors, values.whole("num_heads", HEADS), values)
-    return _joined(schema, fields, tensors, _autoencoder(autoencoder, "amphion", None))
+    fields = unet_fields(tensors, values.whole("num_heads", HEADS), values)
+    return joined(schema, fields, tensors, read_autoencoder(autoencoder, "amphion", None))
 
 
-def _joined(schema: type[BaseConfig], fields: dict[str, Any], unet: Mapping[str, Tensor], autoencoder: Found) -> Found:
+def joined(schema: type[BaseConfig], fields: dict[str, Any], unet: Mapping[str, Tensor], autoencoder: Found) -> Found:
     """The config, and the tensors of both networks under our names."""
     found, tensors = autoencoder
     fields = fields | {"autoencoder": {"name": "autoencoder/kl", **found.model_dump(mode="json")}}
@@ -95,7 +95,8 @@ def _joined(schema: type[BaseConfig], fields: dict[str, Any], unet: Mapping[str,
     return config, state
 
 
-def _autoencoder(state: Mapping[str, Any], layout: str, config: Any) -> Found:
+def read_autoencoder(state: Mapping[str, Any], layout: str, config: Any) -> Found:
+    """A published autoencoder as (Config, state dict). Raises WeightsError."""
     architecture = amphion.get("models", "autoencoder/kl")
     stated = config if isinstance(config, Mapping) else None
     found: Found = architecture.import_state_dict(state, layout=layout, config=stated)
@@ -120,7 +121,7 @@ def _widths(tensors: Mapping[str, Any]) -> list[int]:
     return [int(tensors[name].shape[0]) for name in names]
 
 
-def _unet_fields(tensors: Mapping[str, Any], heads: Any, given: Values) -> dict[str, Any]:
+def unet_fields(tensors: Mapping[str, Any], heads: Any, given: Values) -> dict[str, Any]:
     """The fields that the tensors of a UNet show; ``heads`` are those of each level, or one number for all."""
     widths = _widths(tensors)
     inputs = [f"down_blocks.{level}.attentions.0.proj_in.weight" for level in range(len(widths))]
