@@ -117,6 +117,7 @@ def _prepare(ref: ComponentRef, folder: Path, seconds: Sequence[float]) -> Path:
     config = model.example_config()
     speakers = getattr(config, "speakers", ()) or ("ann", "bob")
     rate = int(component(example_config(ref), model=model(config)).sample_rate)
+    captions = component.example_captions or TEXTS
     root = folder / "prepared"
     root.mkdir()
     lines = []
@@ -127,7 +128,7 @@ def _prepare(ref: ComponentRef, folder: Path, seconds: Sequence[float]) -> Path:
         noise = np.random.default_rng(item).standard_normal(len(times)) * 0.003
         soundfile.write(root / f"{item}.wav", (voice + noise).astype(np.float32), rate, subtype="FLOAT")
         utterance = Utterance(
-            str(item), f"{item}.wav", len(times) / rate, text=TEXTS[item], caption=TEXTS[item], language="en",
+            str(item), f"{item}.wav", len(times) / rate, text=TEXTS[item], caption=captions[item], language="en",
             speaker=speakers[item % len(speakers)],
         )  # fmt: skip
         lines.append(Record(utterance, rate, f"{item}-{duration}").line() + "\n")

@@ -59,11 +59,13 @@ class ModelTrainer(Component):
     The conformance kit trains ``example_model``, the registry name of a model, built from its ``example_config``.
     ``example_crop`` is for trainers whose items must all have the same length, which a recipe gives them as
     ``data.crop``: the samples of each item in the kit.
+    ``example_captions`` are the captions of its four recordings, where any text does not do.
     """
 
     trains: ClassVar[str | None] = None
     example_model: ClassVar[str] = ""
     example_crop: ClassVar[int | None] = None
+    example_captions: ClassVar[tuple[str, ...]] = ()
     ema: dict[str, nn.Module]
     higher_is_better: Mapping[str, bool | None] = MappingProxyType({})
 
