@@ -1,7 +1,7 @@
 """The autoencoder of mels that a feature or a trainer works with: a place with its weights, opened once."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,6 +17,7 @@ class AutoencoderPart(ModelPart):
     """An autoencoder of mels inside a config."""
 
     family = "autoencoder"
+    config: Any  # that of the autoencoder
 
 
 AutoencoderSource = str | AutoencoderPart

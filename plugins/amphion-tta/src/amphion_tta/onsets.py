@@ -56,7 +56,7 @@ def read_caption(
 
 
 def onset_matrix(
-    events: Sequence[TimedEvent], names: Sequence[str], *, rows: int, columns: int, rate: int = 25
+    events: Sequence[TimedEvent], names: Sequence[str], *, rows: int, columns: int, rate: float = 25
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
     """(K, N): 1 where an event sounds, else 0. Row k is the event ``names[k]``, and ``rate`` columns are one second.
 
@@ -72,7 +72,7 @@ def onset_matrix(
     return matrix
 
 
-def column(seconds: float, rate: int) -> int:
+def column(seconds: float, rate: float) -> int:
     """The column of a time. Ten seconds are divided, as in the published model, which decides how products round.
 
     >>> column(1.16, 25)

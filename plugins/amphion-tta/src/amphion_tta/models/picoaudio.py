@@ -202,7 +202,8 @@ class PicoAudio(LatentDiffusion):
 
     def _named(self, read: Sequence[Sequence[TimedEvent]], encoder: TextEncoder | None) -> Tensor:
         """(B, G): the encoded names of the events of each caption; zeros without events."""
-        pooled = encoder and encoder.encode([" and ".join(event.name for event in events) for events in read]).pooled
+        texts = [" and ".join(event.name for event in events) for events in read]
+        pooled = None if encoder is None else encoder.encode(texts).pooled
         if pooled is None:
             raise DataError(
                 "this model reads one vector for each caption, and its text encoder gives none",
