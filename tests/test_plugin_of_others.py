@@ -179,6 +179,24 @@ def test_a_sentence_is_spoken_from_the_command_line_with_a_vocoder(speech, tmp_p
     assert "length_scale, variation" in capsys.readouterr().err
 
 
+def test_an_imitator_is_validated_with_the_voice_of_another_item_of_the_same_speaker(corpus, tmp_path):
+    copy = tmp_path / "corpus"  # with two items of each speaker in the split dev
+    shutil.copytree(corpus, copy)
+    items = sorted(records(copy) + records(copy, "train"), key=lambda record: record["id"])
+    speakers = sorted({record["speaker"] for record in items})
+    dev = [[record for record in items if record["speaker"] == speaker][:2] for speaker in speakers]
+    lines = "".join(json.dumps(record) + "\n" for pair in dev for record in pair)
+    (copy / "dev.jsonl").write_text(lines, encoding="utf-8")
+    weights = train("sketch_imitator", copy, tmp_path / "run")
+    assert curve(weights.parent, "model/loss")[-1] < curve(weights.parent, "model/loss")[0]
+    assert np.isfinite(curve(weights.parent, "loudness")).all()
+    root = Path(yaml.read(copy / "dataset.yaml")["root"])
+    for item, other in zip(dev[0], dev[0][::-1], strict=True):  # audio of the first three items is kept
+        (heard,) = weights.parent.glob(f"samples/**/*{item['id']}_prompt*.wav")
+        recorded = amphion.Audio.load(root / other["path"]).mono().resample(22050)
+        assert amphion.Audio.load(heard).duration == pytest.approx(recorded.duration, abs=0.001)
+
+
 def test_a_converter_learns_from_features_of_three_rates_and_uses_them(converter, corpus):
     losses = curve(converter.parent, "converter/loss")
     assert np.mean(losses[-3:]) < 0.92 * losses[0]

@@ -204,6 +204,22 @@ def test_validation_items_are_spread_evenly_and_shared_by_processes(folder):
     assert sorted(shares[0] + shares[1]) == sorted(whole)
 
 
+def test_a_prompt_is_the_other_item_of_the_speaker_that_is_nearest_to_three_seconds(prepared):
+    seconds = {"a1": 1, "a2": 2.5, "a3": 5, "b1": 3, "b2": 0.5, "c1": 3}
+    waves = {
+        id: np.full(int(RATE * length), index / 10, np.float32) for index, (id, length) in enumerate(seconds.items())
+    }
+    root = prepared({"dev": waves}, speaker={id: id[0] for id in seconds})
+    items = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False, prompts=True)
+    examples = [items.example(item, (0, item)) for item in range(len(items))]
+    found = {one.utterance.id: one.prompt and one.prompt.utterance.id for one in examples}
+    assert found == {"a1": "a2", "a2": "a1", "a3": "a2", "b1": "b2", "b2": "b1", "c1": None}
+    assert np.array_equal(examples[0].prompt.wave, waves["a2"])
+    assert items.example(0, (1, 0)).prompt.utterance.id == "a2"  # the same at every validation
+    without = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False)
+    assert without.example(0, (0, 0)).prompt is None
+
+
 def test_pinned_batches_are_the_same_batches(folder, monkeypatch):
     pinned = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)

@@ -1,13 +1,16 @@
 """What trainers of text to speech share: batches with texts, and validation by speaking."""
 
+import math
 import pickle
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from amphion_core.api import FrontendPart, MetricPart, Synthesis
+from amphion_core.api import FrontendPart, MetricPart, Score, Synthesis
 from amphion_core.component import Utterance
 from amphion_core.data.batch import Example
 from amphion_core.errors import DataError, MissingPackage, RecipeError
@@ -104,6 +107,49 @@ def test_metrics_listen_in_the_language_of_the_frontend_unless_they_state_anothe
     german = VITS(tiny.config.replace(frontend=frontend))
     spoken = SpokenValidation((MetricPart.named("wer"), MetricPart.named("cer", language="fr")), german)
     assert [metric.config.language for metric in spoken.metrics.values()] == ["de", "fr"]
+
+
+class Echo(VITS):
+    """Says the prompt again, whatever the text is."""
+
+    takes_prompt = True
+    sample_rate = 22050
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.config = SimpleNamespace(frontend=config.frontend)  # without a mel, as a model of codes
+
+    def synthesize(self, ids, lengths, speaker=None, *, prompt=None, seed=None, controls=None):
+        assert prompt.ids.shape[1] == prompt.id_lengths[0] and prompt.wave.shape[1] == prompt.lengths[0]
+        return Synthesis(prompt.lengths, wave=prompt.wave)
+
+
+def test_a_model_that_imitates_gets_the_prompt_of_its_item_and_is_compared_with_both(tiny, monkeypatch):
+    random = np.random.default_rng(0)
+    waves = [random.uniform(-0.5, 0.5, size).astype(np.float32) for size in (4000, 6000, 5000)]
+    items = [
+        Example(Utterance(str(index), "x.wav", 1.0, text="abc"[: index + 1]), wave) for index, wave in enumerate(waves)
+    ]
+    pairs = [replace(items[0], prompt=items[1]), replace(items[1], prompt=items[2])]
+    echo = Echo(tiny.config)
+    spoken = SpokenValidation((MetricPart.named("si_sdr"), MetricPart.named("sim_o")), echo)
+
+    def largest_error(self, generated, reference, *, text):
+        return Score(float(np.abs(generated.samples - reference.samples).max()))
+
+    monkeypatch.setattr(type(spoken.metrics["sim_o"]), "measure", largest_error)
+    assert spoken.needs_prompts and not SpokenValidation((), echo).needs_prompts
+    batch = TextCollator(echo.config.frontend)(pairs)
+    assert batch["prompt_ids"].tolist() == [[2, 3, 0], [2, 3, 4]] and batch["prompt_id_lengths"].tolist() == [2, 3]
+    found = spoken(echo, batch)
+    assert found.scores["sim_o"] == [0.0, 0.0] and max(found.scores["si_sdr"]) < 0
+    alone = spoken(echo, TextCollator(echo.config.frontend)(items[:1]))
+    assert not alone.audio and all(math.isnan(value) for (value,) in alone.scores.values())
+
+
+def test_a_model_without_prompts_refuses_a_metric_of_prompts(tiny):
+    with pytest.raises(RecipeError, match="sim_o needs prompt, and a validation has recordings and their texts"):
+        SpokenValidation((MetricPart.named("sim_o"),), tiny)
 
 
 def test_without_metrics_nothing_is_spoken_and_metrics_that_need_more_are_refused(tiny):

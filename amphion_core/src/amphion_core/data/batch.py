@@ -20,6 +20,8 @@ class Example:
     ``wave`` (T,) is float32 at the run's rate. ``features`` holds each cached feature by its name: (dim, N), or (dim,)
     for one vector per utterance. Every feature keeps its own frame rate; ``offsets`` holds, for each feature with
     frames, the seconds from the start of ``wave`` to the centre of the first frame. ``seed`` belongs to this item.
+
+    ``prompt`` is another item of the same speaker, for the validation of models that imitate a recording.
     """
 
     utterance: Utterance
@@ -27,6 +29,7 @@ class Example:
     features: dict[str, Array] = field(default_factory=dict)
     seed: tuple[int, ...] = (0,)
     offsets: dict[str, float] = field(default_factory=dict)
+    prompt: "Example | None" = None
 
 
 @dataclass(slots=True)

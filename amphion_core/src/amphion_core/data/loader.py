@@ -32,6 +32,7 @@ from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.parts import FeaturePart
 
 GRACE = 30.0  # seconds that a loader works on after SIGTERM, so that the main process can end its step
+PROMPT = 3.0  # seconds; prompts of zero-shot synthesis have this length in VALL-E, arXiv:2301.02111, section 5
 RESERVED = frozenset({"wave", "lengths", "items", "samples"})  # names of a batch's own tensors and counts
 
 
@@ -62,12 +63,14 @@ class Corpus:
 
     ``rate`` in Hz is the model's. ``features`` are read from the cache, each at its own frame rate; where there are
     any, crops begin at a multiple of ``hop`` samples. ``reasons`` are the items that ``unusable`` leaves out.
+    With ``prompts`` each item comes with another one of its speaker, if there is one.
     Raises DataError: audio of another rate, audio that moved, no item that can be used.
     """
 
     def __init__(
         self, config: DataConfig, split: str, *, rate: int, seed: int, hop: int = 1,
         features: Mapping[str, FeaturePart] | None = None, training: bool = True, unusable: Unusable | None = None,
+        prompts: bool = False,
     ) -> None:  # fmt: skip
         self.config, self.rate, self.seed, self.hop, self.training = config, rate, seed, hop, training
         if not config.root:
@@ -94,6 +97,7 @@ class Corpus:
         }
         self._starts = np.cumsum([0, *map(len, self.rows)])
         self._augment = [part.build() for part in config.augment] if training else []
+        self._partners = self._found_partners() if prompts else {}
         self._reader = Reader()
 
     def __len__(self) -> int:
@@ -119,9 +123,7 @@ class Corpus:
 
     def example(self, item: int, seed: tuple[int, ...]) -> Example:
         """Item number ``item``, cropped and augmented as ``seed`` says. Raises DataError when it cannot be read."""
-        source = int(np.searchsorted(self._starts, item, side="right")) - 1
-        index = int(self.rows[source][item - self._starts[source]])
-        utterance = self.manifests[source][index].utterance
+        source, index, utterance = self._utterance(item)
         random = np.random.default_rng(seed)
         start = None
         if self.crop is None:
@@ -134,7 +136,37 @@ class Corpus:
             features[name], offset = self._feature(caches[source], index, start)
             if offset is not None:
                 offsets[name] = offset
-        return Example(utterance, wave, features, seed, offsets)
+        return Example(utterance, wave, features, seed, offsets, self._prompt(item, seed))
+
+    def _utterance(self, item: int) -> tuple[int, int, Utterance]:
+        """The source of an item, its number in the manifest of the source, and its record."""
+        source = int(np.searchsorted(self._starts, item, side="right")) - 1
+        index = int(self.rows[source][item - self._starts[source]])
+        return source, index, self.manifests[source][index].utterance
+
+    def _prompt(self, item: int, seed: tuple[int, ...]) -> Example | None:
+        """The whole recording of the item's partner, without features."""
+        if item not in self._partners:
+            return None
+        _, _, utterance = self._utterance(self._partners[item])
+        return Example(utterance, self._reader.read(utterance, self.rate), seed=seed)
+
+    def _found_partners(self) -> dict[int, int]:
+        """For each item, the number of the other item of its speaker that is nearest to `PROMPT` in duration.
+
+        Both are of one source, because sources may use the same names. Items that name no speaker have one voice.
+        """
+        durations = np.concatenate(self.durations())
+        voices: dict[tuple[int, str], list[int]] = {}
+        for item in range(len(self)):
+            source, _, utterance = self._utterance(item)
+            voices.setdefault((source, utterance.speaker), []).append(item)
+        found: dict[int, int] = {}
+        for items in voices.values():
+            nearest = sorted(items, key=lambda item: (abs(durations[item] - PROMPT), item))[:2]
+            if len(nearest) == 2:
+                found |= {item: nearest[item == nearest[0]] for item in items}
+        return found
 
     def _feature(self, cache: FeatureCache, index: int, start: int | None) -> tuple[Any, float | None]:
         """A feature of an item, and the seconds from the start of the wave to the centre of its first frame.

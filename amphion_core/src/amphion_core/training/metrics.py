@@ -24,14 +24,19 @@ def validation_metrics(parts: Sequence[MetricPart], compared: frozenset[str], ha
     return metrics
 
 
-def validation_score(metrics: Mapping[str, Metric], name: str, made: Audio, real: Audio, text: str = "") -> float:
+def validation_score(
+    metrics: Mapping[str, Metric], name: str, made: Audio, real: Audio, text: str = "", prompt: Audio | None = None
+) -> float:
     """The value of the metric ``name`` for one item, of what it needs; NaN where it is not defined.
+
+    ``real`` is the item's recording, ``prompt`` is the one that the model imitated.
 
     Raises RecipeError when its package or its weights are missing, with the override that leaves it out.
     """
     metric = metrics[name]
     rate = metric.sample_rate or made.sample_rate
-    reference = real.resample(rate) if "reference" in metric.needs else None
+    compared = real if "reference" in metric.needs else prompt if "prompt" in metric.needs else None
+    reference = None if compared is None else compared.resample(rate)
     try:
         return float(metric.score(made.resample(rate), reference, text=text if "text" in metric.needs else None))
     except DataError:

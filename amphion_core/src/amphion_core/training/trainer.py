@@ -88,6 +88,14 @@ class ModelTrainer(Component):
         """The features that are read from the cache, by their name in the batch. None unless overridden."""
         return {}
 
+    @property
+    def validates_with_prompts(self) -> bool:
+        """True: each validation item comes with another one of its speaker, as `Example.prompt`, for the collator.
+
+        For models that imitate a recording. A speaker with one item has no other, so the prompt may be None.
+        """
+        return False
+
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """What is trained and saved, by name: the model, parts of it, or other modules such as discriminators.

@@ -1,9 +1,7 @@
 """Trains SketchSpeech as two networks, each a part of the model with its own optimiser."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -11,36 +9,13 @@ from amphion_core.api import (
     BaseConfig,
     Batch,
     Collate,
-    Example,
     FeaturePart,
     ModelTrainer,
-    TextFrontend,
     Update,
     Validation,
 )
-from amphion_core.data.batch import collate_audio, pad
-from amphion_core.speakers import speaker_index
 from amphion_sketch.batches import valid
-
-
-@dataclass(frozen=True)
-class SpeechCollate:
-    """Audio and features, with the ids of the text and the index of the speaker. It pickles."""
-
-    frontend: TextFrontend
-    speakers: tuple[str, ...]
-
-    def __call__(self, examples: Sequence[Example]) -> Batch:
-        import numpy as np
-
-        batch = collate_audio(examples)
-        texts = [self.frontend.ids(self.frontend.tokens(example.utterance.text)) for example in examples]
-        batch.tensors["ids"], batch.tensors["id_lengths"] = pad([np.asarray(ids, np.int64) for ids in texts])
-        names = [example.utterance.speaker for example in examples]
-        indices = [speaker_index(name, self.speakers) if self.speakers else 0 for name in names]
-        batch.tensors["speaker"] = torch.tensor(indices)
-        batch.counts["tokens"] = int(batch["id_lengths"].sum())
-        return batch
+from amphion_sketch.texts import SpeechCollate
 
 
 class SketchSpeechTrainer(ModelTrainer):

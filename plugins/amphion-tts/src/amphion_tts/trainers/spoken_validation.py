@@ -1,5 +1,6 @@
 """Validation by speaking: the network says the texts of the validation items, and metrics judge what it said."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from amphion_core.api import Audio, Batch, FrontendPart, MetricPart, TextToSpeech, Validation, Vocoder, open_vocoder
+from amphion_core.api import (
+    Audio,
+    Batch,
+    FrontendPart,
+    MelConfig,
+    MetricPart,
+    Prompt,
+    TextToSpeech,
+    Validation,
+    Vocoder,
+    open_vocoder,
+)
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.training.metrics import validation_metrics, validation_score
 
@@ -21,14 +33,22 @@ class SpokenValidation:
     A model whose output is a mel is heard through ``vocoder``: whatever `open_vocoder` takes. Without metrics nothing
     is spoken. The score of a validation is the mean over its items; so ``wer`` is the mean of the items' rates.
     A metric that states no other language than its default has the language of the model's frontend.
+    A model that imitates a recording gets another item of the same speaker, which the trainer asks for by
+    ``validates_with_prompts``; ``speaker_similarity`` then compares with the item itself, ``sim_o`` with the prompt. An
+    item whose speaker has no other is not spoken, and its scores are NaN.
     Raises RecipeError for a metric of sets, or one that needs more than the recording and its text; and what
     `open_vocoder` raises, so that a wrong vocoder is found before the first step.
     """
 
     def __init__(self, metrics: Sequence[MetricPart], model: TextToSpeech, vocoder: str | None = None) -> None:
         metrics = [_in_language_of(model, part) for part in metrics]
-        self.metrics = validation_metrics(metrics, CAN_BE_COMPARED, "recordings and their texts")
-        self.mel, self._vocoder = model.config.mel, vocoder
+        imitates = model.takes_prompt
+        compared = CAN_BE_COMPARED | ({"prompt"} if imitates else set())
+        has = "recordings, their texts and prompts" if imitates else "recordings and their texts"
+        self.metrics = validation_metrics(metrics, compared, has)
+        self.needs_prompts = imitates and bool(self.metrics)
+        self.rate, self._vocoder = model.sample_rate, vocoder
+        self.mel: MelConfig = getattr(model.config, "mel", None) or _mel_of_pictures(self.rate)
         self._open: Vocoder | None = None
         if vocoder is not None:
             open_vocoder(vocoder, self.mel)  # only a check: the device of the training is not known yet
@@ -44,15 +64,22 @@ class SpokenValidation:
         scores: dict[str, list[float]] = {name: [] for name in self.higher_is_better}
         audio: dict[str, Tensor] = {}
         pictures: dict[str, Tensor] = {}
+        if self.needs_prompts and "prompt" not in batch:
+            return Validation({name: [math.nan] * len(batch) for name in scores})
         for index, wave, seconds in self._spoken(network, batch) if self.metrics else ():
-            made = Audio(wave.clamp(-1, 1).numpy(), self.mel.sample_rate)
-            real = Audio(batch["wave"][index, : batch["lengths"][index]].cpu().numpy(), self.mel.sample_rate)
+            made = Audio(wave.clamp(-1, 1).numpy(), self.rate)
+            real, text = self._recording(batch, "wave", "lengths", index), batch.texts["text"][index]
+            heard = self._recording(batch, "prompt", "prompt_lengths", index) if "prompt" in batch else None
             for name in self.metrics:
-                scores[name].append(validation_score(self.metrics, name, made, real, batch.texts["text"][index]))
+                scores[name].append(validation_score(self.metrics, name, made, real, text, heard))
             scores[FACTOR].append(seconds / made.duration)
             name = f"spoken_{batch.ids[index].replace('/', '_')}"
             audio[name], pictures[name] = wave, mel_spectrogram(wave[None], self.mel)[0]
         return Validation(scores, audio, pictures)
+
+    def _recording(self, batch: Batch, wave: str, lengths: str, index: int) -> Audio:
+        """A recording of the item, by the names of its samples and of their number."""
+        return Audio(batch[wave][index, : batch[lengths][index]].cpu().numpy(), self.rate)
 
     def _spoken(self, network: TextToSpeech, batch: Batch) -> Iterator[tuple[int, Tensor, float]]:
         """Each item's index, its wave (T,) on the CPU, and the seconds that it took."""
@@ -61,7 +88,8 @@ class SpokenValidation:
             length = batch["id_lengths"][index : index + 1]
             ids = batch["ids"][index : index + 1, : int(length)]
             start = time.perf_counter()
-            made = network.synthesize(ids, length, None if speaker is None else speaker[index : index + 1], seed=0)
+            own = None if speaker is None else speaker[index : index + 1]
+            made = network.synthesize(ids, length, own, prompt=_prompt(network, batch, index), seed=0)
             if made.wave is not None:
                 wave = made.wave[0, : int(made.lengths[0])]
             else:
@@ -76,6 +104,21 @@ class SpokenValidation:
         if self._open is None:
             self._open = open_vocoder(self._vocoder, self.mel, device=str(device))
         return self._open
+
+
+def _mel_of_pictures(rate: int) -> MelConfig:
+    """A mel for the pictures of a model of waves that states none."""
+    return MelConfig(sample_rate=rate, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, fmin=0.0, fmax=rate / 2)
+
+
+def _prompt(network: TextToSpeech, batch: Batch, index: int) -> Prompt | None:
+    """The prompt of an item without padding; None for a model that takes none."""
+    if not network.takes_prompt:
+        return None
+    row = slice(index, index + 1)
+    lengths, id_lengths = batch["prompt_lengths"][row], batch["prompt_id_lengths"][row]
+    wave, ids = batch["prompt"][row, : int(lengths)], batch["prompt_ids"][row, : int(id_lengths)]
+    return Prompt(wave, lengths, ids, id_lengths)
 
 
 def _in_language_of(model: TextToSpeech, part: MetricPart) -> MetricPart:

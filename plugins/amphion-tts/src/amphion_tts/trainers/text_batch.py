@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from amphion_core.api import Batch, Example, FrontendPart, TextFrontend, TextToSpeech
-from amphion_core.data.batch import collate_audio
+from amphion_core.data.batch import collate_audio, pad
 from amphion_core.errors import AmphionError, DataError, MissingPackage, RecipeError
 from amphion_core.speakers import speaker_index
 
@@ -26,6 +28,8 @@ class TextCollator:
 
     ``ids`` (B, L) are padded with 0, ``id_lengths`` (B) are their lengths, and ``speaker`` (B) is there when the model
     has several speakers. Counts ``tokens``. A text becomes ids once in each loader process.
+    If every example has a prompt, ``prompt`` (B, T), ``prompt_lengths`` (B), ``prompt_ids`` (B, L) and
+    ``prompt_id_lengths`` (B) are there too.
     Raises DataError that names the item whose text or speaker does not fit the model.
     """
 
@@ -37,16 +41,23 @@ class TextCollator:
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch of ``examples``. Raises DataError."""
         batch = collate_audio(examples)
-        rows = [self.ids(example.utterance.text, item=example.utterance.id) for example in examples]
-        lengths = [len(row) for row in rows]
-        ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
-        for row, found in zip(ids, rows, strict=True):
-            row[: len(found)] = torch.tensor(found)
-        batch.tensors |= {"ids": ids, "id_lengths": torch.tensor(lengths)}
+        batch.tensors["ids"], batch.tensors["id_lengths"] = self._padded_ids(examples)
         if len(self.speakers) > 1:
             batch.tensors["speaker"] = torch.tensor([self._speaker(example) for example in examples])
-        batch.counts["tokens"] = sum(lengths)
+        batch.counts["tokens"] = int(batch["id_lengths"].sum())
+        prompts = [example.prompt for example in examples if example.prompt is not None]
+        if len(prompts) == len(examples):
+            wave, lengths = pad([prompt.wave for prompt in prompts])
+            ids, id_lengths = self._padded_ids(prompts)
+            batch.tensors |= {
+                "prompt": wave, "prompt_lengths": lengths, "prompt_ids": ids, "prompt_id_lengths": id_lengths
+            }  # fmt: skip
         return batch
+
+    def _padded_ids(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """The ids of the texts (B, L), and their lengths (B)."""
+        rows = [self.ids(example.utterance.text, item=example.utterance.id) for example in examples]
+        return pad([np.array(row, np.int64) for row in rows])
 
     @property
     def frontend(self) -> TextFrontend:
