@@ -10,18 +10,20 @@ Deviations: positions are those of the frames, not those of published weights, s
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig, Codec, Codes, Mel, MelConfig
+from amphion_core.api import BaseConfig, Codec, Codes, FrontendPart, Mel, MelConfig
 from amphion_core.config import validate
+from amphion_core.data.facts import CorpusFacts
 from amphion_core.errors import AudioError, DataError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_vocoders.models.facodec_heads import REVERSED, Head, build_heads, reversed_gradient
+from amphion_core.speakers import speakers_for
+from amphion_core.text.symbols import frontend_with_symbols
+from amphion_vocoders.models.facodec_heads import REVERSED, Factors, Head, build_heads, reversed_gradient
 from amphion_vocoders.models.facodec_layers import WaveDecoder, WaveEncoder
 from amphion_vocoders.models.facodec_pieces import with_context
 from amphion_vocoders.models.facodec_redecoder import Redecoder
@@ -30,21 +32,6 @@ from amphion_vocoders.models.facodec_transformer import FrameTransformer, Positi
 from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
 
 PIECE = 400  # frames that are coded at a time, at least: 5 seconds as published
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """What the encoder makes of a wave, with gradients.
-
-    ``parts`` are the quantised prosody, content and residual, (B, C, N) each; ``indices`` (K, B, N); ``speaker`` (B, C)
-    the timbre; ``commitment`` and ``codebook`` (K, B, N) the losses of the codebooks.
-    """
-
-    parts: tuple[Tensor, Tensor, Tensor]
-    indices: Tensor
-    speaker: Tensor
-    commitment: Tensor
-    codebook: Tensor
 
 
 class FACodec(Codec):
@@ -92,11 +79,28 @@ class FACodec(Codec):
         predictors: tuple[Head, ...] = Field(
             default=(), description="predictors of f0, phone and speaker for training; see ``facodec_heads.py``"
         )
-        n_phones: int = Field(default=5003, gt=0, description="classes of the predictors of phones")
-        n_speakers: int = Field(default=245200, gt=0, description="classes of the predictors of speakers")
+        frontend: FrontendPart | None = Field(
+            default=None, description="frontend whose symbols, and a blank, are the classes of the predictors of phones"
+        )
+        n_phones: int = Field(
+            default=5003, gt=0, description="these classes; with a frontend: as many as its symbols need"
+        )
+        speakers: tuple[str, ...] = Field(
+            default=(), description="names of the speakers by index; left out: the corpus's, in training"
+        )
+        n_speakers: int = Field(
+            default=245200, gt=0, description="classes of the predictors of speakers; with speakers: their number"
+        )
         residual_dropout: float = Field(
             default=0.75, ge=0, lt=1, description="probability that an item in training has no residual"
         )
+
+        @model_validator(mode="before")
+        @classmethod
+        def _count_speakers(cls, values: Any) -> Any:
+            if isinstance(values, Mapping) and values.get("speakers"):
+                return {**values, "n_speakers": len(values["speakers"])}
+            return values
 
         @model_validator(mode="after")
         def _sizes_agree(self) -> Self:
@@ -116,6 +120,12 @@ class FACodec(Codec):
             if len(set(self.predictors)) < len(self.predictors):
                 raise ValueError("predictors: one is listed twice")
             return self
+
+        @property
+        def phone_classes(self) -> int:
+            """Classes of the predictors of phones."""
+            symbols = len(self.frontend.config.symbols) if self.frontend else 0  # type: ignore[attr-defined]
+            return symbols + 1 if symbols else self.n_phones
 
         @property
         def books(self) -> tuple[int, int, int]:
@@ -142,7 +152,7 @@ class FACodec(Codec):
         self.timbre_encoder = _transformer(c)
         self.timbre = TimbreNorm(c.dim)
         self.decoder = WaveDecoder(c.dim, c.decoder_channels, up)
-        self.heads = build_heads(c.predictors, c.dim, phones=c.n_phones, speakers=c.n_speakers)
+        self.heads = build_heads(c.predictors, c.dim, phones=c.phone_classes, speakers=c.n_speakers)
         self.redecoder: Redecoder | None = None
         if c.redecoder_channels:
             decoder = WaveDecoder(c.dim, c.redecoder_channels, up)
@@ -157,6 +167,26 @@ class FACodec(Codec):
             mel=mel, channels=2, strides=(2, 2), dim=8, decoder_channels=8, content_books=1, residual_books=1,
             book_size=8, code_dim=4, prosody_bands=4, layers=1, heads=2, inner_channels=8, kernel=3, window=64,
         )  # fmt: skip
+
+    @classmethod
+    def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
+        """``config`` with what its predictors need of the corpus: the symbols of its texts, and its speakers.
+
+        Raises DataError for a text or a speaker that does not fit what ``config`` states, and for a corpus without
+        speakers where they are predicted.
+        """
+        changes: dict[str, Any] = {}
+        if config.frontend is not None:
+            texts = (utterance.text for utterance in facts.utterances())
+            changes["frontend"] = frontend_with_symbols(config.frontend, texts)
+        if any(name.endswith("speaker") for name in config.predictors):
+            if not (speakers := speakers_for(config.speakers, facts)):
+                raise DataError(
+                    "model.predictors: speakers are predicted, and the corpus names none",
+                    hint="prepare the corpus with speakers, or leave the predictors of speakers out",
+                )
+            changes |= {"speakers": speakers, "n_speakers": len(speakers)}
+        return config.replace(**changes)
 
     def example_inputs(self) -> dict[str, Any]:
         """Two waves of twelve frames."""
@@ -184,12 +214,19 @@ class FACodec(Codec):
         return Factors((p.latents, c.latents, r.latents), indices, timbre, commitment, codebook)
 
     def synthesise(self, factors: Factors) -> Tensor:
-        """Factors -> (B, 1, T). In training, the residual of an item is left out with probability residual_dropout."""
+        """Factors -> (B, 1, T)."""
+        return self.decoder(self.mix(factors))
+
+    def mix(self, factors: Factors) -> Tensor:
+        """Factors -> the frames that the decoder reads, (B, C, N).
+
+        In training, the residual of an item is left out with probability ``residual_dropout``.
+        """
         prosody, content, residual = factors.parts
         if self.training and self.config.residual_dropout:
             kept = torch.rand(len(residual), 1, 1, device=residual.device) >= self.config.residual_dropout
             residual = residual * kept
-        return self.decoder(self.timbre(prosody + content + residual, factors.speaker))
+        return self.timbre(prosody + content + residual, factors.speaker)
 
     def predict(self, factors: Factors) -> dict[str, list[Tensor]]:
         """What each predictor makes of its branch: F0 and voicing (B, N, 1), phones (B, N, P), speakers (B, S).

@@ -5,6 +5,7 @@ should hold, and by a predictor behind a reversed gradient of what it should not
 published checkpoints.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,21 @@ Head = Literal[
     "f0", "phone", "speaker", "content_f0", "prosody_phone", "residual_f0", "residual_phone", "sum_speaker",
 ]  # fmt: skip
 REVERSED: frozenset[str] = frozenset({"content_f0", "prosody_phone", "residual_f0", "residual_phone", "sum_speaker"})
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What the encoder makes of a wave, with gradients.
+
+    ``parts`` are the quantised prosody, content and residual, (B, C, N) each; ``indices`` (K, B, N); ``speaker`` (B, C)
+    the timbre; ``commitment`` and ``codebook`` (K, B, N) the losses of the codebooks.
+    """
+
+    parts: tuple[Tensor, Tensor, Tensor]
+    indices: Tensor
+    speaker: Tensor
+    commitment: Tensor
+    codebook: Tensor
 
 
 class Predictor(nn.Module):

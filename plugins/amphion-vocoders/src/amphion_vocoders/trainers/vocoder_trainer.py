@@ -32,7 +32,7 @@ class VocoderTrainer(ModelTrainer):
 
     config: Config
     trains = "vocoder"
-    example_crop = 2048
+    example_crop: ClassVar[int | None] = 2048
     errors: ClassVar[tuple[str, ...]] = ("mel",)  # scores of a validation beside the metrics; lower is better
 
     @classmethod
