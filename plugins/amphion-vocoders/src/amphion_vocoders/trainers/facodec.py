@@ -9,7 +9,7 @@ learns to make the same slices from codes without the residual and from the timb
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from pydantic import Field
@@ -51,7 +51,11 @@ class FACodecTrainer(VocoderTrainer):
         )
         discriminator_start: int = Field(default=1, gt=0, le=2**31 - 1, description="first step with discriminators")
         segment: int = Field(default=80, gt=0, le=1 << 20, description="frames of each item that are decoded")
-        mel_weight: float = Field(default=15.0, gt=0, le=1e6, description="weight of the mel loss of seven windows")
+        mel_weight: float = Field(default=15.0, gt=0, le=1e6, description="weight of the mel loss")
+        mel_loss: Literal["single", "multi_scale"] = Field(
+            default="multi_scale",
+            description="single: the codec's mel with all bands; multi_scale: seven window lengths",
+        )
         adversarial_weight: float = Field(default=1.0, ge=0, le=1e6, description="weight of the adversarial loss")
         feature_weight: float = Field(default=1.0, ge=0, le=1e6, description="weight of the feature matching loss")
         commitment_weight: float = Field(
@@ -81,7 +85,7 @@ class FACodecTrainer(VocoderTrainer):
     def example_config(cls) -> Config:
         """One small discriminator, and slices of 60 frames."""
         part = DiscriminatorPart.named("discriminator/mpd", channels=2, periods=(2, 3))
-        return cls.Config(discriminators=(part,), segment=60)
+        return cls.Config(discriminators=(part,), segment=60, mel_loss="single")
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for another model, and for predictors without what they need."""
@@ -100,7 +104,8 @@ class FACodecTrainer(VocoderTrainer):
                 hint="model.frontend=characters or another: amphion list frontends",
             )
         self.tracker = tracker_for(self.mel, config.f0) if any(name.endswith("f0") for name in names) else None
-        self.loss_mels = multi_scale(self.mel.sample_rate)
+        single = (self.mel.replace(fmax=None),)
+        self.loss_mels = single if config.mel_loss == "single" else multi_scale(self.mel.sample_rate)
         self.discriminator = Discriminators(config.discriminators)
         has_phones = any(name.endswith("phone") for name in names)
         has_speakers = any(name.endswith("speaker") for name in names)
