@@ -216,7 +216,7 @@ def test_wrong_requests_are_one_sentence(net):
     with pytest.raises(RecipeError, match="steps: input should be greater"):
         net.controls({"steps": 0})
     narrow = TextCondition(torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 3))
-    with pytest.raises(DataError, match="the model reads captions with 8 values, and these have 3"):
+    with pytest.raises(DataError, match="the model reads captions with 128 values, and these have 3"):
         net.sample(narrow, duration=0.2)
 
 

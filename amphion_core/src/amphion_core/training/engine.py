@@ -68,6 +68,10 @@ class Engine:
             name: [module for module in network.modules() if hasattr(module, "after_update")]
             for name, network in self.networks.items()
         }
+        if not checkpoint.steps(run.checkpoints):
+            self.modules.set_training(False)
+            trainer.measure(corpus)
+            self.modules.set_training(True)
         for name in self.config.ema:
             trainer.ema[name] = copy.deepcopy(self.networks[name]).float().eval().requires_grad_(False)
         frozen = {path: state_digest(tensors) for path, tensors in self.modules.frozen_tensors()}

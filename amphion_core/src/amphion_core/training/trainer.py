@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,9 @@ from amphion_core.data.batch import Batch, Collate, collate_audio
 from amphion_core.families import ModelArchitecture
 from amphion_core.parts import FeaturePart
 from amphion_core.training.partition import Partition, partition
+
+if TYPE_CHECKING:
+    from amphion_core.data.loader import Corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,13 @@ class ModelTrainer(Component):
     @abstractmethod
     def validation_step(self, batch: Batch) -> Validation:
         """Scores, audio and pictures of a batch. The engine calls it without gradients, with networks in eval mode."""
+
+    def measure(self, corpus: "Corpus") -> None:
+        """Fill buffers of the networks with what is measured on the training corpus, such as the scale of latents.
+
+        Called once for a new run, with the initial weights, before the averages are made; the result must depend on
+        the corpus and the weights only. A run that is resumed has the buffers in its checkpoint.
+        """
 
     def corpus_remarks(self, seconds: float, *, fine_tuning: bool) -> Sequence[str]:
         """What is wrong with a training corpus of this duration, in words, and what to do. Shown before the first step.

@@ -63,7 +63,7 @@ class AudioLDM(LatentDiffusion):
                 "autoencoder/kl", mel=mel, channels=(4, 8), blocks=1, latent_channels=2, groups=2
             ),
             unet=UNetConfig(channels=(8, 16), blocks=1, attention=(False, True), heads=(1, 2), groups=4),
-            text_encoder="text_encoder/words", condition_dim=8, steps=2,
+            text_encoder="text_encoder/words", condition_dim=128, steps=2,
         )  # fmt: skip
 
     @classmethod

@@ -54,7 +54,7 @@ class AudioLDMT5(LatentDiffusion):
         return cls.Config(
             autoencoder=AutoencoderPart.named("autoencoder/kl", attention=False, **small),
             unet=UNetConfig(channels=(8, 16), blocks=1, attention=(True, True), heads=(2, 2), groups=4),
-            text_encoder="text_encoder/words", condition_dim=8, steps=2,
+            text_encoder="text_encoder/words", condition_dim=128, steps=2,
         )  # fmt: skip
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Features that an autoencoder makes."""
