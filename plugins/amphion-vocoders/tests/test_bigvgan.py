@@ -86,6 +86,13 @@ def test_the_compiled_loops_equal_the_torch_operations_with_their_gradients(kern
     torch.testing.assert_close(rows.T, plain[0].detach(), atol=1e-5, rtol=1e-5)
 
 
+def test_the_activation_of_bfloat16_is_the_rounded_one_of_float32(kernels):
+    torch.manual_seed(0)
+    snake, x = antialiasing.AntiAliasedSnake(3, beta=True, log_scale=True), torch.randn(2, 3, 40).bfloat16()
+    made = snake(x)
+    assert made.dtype == torch.bfloat16 and torch.equal(made, snake(x.float()).bfloat16())
+
+
 def test_the_activation_suppresses_what_is_mirrored():
     """The square of a sine at 0.3125 of the rate has a part at 0.625, which is mirrored to 0.375."""
     count, own = 4096, 1280

@@ -227,6 +227,10 @@ def test_another_timbre_changes_the_wave_and_codes_without_one_are_refused():
         codes = net.encode(speech(12))
         own, other = (net.convert(codes, codes.extra["speaker"] + shift) for shift in (0, 3))
         assert own.shape == (1, 1, 48) and float((own - other).abs().max()) > 1e-4
+    net = network()
+    swapped = net.convert(codes, codes.extra["speaker"] + 3, swap=True)
+    assert torch.equal(swapped, net.decode(Codes(codes.indices, {"speaker": codes.extra["speaker"] + 3})))
+    assert not torch.equal(swapped, net.convert(codes, codes.extra["speaker"] + 3))
     with pytest.raises(DataError, match="no timbre"):
         net.decode(Codes(codes.indices))
 

@@ -290,17 +290,17 @@ class FACodec(Codec):
         return self._decoded(self.decoder, (self.latents(part) for part in self._parts(codes)))
 
     @torch.no_grad()
-    def convert(self, codes: Codes, speaker: Tensor) -> Tensor:
+    def convert(self, codes: Codes, speaker: Tensor, *, swap: bool = False) -> Tensor:
         """Codes, and the timbre (B, C) of another voice -> that voice saying the same, (B, 1, T), by the redecoder.
 
-        Without a redecoder, the decoder decodes the codes with the other timbre.
+        With ``swap``, and without a redecoder, the decoder decodes the codes with the other timbre.
         """
-        return torch.cat(list(self.convert_pieces(codes, speaker)), 2)
+        return torch.cat(list(self.convert_pieces(codes, speaker, swap=swap)), 2)
 
-    def convert_pieces(self, codes: Codes, speaker: Tensor) -> Iterator[Tensor]:
+    def convert_pieces(self, codes: Codes, speaker: Tensor, *, swap: bool = False) -> Iterator[Tensor]:
         """As `convert`, for the Codes of a long signal: its samples in pieces (B, 1, T) of some seconds."""
         codes = Codes(codes.indices, {"speaker": speaker})
-        if self.redecoder is None:
+        if self.redecoder is None or swap:
             return self.decode_pieces(codes)
         latents = (self._redecoder_latents(part.indices, speaker) for part in self._parts(codes))
         return self._decoded(self.redecoder.model, latents)
