@@ -80,7 +80,7 @@ def test_text_from_standard_input_and_audio_to_standard_output(tmp_path):
         (["tts", "Hello [pause] there."], "'[pause]' at character 7 states no length"),
         (["tts", "Hello.", "--lexicon", "nothing.txt"], "nothing.txt"),
         (["tts", "həlˈoʊЖ", "--phonemes"], "unknown phone 'Ж'"),
-        (["tta", "wind"], "no command named 'tta'"),
+        (["tta", ""], "the caption is empty"),
         (["convert", "vocoder/hifigan", "nothing.pt", "--layout", "jik876", "-o", "out"], "nothing.pt"),
     ],
 )

@@ -31,6 +31,23 @@ def text(path: Path, content: str):
     path.write_text(content, encoding="utf-8")
 
 
+def test_captions_come_from_the_class_the_text_or_the_folder(tmp_path):
+    clip(tmp_path / "esc/audio/1-1-A-0.wav")
+    text(tmp_path / "esc/meta/esc50.csv", "filename,fold,target,category\n1-1-A-0.wav,1,0,crying_baby\n")
+    assert read("esc50", tmp_path / "esc")[0].caption == "crying baby"
+    fields = {"captions": "sentence", "caption_template": "a recording of {}"}
+    assert read("esc50", tmp_path / "esc", **fields)[0].caption == "a recording of a baby crying"
+    clip(tmp_path / "own/glass_bell/1.wav")
+    assert read("folder", tmp_path / "own")[0].speaker == "glass_bell"
+    sound = read("folder", tmp_path / "own", captions="folder", caption_template="the sound of {}")[0]
+    assert (sound.caption, sound.speaker) == ("the sound of glass bell", "")
+    text(tmp_path / "own/manifest.csv", "path,text\nglass_bell/1.wav,a bell\n")
+    sound = read("folder", tmp_path / "own", captions="text")[0]
+    assert (sound.caption, sound.text) == ("a bell", "")
+    with pytest.raises(ValueError, match="caption_template"):
+        reader("folder", tmp_path / "own", caption_template="no place")
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [

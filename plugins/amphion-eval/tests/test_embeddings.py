@@ -331,3 +331,53 @@ def test_windows_cover_everything_once():
     assert [len(part) for part in windows(samples, 1000, 1.0)] == [1000, 1000, 500]
     assert [len(part) for part in windows(samples[:2050], 1000, 1.0)] == [1000, 1050]
     assert np.array_equal(np.concatenate(windows(samples[:2050], 1000, 1.0)), samples[:2050])
+
+
+CLIPS = {"dog": "a dog barking", "rain": "rain falling", "rooster": "a rooster crowing"}
+
+
+def test_the_tagger_hears_the_class_of_a_real_recording(sounds, tagger):
+    made = metric("tagger_accuracy", embedding=tagger)
+    scores = []
+    for category, caption in CLIPS.items():
+        audio = clip(sounds[category][0], 32000)
+        scores += [made.measure(audio, text=caption)]
+        other = next(text for name, text in CLIPS.items() if name != category)
+        assert made.score(audio, text=other) == 0
+    assert made.aggregate(scores).value == 100
+    assert scores[0].notes == {"wanted": "dog", "heard": "dog"}
+    for caption, reason in (("a cat", "names none"), ("rain on a dog", "names dog and rain")):
+        with pytest.raises(DataError, match=reason):
+            made.score(audio, text=caption)
+
+
+def test_the_clap_score_is_the_cosine_of_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers", reason='pip install "amphion-eval[transformers]"')
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    torch.manual_seed(0)
+    text = {
+        "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+        "max_position_embeddings": 40,
+    }  # fmt: skip
+    audio = {
+        "hidden_size": 16, "patch_embeds_hidden_size": 8, "depths": [1, 1], "num_attention_heads": [1, 2],
+        "num_hidden_layers": 2,
+    }  # fmt: skip
+    net = transformers.ClapModel(transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=8)).eval()
+    net.save_pretrained(tmp_path)
+    extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
+    extractor.save_pretrained(tmp_path)
+    words = Tokenizer(models.WordLevel({"[UNK]": 3, "dog": 4, "barks": 5}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[UNK]").save_pretrained(tmp_path)
+    wave = np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
+    with torch.no_grad():
+        heard = net.get_audio_features(**extractor(wave, sampling_rate=48000, return_tensors="pt"))
+        read = net.get_text_features(input_ids=torch.tensor([[4, 5]]), attention_mask=torch.ones(1, 2).long())
+    vectors = [getattr(found, "pooler_output", found)[0] for found in (heard, read)]
+    wanted = float(torch.nn.functional.cosine_similarity(*vectors, dim=0))
+    made = metric("clap_score", model=str(tmp_path))
+    assert made.score(Audio(wave, 48000), text="dog barks") == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(DataError, match="a caption is needed"):
+        made.score(Audio(wave, 48000), text=" ")

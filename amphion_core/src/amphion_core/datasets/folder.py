@@ -3,15 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
 from amphion_core.audio_files import SUFFIXES, is_audio
 from amphion_core.component import Utterance
 from amphion_core.datasets.columns import KNOWN, NAMES, TableConfig, listed
-from amphion_core.datasets.layout import LISTS, SPLITS, FolderReader, seconds
+from amphion_core.datasets.layout import LISTS, SPLITS, TEMPLATE, FolderReader, seconds
 from amphion_core.datasets.recordings import FOLDERS
 from amphion_core.datasets.text_files import TextFiles, has_times
 from amphion_core.errors import DataError, shortened
@@ -41,6 +43,16 @@ class Folder(FolderReader):
         speaker_from_folder: bool = Field(default=True, description="whether the first sub-folder is the speaker")
         speaker: str = Field(default="", description="the speaker of files without another one")
         language: str = Field(default="", description="the language of files without another one")
+        captions: Literal["column", "text", "folder"] = Field(
+            default="column",
+            description="where the captions of sounds come from: a column called caption; the text of each file, which "
+            "is then no speech; or the name of the first sub-folder, which is then no speaker",
+        )
+        caption_template: str = Field(
+            default="{}",
+            pattern=TEMPLATE,
+            description="sentence with {} for the caption: a recording of {}",
+        )
 
     config: Config
 
@@ -49,7 +61,25 @@ class Folder(FolderReader):
         if not self.root.is_dir():
             raise DataError(f"there is no folder {shortened(self.root)}", hint=path_hint(self.root))
         found = self._find_table()
-        yield from self._files() if found is None else self._table(found)
+        yield from map(self._captioned, self._files() if found is None else self._table(found))
+
+    def _captioned(self, found: Utterance) -> Utterance:
+        """The utterance with its caption, from where the config says."""
+        caption = found.caption
+        cleared: dict[str, Any] = {}
+        if self.config.captions == "text":
+            caption, cleared = found.text, {"text": ""}
+        elif self.config.captions == "folder":
+            path = Path(found.path)
+            inside = path.relative_to(self.root).parts[:-1] if path.is_relative_to(self.root) else ()
+            named = [part for part in inside if part.lower() not in _NO_SPEAKERS]
+            caption, cleared = (
+                re.sub(r"[\W_]+", " ", named[0]).strip() if named else "",
+                {"speaker": self.config.speaker},
+            )
+        if not caption:
+            return found if self.config.captions == "column" else replace(found, caption="", **cleared)
+        return replace(found, caption=self.config.caption_template.format(caption), **cleared)
 
     def _find_table(self) -> Table | None:
         """The table of the recordings; None if there is none."""

@@ -17,6 +17,7 @@ from amphion_core.files import path_hint
 from amphion_core.tables import read_lines
 
 LISTS = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
+TEMPLATE = r"^[^{}]*\{\}[^{}]*$"  # pattern of a sentence with one {}
 SPLITS = {"validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test", "train": "train"}
 
 

@@ -4,8 +4,13 @@ import amphion_core as amphion
 from amphion_core import loading, registry
 from amphion_core.api import Precision, TextEncoder
 from amphion_core.devices import resolve_device
-from amphion_core.errors import WeightsError
+from amphion_core.errors import UnknownComponent, WeightsError
 from amphion_core.vocoding import needs_no_weights
+
+GET = (
+    "download config.json, model.safetensors and tokenizer.json of a published model into a folder, for example "
+    "hf download REPOSITORY --local-dir FOLDER, then: amphion convert {name} FOLDER -o ENCODER"
+)
 
 
 def open_text_encoder(name: str, *, precision: Precision = "float32", device: str = "cpu") -> TextEncoder:
@@ -19,7 +24,12 @@ def open_text_encoder(name: str, *, precision: Precision = "float32", device: st
     if needs_no_weights(name, TextEncoder):
         net = loading.build(name).to(resolve_device(device)).for_inference(precision)
     else:
-        net = amphion.load(name, precision=precision, device=device)
+        try:
+            net = amphion.load(name, precision=precision, device=device)
+        except UnknownComponent as error:
+            if "weights" not in error.message:
+                raise
+            raise UnknownComponent(error.message, hint=f"{GET.format(name=architecture)}; {error.hint}") from error
     if not isinstance(net, TextEncoder):
         raise _other_family(name)
     return net

@@ -1,0 +1,222 @@
+"""The task and the command tta, with a model of tones: files, lists, edits, and one sentence for what cannot be."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import amphion_core as amphion
+from amphion_core import registry, weights
+from amphion_core.api import Audio
+from amphion_core.cli.main import main
+from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
+from amphion_tta.edits import check_regions, joined
+from amphion_tta.languages import foreign_note
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """The model of tones under the name tta/tones."""
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    ref = registry.ComponentRef(
+        "models", "tta/tones", "tones:Tones", "amphion-tones", "0.1.0", ">=0.1,<0.2", "amphion_core.api:v1"
+    )
+    with registry.temporary(ref):
+        yield
+    sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def tones(registered, tmp_path_factory):
+    """Weights folders of the model: of waves, of mels, broken, and one that cannot edit."""
+    folder = tmp_path_factory.mktemp("tones")
+    kinds = {
+        "wave": {}, "mel": {"kind": "mel"}, "broken": {"broken": True}, "fixed": {"editable": False},
+        "other": {"text_encoder_fingerprint": "00000000x"},
+    }  # fmt: skip
+    for name, fields in kinds.items():
+        weights.save(amphion.build("tta/tones", **fields), folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def task(tones):
+    return amphion.task("tta", model=str(tones / "wave"))
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch, tones):
+    """An empty folder to work in, with two seconds of noise in street.wav."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
+    Audio(noise, RATE).save(tmp_path / "street.wav")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_caption_becomes_a_file_of_the_wanted_length(inside, tones, capsys):
+    words = ["tta", "a dog barks", "-o", "dog.wav", "--seconds", "1.5", "--steps", "5", "--model", str(tones / "wave")]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("wrote dog.wav: 1.5 s at 16000 Hz by ")
+    assert Audio.load("dog.wav").duration == pytest.approx(1.5)
+
+
+def test_a_model_of_mels_is_heard_through_a_vocoder(tones):
+    task = amphion.task("tta", model=str(tones / "mel"), vocoder="vocoder/griffin_lim")
+    audio = task.generate(task.request(caption="rain", seconds=0.5))
+    assert audio.duration == pytest.approx(0.5, abs=0.016) and audio.peak > 0.05
+
+
+def test_a_vocoder_of_another_mel_convention_is_refused(tones, tmp_path):
+    vocoder = amphion.build("vocoder/hifigan@v3", mel="hifigan_22k_80")
+    weights.save(vocoder, tmp_path / "vocoder")
+    with pytest.raises(AmphionError, match="sample_rate"):
+        amphion.task("tta", model=str(tones / "mel"), vocoder=str(tmp_path / "vocoder"))
+
+
+def test_a_list_is_generated_once_and_a_batch_changes_nothing(inside, tones, capsys):
+    (inside / "list.csv").write_text('id,caption\ndog,"a dog barks, twice"\nrain,rain\nwind,wind\n')
+    words = ["tta", "--file", "list.csv", "--seconds", "0.5", "--model", str(tones / "wave"), "-o"]
+    assert main([*words, "sounds/", "--batch", "2"]) == 0
+    assert main([*words, "alone/"]) == 0
+    for name in ("dog", "rain", "wind"):
+        both = [Audio.load(inside / folder / f"{name}.wav").samples for folder in ("sounds", "alone")]
+        assert np.abs(both[0] - both[1]).max() < 1e-3
+    capsys.readouterr()
+    (inside / "sounds/rain.wav").unlink()
+    assert main([*words, "sounds/", "--json"]) == 0
+    assert [row["kept"] for row in json.loads(capsys.readouterr().out)["files"]] == [True, False, True]
+
+
+def test_spans_are_made_anew_and_the_rest_is_the_recording(inside, tones):
+    words = ["tta", "a bell", "--from", "street.wav", "--inpaint", "0.5-1", "-o", "new.wav"]
+    assert main([*words, "--model", str(tones / "wave")]) == 0
+    old, new = Audio.load("street.wav").samples, Audio.load("new.wav").samples
+    assert np.array_equal(old[: RATE // 2], new[: RATE // 2]) and np.array_equal(old[RATE:], new[RATE:])
+    inner = slice(RATE * 6 // 10, RATE * 9 // 10)
+    assert np.abs(new[inner]).mean() > 1.5 * np.abs(old[inner]).mean()  # the tone is louder than the noise
+
+
+def test_a_small_strength_keeps_more_of_a_recording(task, inside):
+    source = Audio.load("street.wav")
+    weak, strong = (
+        task.generate(task.request(caption="a bell", source=source, strength=strength)).samples
+        for strength in (0.1, 1.0)
+    )
+    assert np.abs(weak - source.samples).mean() < 0.3 * np.abs(strong - source.samples).mean()
+
+
+def test_the_candidate_that_is_nearest_to_the_caption_is_taken(tones, tmp_path):
+    clap = amphion.get("models", "text_encoder/clap")
+    torch.manual_seed(0)
+    weights.save(clap(clap.example_config()), tmp_path / "clap")
+    task = amphion.task("tta", model=str(tones / "wave"), ranker=str(tmp_path / "clap"))
+    each = [task.generate(task.request(caption="a dog", seconds=0.2, seed=seed)) for seed in range(3)]
+    best = task.generate(task.request(caption="a dog", seconds=0.2, candidates=3))
+    scores = task.similarities("a dog", each)
+    assert np.array_equal(best.samples, each[int(np.argmax(scores))].samples)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"caption": " "}, "the caption is empty"),
+        ({"caption": "rain " * 5000}, "has 5,000 tokens, and the text encoder reads at most 128"),
+        ({"caption": "rain", "negative": "rain " * 200}, "the negative caption .* has 200 tokens"),
+        ({"caption": "rain", "seconds": 11}, "at most 10 seconds, and 11 are wanted"),
+        ({"caption": "rain", "candidates": 2}, "2 candidates need a model that compares"),
+        ({"caption": "rain", "inpaint": ["0-1"]}, "need a recording"),
+        ({"caption": "rain", "source": "street.wav", "inpaint": ["1-3"]}, "1-3 is not inside the recording"),
+        ({"caption": "rain", "source": "street.wav", "inpaint": ["0-1", "0.5-2"]}, "0-1 and 0.5-2 overlap"),
+    ],
+)
+def test_what_cannot_be_generated_is_one_sentence(task, inside, fields, message):
+    with pytest.raises(DataError, match=message):
+        task.generate(task.request(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seconds": 0}, "seconds: input should be greater than 0"),
+        ({"seconds": -3}, "seconds: input should be greater than 0"),
+        ({"seconds": 3600}, "seconds: input should be less than or equal to 120"),
+        ({"strength": 0}, "strength"),
+        ({"inpaint": ["4-2"]}, "4-2 does not end after it begins"),
+        ({"inpaint": ["soon"]}, "such as 2-4, got 'soon'"),
+        ({"controls": {"stepz": 3}}, "controls of this model: steps, guidance"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_the_name_of_its_field(task, fields, message):
+    with pytest.raises(RecipeError) as caught:
+        task.generate(task.request(**{"caption": "rain"} | fields))
+    assert (
+        message
+        in f"{caught.value.message.lower() if 'input should' in message else caught.value.message} {caught.value.hint}"
+    )
+
+
+def test_numbers_that_are_not_finite_are_an_error_and_no_file(inside, tones, capsys):
+    assert main(["tta", "rain", "-o", "rain.wav", "--model", str(tones / "broken")]) == 2
+    assert "gave numbers that are not finite" in capsys.readouterr().err
+    assert not (inside / "rain.wav").exists()
+
+
+def test_a_model_that_cannot_edit_and_another_text_encoder_are_refused(tones, inside):
+    task = amphion.task("tta", model=str(tones / "fixed"))
+    with pytest.raises(DataError, match="cannot start from a recording"):
+        task.generate(task.request(caption="rain", source="street.wav"))
+    with pytest.raises(WeightsError, match="trained with a text encoder of other weights"):
+        amphion.task("tta", model=str(tones / "other"))
+    with pytest.raises(WeightsError, match="does not make sounds from captions"):
+        amphion.task("tta", model="text_encoder/words")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no caption is given"),
+        (["rain", "--file", "list.txt"], "take one of them"),
+        (["--file", "list.txt"], "need a folder"),
+        (["--file", "no.csv", "-o", "out/"], "no.csv"),
+        (["--file", "empty.txt", "-o", "out/"], "has no captions"),
+        (["--file", "twice.csv", "-o", "out/"], "line 3: the id 'a' is also that of line 2"),
+        (["rain", "-o", "rain.xyz"], "xyz"),
+        (["rain", "--from", "nothing.wav"], "nothing.wav"),
+        (["rain", "--batch", "0"], "--batch 0 is not from 1 to 1024"),
+    ],
+)
+def test_bad_words_are_one_sentence_with_exit_code_2(inside, words, message, tones, capsys):
+    (inside / "empty.txt").write_text("\n")
+    (inside / "twice.csv").write_text("id,caption\na,rain\na,wind\n")
+    before = sorted(inside.iterdir())
+    assert main(["tta", *words, "--model", str(tones / "wave")]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("error: ") == 1
+    assert sorted(inside.iterdir()) == before
+
+
+def test_a_caption_in_another_language_is_noted(task):
+    assert task.plan(task.request(caption="ein Hund bellt")).notes == ()  # words have no language
+    assert foreign_note("ein Hund bellt zweimal im Regen", ("en",)).startswith("the caption seems to be German")
+    assert "another script (cyrillic)" in foreign_note("собака лает", ("en",))
+    for text in (
+        "a dog barks twice",
+        "rain",
+        "footsteps on gravel",
+        "a man speaks then a door slams",
+        "techno 120 bpm",
+    ):
+        assert foreign_note(text, ("en",)) is None, text
+
+
+def test_joined_sounds_fade_at_the_ends_of_a_span():
+    made = joined(np.zeros(RATE, np.float32), np.ones(RATE, np.float32), [(0.25, 0.75)], RATE)
+    assert made[RATE // 4 - 1] == 0 and made[RATE // 2] == 1 and 0 < made[RATE // 4 + 10] < 0.1
+    with pytest.raises(DataError, match="overlap"):
+        check_regions([(0.5, 0.8), (0.1, 0.6)], 1.0)
