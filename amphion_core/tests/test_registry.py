@@ -117,8 +117,6 @@ def test_what_cannot_be_used_says_why(fields, error, reason):
         ("models", "vocoder/zzzzzz", "amphion list models"),
         ("models", "Vocoder/HiFi", "names look like"),
         ("models", "vocoder/hifigan@", "names look like"),
-        ("commands", "tta", "pip install amphion-tta"),
-        ("tasks", "tta", "pip install amphion-tta"),
         ("metrics", "pesqwb", "did you mean pesq_wb?"),
         ("metrics", "vocoder/hifigan", "vocoder/hifigan is a model; amphion list metrics"),
         ("metrics", "vocoder/zzzzzz", "amphion list metrics"),
