@@ -8,7 +8,7 @@ and min(SNR, gamma) / (SNR + 1) where the velocity is.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class LatentDiffusionTrainer(ModelTrainer):
     network: "LatentDiffusion"
     trains = "tta"
     example_model = "tta/audioldm_t5"
-    example_crop = 8000
+    example_crop: ClassVar[int | None] = 8000
 
     @classmethod
     def example_config(cls) -> Config:
