@@ -43,7 +43,7 @@ TOOLS = [
     "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
     "playwright", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
     "torchmetrics", "transformers>=5", "types-PyYAML", "webrtcvad-wheels",
-    "encodec==0.1.1", "speechtokenizer==1.0.1", "vector-quantize-pytorch",
+    "beartype", "encodec==0.1.1", "speechtokenizer==1.0.1", "vector-quantize-pytorch",
 ]  # fmt: skip
 DOCS = ["mkdocs-material", "mkdocstrings[python]"]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own; AMPHION_TORCH_INDEX names another

@@ -6,7 +6,7 @@ Letters: B batch, C channels, T samples, F mel bands, N frames, L tokens, K code
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -194,6 +194,7 @@ class Codec(ModelArchitecture):
     n_codebooks: int  # K, the largest number of codebooks that ``encode`` uses
     codebook_size: int  # entries of each codebook; every index is smaller
     causal: ClassVar[bool] = False  # True: ``stream`` works, because no output depends on later input
+    context: int = 0  # frames before and after a frame on which its codes and samples depend, where not causal
 
     @property
     def frame_rate(self) -> float:
@@ -223,6 +224,22 @@ class Codec(ModelArchitecture):
     def stream(self) -> "CodecStream":
         """A coder that processes one long signal piece by piece. Raises DataError unless ``causal``."""
         raise DataError(f"{type(self).__name__} is not causal, so it cannot work piece by piece")
+
+    def encode_pieces(self, pieces: Iterable[Tensor], n_codebooks: int | None = None) -> Codes:
+        """Consecutive pieces (B, 1, T) of a long signal -> the Codes of the whole, in memory for some seconds of audio.
+
+        The end is filled with zeros to a whole frame. A codec that needs the whole signal overrides this method and
+        `decode_pieces`. Raises AudioError for a signal without samples.
+        """
+        from amphion_core.codec_pieces import encode_pieces
+
+        return encode_pieces(self, pieces, n_codebooks)
+
+    def decode_pieces(self, codes: Codes) -> Iterator[Tensor]:
+        """The Codes of a long signal -> its samples, in pieces (B, 1, T) of some seconds."""
+        from amphion_core.codec_pieces import decode_pieces
+
+        return decode_pieces(self, codes)
 
 
 class CodecStream(ABC):
