@@ -116,8 +116,8 @@ class EMACodebook(nn.Module):
             self.embed_avg[dead] = spares[dead] * self.threshold
             self.cluster_size[dead] = self.threshold
 
-    def perplexity(self, indices: Tensor) -> Tensor:
-        """How many entries are in use: the exponential of the entropy of the cluster sizes. ``indices`` is not used."""
+    def perplexity(self) -> Tensor:
+        """How many entries are in use: the exponential of the entropy of the cluster sizes."""
         return _perplexity(self.cluster_size)
 
     def _initialise(self, flat: Tensor) -> None:
@@ -169,10 +169,6 @@ class FactorizedCodebook(nn.Module):
     def decode(self, indices: Tensor) -> Tensor:
         """(B, N) -> entries projected to (B, N, C)."""
         return self.out_proj(self.codebook(indices))
-
-    def perplexity(self, indices: Tensor) -> Tensor:
-        """How many entries these ``indices`` (B, N) use: the exponential of their entropy."""
-        return _perplexity(torch.bincount(indices.flatten(), minlength=self.codebook.num_embeddings))
 
     def _search(self, projected: Tensor) -> Tensor:
         similarity = F.normalize(projected.detach(), dim=-1) @ F.normalize(self.codebook.weight.detach(), dim=-1).T
@@ -231,11 +227,6 @@ class ResidualQuantizer(nn.Module):
             vectors = [layer.decode(row) for layer, row in zip(self.layers, indices)]  # type: ignore[operator]
             return torch.stack(vectors).sum(0).mT
 
-    def perplexity(self, indices: Tensor) -> Tensor:
-        """(K, B, N) -> how many entries of each codebook are in use (K); see the codebooks."""
-        pairs = zip(self.layers, indices)
-        return torch.stack([layer.perplexity(row) for layer, row in pairs])  # type: ignore[operator]
-
     def _used(self, items: int, device: torch.device) -> Tensor:
         """How many codebooks each item uses (B)."""
         every = torch.full((items,), len(self.layers), device=device)
@@ -243,6 +234,14 @@ class ResidualQuantizer(nn.Module):
             return every
         fewer = torch.randint(1, len(self.layers) + 1, (items,), device=device)
         return torch.where(torch.rand(items, device=device) < self.dropout, fewer, every)
+
+
+def perplexity(indices: Tensor, entries: int) -> Tensor:
+    """Indices (K, ...) of codebooks with so many entries -> how many entries each uses (K).
+
+    It is the exponential of the entropy of their shares, from 1 to ``entries``.
+    """
+    return torch.stack([_perplexity(torch.bincount(row.flatten(), minlength=entries)) for row in indices])
 
 
 def _nearest(flat: Tensor, entries: Tensor) -> Tensor:

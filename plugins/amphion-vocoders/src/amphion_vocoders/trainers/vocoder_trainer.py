@@ -1,4 +1,4 @@
-"""What the trainers of all vocoders share: the model's mel, and a validation by copies of recordings."""
+"""What the trainers of vocoders and codecs share: a mel convention, and a validation by copies of recordings."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -43,15 +43,21 @@ class VocoderTrainer(ModelTrainer):
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for metrics that copies cannot be scored with."""
         super().__init__(config, model=model)
-        self.mel: MelConfig = model.config.mel
+        self.mel = self.mel_of(model)
         self.metrics = validation_metrics(config.metrics, frozenset({"reference"}), "pairs of recording and copy")
         self.higher_is_better = dict.fromkeys(self.errors, False) | {
             name: metric.higher_is_better for name, metric in self.metrics.items()
         }
 
+    @classmethod
+    def mel_of(cls, model: ModelArchitecture) -> MelConfig:
+        """The mel convention of copies: that of the model's config."""
+        mel: MelConfig = model.config.mel
+        return mel
+
     @property
     def sample_rate(self) -> int:
-        """The sample rate of the model's mel, Hz."""
+        """The sample rate of the mel, Hz."""
         return self.mel.sample_rate
 
     def aligned(self, wave: Tensor) -> tuple[Tensor, Tensor]:
