@@ -2,38 +2,42 @@
 
 A codec that is not causal states its ``context``: how many frames on either side a frame depends on. A piece is encoded
 or decoded together with them, and only its own frames are kept, so that the result is that of the whole signal.
+
+Arguments called ``codec`` are a `Codec` and ``codes`` are its `Codes`; this module does not import them, because theirs
+imports it.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from amphion_core.errors import AudioError
-from amphion_core.families import Codec, Codes
 
 PIECE = 10.0  # seconds that are processed at a time
 LEAST_CONTEXTS = 4  # a piece is at least so many times as long as the context, so that little is computed twice
 
 
-def piece_frames(codec: Codec) -> int:
+def piece_frames(codec: Any) -> int:
     """How many frames of codes are processed at a time."""
     return max(math.ceil(PIECE * codec.frame_rate), LEAST_CONTEXTS * codec.context)
 
 
-def encode_pieces(codec: Codec, pieces: Iterable[Tensor], n_codebooks: int | None = None) -> Codes:
-    """See `Codec.encode_pieces`."""
+def encode_pieces(codec: Any, pieces: Iterable[Tensor], n_codebooks: int | None = None) -> Tensor:
+    """The indices (K, B, N); see `Codec.encode_pieces`."""
     with torch.no_grad():
         blocks = _streamed(codec, pieces) if codec.causal else _overlapped(codec, pieces, n_codebooks)
         found = [indices[:n_codebooks] for indices in blocks]
     if not found:
         raise AudioError("there are no samples to encode", hint="give a recording that is not empty")
-    return Codes(torch.cat(found, 2))
+    return torch.cat(found, 2)
 
 
-def decode_pieces(codec: Codec, codes: Codes) -> Iterator[Tensor]:
+def decode_pieces(codec: Any, codes: Any) -> Iterator[Tensor]:
     """See `Codec.decode_pieces`."""
     indices, size = codes.indices, piece_frames(codec)
     total, hop = indices.shape[2], codec.hop_length
@@ -44,14 +48,14 @@ def decode_pieces(codec: Codec, codes: Codes) -> Iterator[Tensor]:
     for start in range(0, total, size):
         stop = min(start + size, total)
         if stream is not None:
-            yield stream.decode(Codes(indices[..., start:stop]))
+            yield stream.decode(replace(codes, indices=indices[..., start:stop]))
             continue
         left, right = max(0, start - codec.context), min(total, stop + codec.context)
-        wave = codec.decode(Codes(indices[..., left:right]))
+        wave = codec.decode(replace(codes, indices=indices[..., left:right]))
         yield wave[..., (start - left) * hop : (stop - left) * hop]
 
 
-def _streamed(codec: Codec, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+def _streamed(codec: Any, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
     """The indices (K, B, N) of each block, by a causal codec."""
     stream = None
     for block, last in _blocks(pieces, piece_frames(codec) * codec.hop_length):
@@ -63,7 +67,7 @@ def _streamed(codec: Codec, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         yield stream.encode(wave).indices
 
 
-def _overlapped(codec: Codec, pieces: Iterable[Tensor], n_codebooks: int | None) -> Iterator[Tensor]:
+def _overlapped(codec: Any, pieces: Iterable[Tensor], n_codebooks: int | None) -> Iterator[Tensor]:
     """The indices (K, B, N) of each block, which is encoded with the context before and after it."""
     hop, context = codec.hop_length, codec.context
     held: Tensor | None = None  # samples from `context` frames before the next block on, or from the beginning

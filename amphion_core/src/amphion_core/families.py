@@ -233,7 +233,7 @@ class Codec(ModelArchitecture):
         """
         from amphion_core.codec_pieces import encode_pieces
 
-        return encode_pieces(self, pieces, n_codebooks)
+        return Codes(encode_pieces(self, pieces, n_codebooks))
 
     def decode_pieces(self, codes: Codes) -> Iterator[Tensor]:
         """The Codes of a long signal -> its samples, in pieces (B, 1, T) of some seconds."""

@@ -22,6 +22,19 @@ _APNET2_SMALL = {"mel": "hifigan_22k_80", "channels": 256, "inner_channels": 640
 
 CARDS = [
     Card(
+        name="codec/dac@16k",
+        title="16 kHz, 12 codebooks",
+        config={"sample_rate": 16000, "strides": (2, 4, 5, 8), "codebooks": 12},
+    ),
+    Card(
+        name="codec/dac@24k",
+        title="24 kHz, 32 codebooks",
+        config={"sample_rate": 24000, "strides": (2, 4, 5, 8), "codebooks": 32},
+    ),
+    Card(name="codec/dac@44k", title="44.1 kHz, 9 codebooks: 76.7 M parameters"),
+    Card(name="codec/encodec@24k", title="24 kHz, 32 codebooks: 14.9 M parameters"),
+    Card(name="codec/speechtokenizer@hubert_avg", title="16 kHz, 8 codebooks: 103.7 M parameters"),
+    Card(
         name="codec/facodec@v1",
         title="as published, with the redecoder: 16 kHz, 80 frames a second, 65.2 M parameters",
         config={"redecoder_channels": 1280},
