@@ -231,6 +231,10 @@ def test_another_timbre_changes_the_wave_and_codes_without_one_are_refused():
     swapped = net.convert(codes, codes.extra["speaker"] + 3, swap=True)
     assert torch.equal(swapped, net.decode(Codes(codes.indices, {"speaker": codes.extra["speaker"] + 3})))
     assert not torch.equal(swapped, net.convert(codes, codes.extra["speaker"] + 3))
+    few = Codes(codes.indices[:2], codes.extra)
+    assert torch.equal(net.convert(few, codes.extra["speaker"]), net.convert(codes, codes.extra["speaker"]))
+    with pytest.raises(DataError, match="needs 2 codebooks, got 1"):
+        net.convert(Codes(codes.indices[:1], codes.extra), codes.extra["speaker"])
     with pytest.raises(DataError, match="no timbre"):
         net.decode(Codes(codes.indices))
 

@@ -85,7 +85,7 @@ def test_the_losses_of_predictors_by_hand():
     found = {"f0": [octaves[None, :, None], unvoiced[None, :, None]], "speaker": [torch.tensor([[0.0, 0.0]])]}
     labels = {"f0": torch.tensor([MIDDLE, 2 * MIDDLE, 0]), "speaker": torch.tensor(1)}
     losses = head_losses(found, labels)
-    assert losses["f0"] == 1.5  # smooth absolute difference of 2 octaves; the unvoiced frame does not count
+    assert losses["f0"] == 0.75  # smooth absolute difference of 0 and 2 octaves; the unvoiced frame does not count
     assert losses["f0_uv"] == 0 and losses["speaker"] == pytest.approx(0.6931, abs=1e-4)
     even = torch.zeros(2, 3)  # the text "0" in two frames: 00, 0-, -0; each path has probability 1 / 9
     assert ctc_loss(even, torch.tensor([0])).item() == pytest.approx(1.0986, abs=1e-4)

@@ -298,10 +298,15 @@ class FACodec(Codec):
         return torch.cat(list(self.convert_pieces(codes, speaker, swap=swap)), 2)
 
     def convert_pieces(self, codes: Codes, speaker: Tensor, *, swap: bool = False) -> Iterator[Tensor]:
-        """As `convert`, for the Codes of a long signal: its samples in pieces (B, 1, T) of some seconds."""
+        """As `convert`, for the Codes of a long signal: its samples in pieces (B, 1, T) of some seconds.
+
+        The redecoder needs the codebooks of prosody and content. Raises DataError where there are fewer.
+        """
         codes = Codes(codes.indices, {"speaker": speaker})
         if self.redecoder is None or swap:
             return self.decode_pieces(codes)
+        if len(codes.indices) < (needed := sum(self.config.books[:2])):
+            raise DataError(f"the redecoder needs {needed} codebooks, got {len(codes.indices)}", hint="encode with all")
         latents = (self._redecoder_latents(part.indices, speaker) for part in self._parts(codes))
         return self._decoded(self.redecoder.model, latents)
 

@@ -38,10 +38,11 @@ class Redecoder(nn.Module):
 
     def vectors(self, indices: Tensor, speaker: Tensor, *, residual: bool = False) -> Tensor:
         """(K, B, N), (B, C) -> (B, C, N). The ``residual`` keeps much of the voice of the source, so it is left out."""
-        prosody, content, rest = torch.split(indices, self.books)
+        p, c, r = self.books
+        prosody, content = indices[:p], indices[p : p + c]
         x = self.timbre_cond_prosody_enc(_sum(self.prosody_embs, prosody), speaker)
         x = x + _sum(self.content_embs, content)
-        return (x + _sum(self.residual_embs, rest) if residual else x).mT
+        return (x + _sum(self.residual_embs, indices[p + c : p + c + r]) if residual else x).mT
 
     def latents(self, indices: Tensor, speaker: Tensor) -> Tensor:
         """(K, B, N), (B, C) -> the frames that ``model`` makes a wave of, (B, C, N)."""

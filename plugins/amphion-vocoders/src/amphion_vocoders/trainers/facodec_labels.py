@@ -22,25 +22,20 @@ MIDDLE = 200.0  # Hz; F0 is predicted in octaves from here
 class LabelCollator:
     """Whole recordings with ``ids`` (B, L), ``id_lengths`` (B) and ``speaker`` (B), each where the model needs it.
 
-    Counts ``frames`` of codes, ``tokens``, and ``voiced``, the frames with an F0. It pickles. Raises DataError that
-    names the item whose text or speaker does not fit the model.
+    It pickles. Raises DataError that names the item whose text or speaker does not fit the model.
     """
 
-    def __init__(self, hop_length: int, frontend: FrontendPart | None, speakers: Sequence[str]) -> None:
-        self.hop_length, self.frontend_part, self.speakers = hop_length, frontend, tuple(speakers)
+    def __init__(self, frontend: FrontendPart | None, speakers: Sequence[str]) -> None:
+        self.frontend_part, self.speakers = frontend, tuple(speakers)
         self._frontend: TextFrontend | None = None  # built in the process that uses it, because not all of them pickle
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch of ``examples``."""
         batch = collate_audio(examples)
-        batch.counts["frames"] = int((-(-batch["lengths"] // self.hop_length)).sum())
-        if "f0" in batch:
-            batch.counts["voiced"] = int((batch["f0"] > 0).sum())
         if self.frontend_part is not None:
             rows = [torch.tensor(self.ids(example.utterance.text, item=example.utterance.id)) for example in examples]
             batch.tensors["ids"] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
             batch.tensors["id_lengths"] = torch.tensor([len(row) for row in rows])
-            batch.counts["tokens"] = sum(map(len, rows))
         if self.speakers:
             batch.tensors["speaker"] = torch.tensor([self._speaker(example) for example in examples])
         return batch
@@ -63,7 +58,7 @@ class LabelCollator:
 
 
 def head_losses(found: Mapping[str, list[Tensor]], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The losses of one item's predictors, by name; sums over frames, voiced frames or tokens.
+    """The losses of one item's predictors, by name; averages over frames, voiced frames or tokens.
 
     ``found`` is what `FACodec.predict` returns for one item. ``labels`` are ``f0`` (N) in Hz, ``ids`` (L) and
     ``speaker``, a number without axes. A predictor of F0 has two losses, ``NAME`` and ``NAME_uv``.
@@ -73,7 +68,7 @@ def head_losses(found: Mapping[str, list[Tensor]], labels: Mapping[str, Tensor])
         if name.endswith("f0"):
             losses |= _f0_losses(name, made[0][0, :, 0].float(), made[1][0, :, 0].float(), labels["f0"])
         elif name.endswith("phone"):
-            losses[name] = ctc_loss(made[0][0], labels["ids"])
+            losses[name] = ctc_loss(made[0][0], labels["ids"]) / max(1, len(labels["ids"]))
         else:
             losses[name] = F.cross_entropy(made[0].float(), labels["speaker"].reshape(1))
     return losses
@@ -92,13 +87,13 @@ def ctc_loss(scores: Tensor, ids: Tensor) -> Tensor:
 
 
 def _f0_losses(name: str, octaves: Tensor, unvoiced: Tensor, f0: Tensor) -> dict[str, Tensor]:
-    """Smooth absolute differences, (N) each: octaves from `MIDDLE` where voiced, and 1 for unvoiced frames, 0 else."""
+    """Smooth absolute differences, averaged: octaves from `MIDDLE` where voiced, and 1 for unvoiced frames, 0 else."""
     count = min(len(f0), len(octaves))
     octaves, unvoiced, f0 = octaves[:count], unvoiced[:count], f0[:count]
     voiced = f0 > 0
     target = torch.log2(f0.clamp_min(1) / MIDDLE)
     distance = F.smooth_l1_loss(octaves, target, reduction="none")
     return {
-        name: distance[voiced].sum(),
-        f"{name}_uv": F.smooth_l1_loss(unvoiced, (~voiced).float(), reduction="sum"),
+        name: distance[voiced].sum() / voiced.sum().clamp_min(1),
+        f"{name}_uv": F.smooth_l1_loss(unvoiced, (~voiced).float()),
     }
