@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     def work(task: "CodecTask", source: Path, target: Path) -> dict[str, Any]:
         found = task.read(source, args.codebooks)
-        peak = write_audio(task, found.codes, found.samples, target)
+        peak = write_audio(task, task.decode(found.codes, found.samples), target)
         return coding(task, found.codes, found.samples) | {"peak": peak, "clipped": peak > 1}
 
     _, failed = process(args, open_task(args), files, work, done="decoded", skipped=skipped)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from amphion_core.files import check_writable, is_full, make_folder, path_hint
 from amphion_vocoders.vocode_sources import pairs
 
 if TYPE_CHECKING:
+    from amphion_core.audio import Audio
     from amphion_vocoders.codec_task import CodecTask
 
 CODES = ".safetensors"
@@ -126,14 +127,14 @@ def process(
     return results, failed + skipped
 
 
-def write_audio(task: "CodecTask", codes: Any, samples: int, target: Path) -> float:
-    """Decode codes into an audio file, a whole one or none. Returns the highest peak, which is clipped above 1."""
+def write_audio(task: "CodecTask", pieces: "Iterable[Audio]", target: Path) -> float:
+    """Write pieces as one audio file, a whole one or none. Returns the highest peak, which is clipped above 1."""
     from amphion_core.audio import Audio
     from amphion_core.audio_files.writing import AudioWriter
 
     peak = 0.0
     with AudioWriter(target, task.net.sample_rate) as writer:
-        for piece in task.decode(codes, samples):
+        for piece in pieces:
             peak = max(peak, piece.peak)
             writer.write(Audio(piece.samples.clip(-1, 1), piece.sample_rate))
     return round(peak, 4)
@@ -155,6 +156,7 @@ def _about(args: argparse.Namespace, task: "CodecTask", source: Path, done: str)
         "file": os.path.realpath(source), "size": found.st_size, "changed": found.st_mtime_ns, "work": done,
         "codec": task.identity, "codebooks": args.codebooks, "precision": task.net.precision,
         "device": task.net.device.type, "metrics": getattr(args, "metrics", None),
+        "voice": getattr(args, "voice", None),
     }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     def work(task: "CodecTask", source: Path, target: Path) -> dict[str, Any]:
         codes, samples = task.encode(source, args.codebooks)
-        peak = write_audio(task, codes, samples, target)
+        peak = write_audio(task, task.decode(codes, samples), target)
         scores = _scores(metrics, source, target, task.net.sample_rate)
         return coding(task, codes, samples) | {"peak": peak, "clipped": peak > 1} | scores
 

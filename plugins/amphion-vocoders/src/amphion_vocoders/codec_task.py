@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from amphion_core import cards
 from amphion_core.api import Audio, BaseConfig, Codec, Codes, Precision, TaskFramework
@@ -87,7 +88,11 @@ class CodecTask(TaskFramework):
         """Codes (K, 1, N) -> audio of ``samples`` samples, in pieces of some seconds."""
         device = self.net.device
         moved = {name: tensor.to(device) for name, tensor in (codes.extra or {}).items()}
-        for piece in self.net.decode_pieces(Codes(codes.indices.to(device), moved or None)):
+        return self.as_audio(self.net.decode_pieces(Codes(codes.indices.to(device), moved or None)), samples)
+
+    def as_audio(self, pieces: Iterable[Tensor], samples: int) -> Iterator[Audio]:
+        """Pieces (1, 1, T) that the codec made -> audio of ``samples`` samples together."""
+        for piece in pieces:
             wave = piece[0, 0, :samples].float().cpu().numpy()
             samples -= len(wave)
             if len(wave):
