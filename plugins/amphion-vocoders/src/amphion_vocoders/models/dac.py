@@ -22,11 +22,11 @@ from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.checkpoints.weight_names import expected_shapes, strip_prefix, to_parametrized, unwrap
 from amphion_core.config import validate
 from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.models.snake import Snake
 from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
 
 DILATIONS = (1, 3, 9)  # of the residual units of a stage
 KERNEL = 7  # of the residual units, and of the first and last convolutions
-LEAST = 1e-9  # added to alpha before dividing by it, as in the authors' code
 
 
 class DAC(Codec):
@@ -160,18 +160,6 @@ _OF_AUTHORS = {
     "sample_rate": "sample_rate", "encoder_dim": "encoder_channels", "decoder_dim": "decoder_channels",
     "n_codebooks": "codebooks", "codebook_size": "codebook_size", "codebook_dim": "codebook_dim",
 }  # fmt: skip
-
-
-class Snake(nn.Module):
-    """x + sin(alpha x)^2 / alpha, with one alpha for each channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.ones(1, channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, C, T)."""
-        return x + (self.alpha + LEAST).reciprocal() * (self.alpha * x).sin().square()
 
 
 class _Residual(nn.Module):

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_vocoders.models.dac import DILATIONS, KERNEL, Snake
 from amphion_vocoders.models.seanet import Convolution, Recurrence, Upsampling
+from amphion_vocoders.models.snake import Snake
+
+DILATIONS = (1, 3, 9)  # of the residual units of a stage
+KERNEL = 7  # of the residual units, and of the first and last convolutions
 
 
 class Unit(nn.Module):
