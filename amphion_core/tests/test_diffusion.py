@@ -18,23 +18,34 @@ def analytic(x, step):
     return torch.tanh(0.7 * x + 0.3 * torch.sin(step[0].double() / 100).float())
 
 
+SCALED = {"schedule": "scaled_linear", "clip": "never"}
+PUBLISHED = {
+    "diffwavenetsvc": Diffusion(),
+    "amphion_ldm": Diffusion(first_noise=0.00085, last_noise=0.012, **SCALED),
+    "audioldm_orig": Diffusion(first_noise=0.0015, last_noise=0.0195, **SCALED),
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
 @pytest.mark.parametrize(
     ("sampler", "name"),
     [("ddim", "DDIMScheduler"), ("pndm", "PNDMScheduler"), ("dpm_solver", "DPMSolverMultistepScheduler")],
 )
-def test_samplers_take_the_reference_steps(sched, sampler, name):
-    wanted = sched["outputs"]["diffwavenetsvc"][name]
-    torch.testing.assert_close(scheduler(sampler, Diffusion(), wanted["steps"]).timesteps, wanted["timesteps"])
+def test_samplers_take_the_reference_steps(sched, sampler, name, model):
+    wanted, diffusion = sched["outputs"][model][name], PUBLISHED[model]
+    torch.testing.assert_close(scheduler(sampler, diffusion, wanted["steps"]).timesteps, wanted["timesteps"])
     found = sample(
-        analytic, sched["inputs"]["n0"], sampler=sampler, steps=wanted["steps"], diffusion=Diffusion(),
+        analytic, sched["inputs"]["n0"], sampler=sampler, steps=wanted["steps"], diffusion=diffusion,
     )  # fmt: skip
-    torch.testing.assert_close(found, wanted["final"].clamp(-1, 1), atol=1e-5, rtol=1e-4)
+    final = wanted["final"] if diffusion.clip == "never" else wanted["final"].clamp(-1, 1)
+    torch.testing.assert_close(found, final, atol=1e-5, rtol=1e-4)
 
 
-def test_the_noise_of_each_step_is_the_reference_schedule(sched):
-    wanted = sched["outputs"]["diffwavenetsvc"]
-    torch.testing.assert_close(Diffusion().levels(), wanted["alphas_cumprod"], atol=0, rtol=1e-5)
-    torch.testing.assert_close(scheduler("ddpm", Diffusion(), 2).alphas_cumprod, wanted["alphas_cumprod"])
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_the_noise_of_each_step_is_the_reference_schedule(sched, model):
+    wanted, diffusion = sched["outputs"][model], PUBLISHED[model]
+    torch.testing.assert_close(diffusion.levels(), wanted["alphas_cumprod"], atol=0, rtol=1e-5)
+    torch.testing.assert_close(scheduler("ddpm", diffusion, 2).alphas_cumprod, wanted["alphas_cumprod"])
 
 
 def test_the_last_step_of_ddpm_is_the_reference_step(sched):

@@ -213,6 +213,8 @@ def test_wrong_requests_are_one_sentence(net):
     for given in ({"regions": [(0.4, 0.2)]}, {"regions": [(0.0, 0.9)]}, {"strength": 0.0}, {"strength": 1.5}):
         with pytest.raises(DataError, match=r"is not (within|over)"):
             net.edit(condition(net), wave, **given)
+    with pytest.raises(DataError, match="3600 seconds were asked for, and this model makes at most 60"):
+        net.sample(condition(net), duration=3600)
     with pytest.raises(RecipeError, match="steps: input should be greater"):
         net.controls({"steps": 0})
     narrow = TextCondition(torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 3))

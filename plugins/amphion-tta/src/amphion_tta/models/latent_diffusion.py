@@ -75,6 +75,7 @@ class LatentDiffusion(TextToAudio):
 
     config: Config
     can_edit = True
+    max_duration = 60.0  # seconds; attention compares all latents with each other, so memory grows with the square
     needs_packages = ("diffusers",)
     condition: ClassVar[Literal["states", "pooled"]] = "states"  # what the network reads of a caption
 
@@ -137,9 +138,11 @@ class LatentDiffusion(TextToAudio):
     ) -> Synthesis:
         """Encoded captions (B) -> mels (B, F, N) of ``duration`` seconds, to a frame. Item b draws from ``seed + b``.
 
-        Without ``negative`` there is no guidance. Raises DataError where the network gives numbers that are not finite.
+        Without ``negative`` there is no guidance. Raises DataError for more than ``max_duration``, and where the
+        network gives numbers that are not finite.
         """
         mel = self.config.mel
+        self._require_short(duration)
         frames = max(1, round(duration * mel.sample_rate / mel.hop_length))
         noise, draws = self._noise(len(condition.states), frames, seed)
         made = self._generate(condition, negative, noise, draws, controls)
@@ -164,6 +167,7 @@ class LatentDiffusion(TextToAudio):
         """
         if not 0 < strength <= 1:
             raise DataError(f"a strength of {strength:g} is not over 0 and at most 1", hint="choose 0.3 to 0.8")
+        self._require_short(wave.shape[1] / self.sample_rate)
         wave = wave.to(self.device)
         given, start = self.latents(wave)
         frames = given.shape[2]
@@ -177,6 +181,13 @@ class LatentDiffusion(TextToAudio):
             whole = in_time.repeat_interleave(self.autoencoder.config.reduction)[:frames]
             made = torch.where(whole, given, made)
         return self._synthesis(made)
+
+    def _require_short(self, duration: float) -> None:
+        if self.max_duration is not None and duration > self.max_duration:
+            raise DataError(
+                f"{duration:g} seconds were asked for, and this model makes at most {self.max_duration:g}",
+                hint=f"choose at most {self.max_duration:g} seconds",
+            )
 
     def _kept(self, regions: Sequence[tuple[float, float]], samples: int, latents: Tensor) -> Tensor:
         """True for the latents outside of all regions, which are in seconds: (1, 1, H, W)."""
