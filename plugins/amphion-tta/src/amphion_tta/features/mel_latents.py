@@ -91,6 +91,6 @@ def read_latents(values: Tensor, autoencoder: "AutoencoderKL") -> "Posterior":
     from amphion_tta.models.autoencoder_kl import Posterior
 
     c = autoencoder.config
-    picture = values.unflatten(1, (2 * c.latent_channels, -1))  # (B, 2 Z, bands, N)
+    picture = values.reshape(len(values), 2 * c.latent_channels, -1, values.shape[2])  # (B, 2 Z, bands, N)
     mean, log_variance = (picture.mT if c.time_first else picture).chunk(2, 1)
     return Posterior(mean, log_variance)

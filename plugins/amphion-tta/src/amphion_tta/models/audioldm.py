@@ -37,7 +37,7 @@ class AudioLDM(LatentDiffusion):
             description="sizes of the network that finds the noise",
         )
         text_encoder: str = Field(
-            default="text_encoder/clap",
+            default="text_encoder/clap@htsat_unfused",
             description="encoder of captions: a card, a weights folder, or an encoder without weights",
         )
         condition_dim: int = Field(

@@ -33,7 +33,7 @@ class AudioLDMT5(LatentDiffusion):
             description="autoencoder of mels: its latents are generated",
         )
         text_encoder: str = Field(
-            default="text_encoder/t5",
+            default="text_encoder/t5@base",
             description="encoder of captions: a card, a weights folder, or an encoder without weights",
         )
         latent_scale: float | None = Field(

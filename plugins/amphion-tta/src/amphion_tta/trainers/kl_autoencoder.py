@@ -131,8 +131,8 @@ class KLAutoencoderTrainer(ModelTrainer):
         for loss in (drawn, adversarial):
             (towards,) = torch.autograd.grad(loss.sum(), made, retain_graph=True)
             picture = (towards.mT if self.network.config.time_first else towards)[:, None].to(features.dtype)
-            rows = [
-                nn.grad.conv2d_weight(one[None], layer.weight.shape, out[None], padding=layer.padding).norm()
+            rows = [  # sums over the picture of each product of a feature in the window and the gradient
+                (F.unfold(one[None], layer.kernel_size, padding=layer.padding)[0] @ out.flatten()).norm()
                 for one, out in zip(features.detach(), picture, strict=True)
             ]
             norms.append(torch.stack(rows).float())

@@ -90,7 +90,7 @@ def _transformers_fields(given: Values, slope: float) -> dict[str, Any]:
     """transformers has residual block 1 only, and states no mel: it is that of its feature extractors.
 
     SpeechT5FeatureExtractor works at 16 kHz, and ESPnet's extractor for FastSpeech2Conformer at 22.05 kHz. Both have
-    the same values otherwise. A network of 64 bands at 16 kHz is the vocoder of AudioLDM, with the mel of AudioLDM.
+    the same values otherwise.
     """
     if (stated := given.number("leaky_relu_slope", slope)) != slope:
         raise given.problem(
@@ -99,8 +99,6 @@ def _transformers_fields(given: Values, slope: float) -> dict[str, Any]:
             hint="amphion list --pretrained shows weights that load",
         )
     rate = given.whole("sampling_rate", 22050)
-    if (rate, given.whole("model_in_dim", 80)) == (16000, 64):
-        return generator_fields(given.with_defaults(resblock="1"), MelConfig.preset("audioldm_16k_64").model_dump())
     mel = {"sample_rate": rate, "fmin": 80.0, "fmax": min(7600.0, rate / 2), "log": "log10", "floor": 1e-10}
     return generator_fields(given.with_defaults(resblock="1"), mel | {"epsilon": 0.0, "padding": "center"})
 
