@@ -35,7 +35,7 @@ def test_scores_and_losses_of_the_first_codebook_are_the_references(network, cas
     given, expected = case["inputs"], case["outputs"]
     codes, lengths = given["y"].mT, given["y_lens"]
     inputs, targets = network.ar.inputs_and_targets(codes[:, 0], lengths)
-    scores = network.ar(given["x"], given["x_lens"], inputs, lengths)
+    scores = network.ar(given["x"], given["x_lens"], codes, lengths).scores
     end = 32  # in the recorded padding, this is added to codes that the reference sets to 0 before
     assert torch.equal(inputs, expected["ar_in"].clamp(max=end))
     assert torch.equal(targets, expected["ar_targets"].clamp(max=end))
@@ -49,7 +49,7 @@ def test_scores_and_losses_of_the_first_codebook_are_the_references(network, cas
 def test_scores_and_losses_of_the_other_codebooks_are_the_references(network, case, stage):
     given, expected = case["inputs"], case["outputs"]["nar"][str(stage)]
     codes, lengths = given["y"].mT, given["y_lens"]
-    scores = network.nar(given["x"], given["x_lens"], codes, lengths, stage)
+    scores = network.nar(given["x"], given["x_lens"], codes, lengths, stage).scores
     real = torch.arange(codes.shape[2]) < lengths[:, None]
     torch.testing.assert_close(scores[real], expected["logits"][real], atol=NEAR, rtol=0)
     loss = F.cross_entropy(scores[real], codes[:, stage][real], reduction="sum")
@@ -79,8 +79,7 @@ def test_steps_with_the_cache_give_the_scores_of_the_whole_sequence(begin):
     ids, codes = torch.randint(12, (1, 4)), torch.randint(16, (9,))
     steps = net.ar.steps(ids, codes[:3], 6)
     found = [steps(None), *(steps(int(code)) for code in codes[3:])]
-    whole = F.pad(codes, (1, 0), value=17) if begin else codes
-    scores = net.ar(ids, torch.tensor([4]), whole[None], torch.tensor([len(whole)]))[0]
+    scores = net.ar(ids, torch.tensor([4]), codes[None, None], torch.tensor([9])).scores[0]
     torch.testing.assert_close(torch.stack(found), scores[-7:], atol=1e-5, rtol=0)
 
 
@@ -92,7 +91,7 @@ def test_an_item_is_the_same_alone_and_in_a_padded_batch():
     size, count = int(given["lengths"][1]), int(given["code_lengths"][1])
     alone = net(given["ids"][1:, :size], given["lengths"][1:], given["codes"][1:, :, :count], given["code_lengths"][1:])
     torch.testing.assert_close(both_ar[1:, :count], alone[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(both_nar[1:, :count], alone[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(both_nar[1:, :, :count], alone[1], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -103,11 +102,9 @@ def test_the_second_stage_sees_the_whole_prompt_only_with_prefix_start():
     other[2] = (prompt[2] + 1) % 16  # the last codebook of the prompt
     for prefix, same in (("none", True), ("start", False)):
         net = tiny(prefix=prefix)
-        scores = [
-            net.nar(ids, torch.tensor([4]), torch.cat([each, first.expand(3, -1)], 1)[None], torch.tensor([10]), 1,
-                    4 if prefix == "start" else 0)[:, -6:]
-            for each in (prompt, other)
-        ]  # fmt: skip
+        begun = torch.tensor([4]) if prefix == "start" else None
+        whole = [torch.cat([each, first.expand(3, -1)], 1)[None] for each in (prompt, other)]
+        scores = [net.nar(ids, torch.tensor([4]), one, torch.tensor([10]), 1, begun).scores[:, 4:] for one in whole]
         assert torch.equal(*scores) == same
 
 

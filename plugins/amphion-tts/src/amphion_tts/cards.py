@@ -40,6 +40,16 @@ CARDS = [
         title="configuration of the published LJSpeech checkpoints: one speaker, 34.6 M parameters",
         config={"frontend": "amphion_symbols", "vocabulary": 152, "mel": "hifigan_22k_80"},
     ),
+    Card(
+        name="tts/valle_v1@libritts",
+        title="configuration of the published LibriTTS checkpoints: EnCodec at 6 kbit/s, 367 M parameters",
+        config={"vocabulary": 512},
+    ),
+    Card(
+        name="tts/valle@mls",
+        title="configuration of amphion/valle: SpeechTokenizer, 16 kHz, 271 M and 320 M parameters",
+        config={"vocabulary": 300, "code_rows": 1034, "codec": "codec/speechtokenizer"},
+    ),
     Card(name="tts/vits@ljspeech", title="configuration of the paper: one speaker, 36.3 M parameters", config=_ESPEAK),
     Card(
         name="tts/vits@vctk",

@@ -17,6 +17,7 @@ from amphion_core.api import BaseConfig
 
 LONGEST_PERIOD = 8  # frames: codes that repeat with such a period for STUCK seconds are no speech
 STUCK = 2.0  # seconds; the longest pauses of read speech are shorter
+FRAMES_PER_SYMBOL = 16  # the longest speech for a symbol of the text, as published
 WEIGHT_STD = 0.02  # of new embeddings
 
 log = logging.getLogger("amphion_tts")

@@ -6,7 +6,7 @@ Letters: B batch, T samples, K codebooks, N frames, L tokens.
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from amphion_core.api import (
     BaseConfig,
     Codec,
+    CodecPart,
     CodecSource,
     Codes,
+    CorpusFacts,
     FeaturePart,
     FrontendPart,
     Prompt,
@@ -27,9 +29,18 @@ from amphion_core.api import (
 )  # fmt: skip
 from amphion_core.draws import random_generator
 from amphion_core.errors import DataError, RecipeError, WeightsError
+from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.code_generation import CodeControls
 
 SHORTEST = 0.2  # seconds: a shorter prompt holds no syllable
+
+
+class Scores(NamedTuple):
+    """Result of a training pass: scores (B, S, V) of the next codes, those codes, and which of them count, (B, S)."""
+
+    scores: Tensor
+    targets: Tensor
+    predicted: Tensor
 
 
 class CodecSpeechConfig(BaseConfig):
@@ -99,13 +110,21 @@ class CodecSpeech(TextToSpeech):
         """Hz of the codec. Raises WeightsError where the codec's weights are missing."""
         return self.codec.sample_rate
 
+    @classmethod
+    def config_for(cls, config: Any, facts: CorpusFacts) -> Any:
+        """``config`` with the symbols of the corpus, for a frontend that has none. Raises DataError."""
+        if config.frontend is None:
+            return config
+        texts = (utterance.text for utterance in facts.utterances())
+        return config.replace(frontend=frontend_with_symbols(config.frontend, texts))
+
     @abstractmethod
     def generate_codes(
         self, ids: Tensor, prompt_ids: Tensor, prompt: Tensor, generator: torch.Generator, controls: CodeControls | None
     ) -> Tensor:
-        """Codes (K, N) of one text (L), spoken after the prompt (K, P) with its text (M); N > 0. No gradients.
+        """Codes (K, N) of one text (L), spoken after the prompt (K, P) with its text (M). No gradients.
 
-        In a continuation ``prompt_ids`` are empty. ``generator`` is on the CPU.
+        N may be 0. In a continuation ``prompt_ids`` are empty. ``generator`` is on the CPU.
         """
 
     @torch.no_grad()
@@ -141,6 +160,10 @@ class CodecSpeech(TextToSpeech):
                 assert prompt.ids is not None
                 said = prompt.ids[row] if prompt.id_lengths is None else prompt.ids[row, : int(prompt.id_lengths[row])]
             codes = self.generate_codes(ids[row, :size], said, heard, generator, controls)
+            if not codes.shape[1]:
+                raise DataError(
+                    "the speech ended before its first frame", hint="try another seed, or a prompt without a long pause"
+                )
             waves.append(self._decoded(codec, heard, codes))
         sizes = [len(wave) for wave in waves]
         padded = torch.stack([F.pad(wave, (0, max(sizes) - len(wave))) for wave in waves])
@@ -161,6 +184,12 @@ class CodecSpeech(TextToSpeech):
         both = torch.cat([heard, codes], 1)[:, None]
         return codec.decode(Codes(both))[0, 0, heard.shape[1] * codec.hop_length :].float()
 
+    def most_frames(self, most: int, controls: CodeControls | None) -> int:
+        """``most`` frames, or fewer where the control ``longest`` says so; at least one."""
+        if controls is None or controls.longest is None:
+            return most
+        return min(most, max(1, round(controls.longest * self.codec.frame_rate)))
+
     def joined(self, prompt_ids: Tensor, ids: Tensor) -> Tensor:
         """The text of the prompt (M) and the text to speak (L) as one text.
 
@@ -177,6 +206,12 @@ class CodecSpeech(TextToSpeech):
             if c.begin is not None and int(ids[0]) == table.index(c.begin):
                 ids = ids[1:]
         return torch.cat([prompt_ids, ids])
+
+    @staticmethod
+    def example_codec() -> CodecPart:
+        """An untrained EnCodec of 75 frames a second, 3 codebooks of 16 entries."""
+        sizes = {"filters": 2, "dim": 4, "codebooks": 3, "codebook_size": 16, "kmeans": False, "lstm_layers": 1}
+        return CodecPart.named("codec/encodec", **sizes)
 
     def example_inputs(self) -> dict[str, Any]:
         """Two texts, and codes of two recordings of different lengths."""

@@ -15,14 +15,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import CodecPart
 from amphion_core.config import validate
-from amphion_tts.models.code_generation import CodeControls, KeyValueCache, Sampling, generate, new_embedding
-from amphion_tts.models.codec_speech import CodecSpeech, CodecSpeechConfig
+from amphion_tts.models.code_generation import (
+    FRAMES_PER_SYMBOL,
+    CodeControls,
+    KeyValueCache,
+    Sampling,
+    generate,
+    new_embedding,
+)  # fmt: skip
+from amphion_tts.models.codec_speech import CodecSpeech, CodecSpeechConfig, Scores
 from amphion_tts.models.fastspeech2_modules import valid
 from amphion_tts.models.valle_v1_modules import SinePositions, Transformer
-
-FRAMES_PER_SYMBOL = 16  # the longest speech for a symbol of the text, as published
 
 
 class VALLEv1(CodecSpeech):
@@ -57,17 +61,21 @@ class VALLEv1(CodecSpeech):
 
     @classmethod
     def example_config(cls) -> Config:
-        """An untrained codec; 16 channels."""
+        """12 symbols, an untrained codec, 16 channels."""
         return cls.Config(
-            vocabulary=12, codec=CodecPart.named("codec/encodec"), n_codebooks=3, codebook_size=16, channels=16,
+            vocabulary=12, codec=cls.example_codec(), n_codebooks=3, codebook_size=16, channels=16,
             n_heads=2, n_layers=2, dropout=0.0,
         )  # fmt: skip
 
     def forward(self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Texts (B, L), codes (B, K, N) -> scores (B, N, V) of the AR model and of the last stage of the NAR model."""
-        inputs, _ = self.ar.inputs_and_targets(codes[:, 0], code_lengths)
-        last = self.config.n_codebooks - 1
-        return self.ar(ids, lengths, inputs, code_lengths), self.nar(ids, lengths, codes, code_lengths, last)
+        """Texts (B, L), codes (B, K, N) -> scores of the AR model (B, N, V), and of all stages of the NAR model.
+
+        These are (B, K - 1, N, V); half of each recording is the prompt.
+        """
+        given = ids, lengths, codes, code_lengths
+        stages = range(1, self.config.n_codebooks)
+        scores = [self.nar(*given, stage, code_lengths // 2).scores for stage in stages]
+        return self.ar(*given).scores, torch.stack(scores, 1)
 
     @torch.no_grad()
     def generate_codes(
@@ -79,16 +87,13 @@ class VALLEv1(CodecSpeech):
         The text, with that of the prompt, limits the length: 16 frames and one more for each of its symbols.
         """
         text = self.joined(prompt_ids, ids)[None]
-        most = FRAMES_PER_SYMBOL * text.shape[1] + 1
-        rate = self.codec.frame_rate
-        if controls is not None and controls.longest is not None:
-            most = min(most, max(1, round(controls.longest * rate)))
+        most = self.most_frames(FRAMES_PER_SYMBOL * text.shape[1] + 1, controls)
         step = self.ar.steps(text, prompt[0], most)
         first = generate(
-            step, end=self.config.codebook_size, most=most, frame_rate=rate, how=Sampling.of(controls),
-            generator=generator,
+            step, end=self.config.codebook_size, most=most, frame_rate=self.codec.frame_rate,
+            how=Sampling.of(controls), generator=generator,
         )  # fmt: skip
-        return self.nar.fill(text, prompt, torch.tensor(first, device=ids.device))
+        return self.nar.fill(text, prompt, torch.tensor(first, device=ids.device, dtype=torch.long))
 
     @classmethod
     def import_state_dict(
@@ -107,6 +112,7 @@ class CodeAR(nn.Module):
     def __init__(self, c: VALLEv1.Config) -> None:
         super().__init__()
         self.end, self.begin = c.codebook_size, c.begin
+        self.added = int(c.begin)  # without a begin symbol, the first code is not predicted, and the end is
         self.n_heads, self.n_layers = c.n_heads, c.n_layers
         self.text_embedding = new_embedding(c.vocabulary_size, c.channels)
         self.audio_embedding = new_embedding(c.codebook_size + 1 + c.begin, c.channels)
@@ -125,12 +131,15 @@ class CodeAR(nn.Module):
             return F.pad(filled, (1, 0), value=self.end + 1), ended
         return ended[:, :-1], ended[:, 1:]
 
-    def forward(self, ids: Tensor, lengths: Tensor, inputs: Tensor, input_lengths: Tensor) -> Tensor:
-        """Texts (B, L), codes (B, N) with valid lengths -> scores (B, N, V) of the codes that follow."""
+    def forward(self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor) -> Scores:
+        """Texts (B, L), codes (B, K, N) -> scores (B, N, V) and targets (B, N): the codes that follow, and the end."""
+        inputs, targets = self.inputs_and_targets(codes[:, 0], code_lengths)
         size, count = ids.shape[1], inputs.shape[1]
-        seen = torch.cat([valid(lengths, size), valid(input_lengths, count)], 1)[:, None, None]  # (B, 1, 1, L + N)
+        real = valid(code_lengths + self.begin, count)
+        seen = torch.cat([valid(lengths, size), real], 1)[:, None, None]  # (B, 1, 1, L + N)
         x = torch.cat([self._text(ids), self._audio(inputs, 0)], 1)
-        return self.predict_layer(self.decoder(x, self._order(size, count, ids.device) & seen)[:, size:])
+        x = self.decoder(x, self._order(size, count, ids.device) & seen)[:, size:]
+        return Scores(self.predict_layer(x), targets, real)
 
     def steps(self, ids: Tensor, codes: Tensor, most: int) -> "_Steps":
         """Generation after a text (1, L) and codes (P): scores of the next code, for at most ``most`` codes."""
@@ -194,20 +203,27 @@ class CodeNAR(nn.Module):
         self.stage_embeddings = nn.ModuleList(nn.Embedding(1, c.channels) for _ in range(c.n_codebooks - 1))
 
     def forward(
-        self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor, stage: int, prefix: int = 0
-    ) -> Tensor:
-        """Texts (B, L), codes (B, K, N) -> scores (B, N - prefix, V) of codebook ``stage``, 1 to K - 1.
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        codes: Tensor,
+        code_lengths: Tensor,
+        stage: int,
+        prefix: Tensor | None = None,
+    ) -> Scores:
+        """Texts (B, L), codes (B, K, N) -> scores (B, N, V) of codebook ``stage``, 1 to K - 1, and the codes (B, N).
 
-        Of the first ``prefix`` frames all codebooks are seen, of the others those before ``stage``.
+        Of the first ``prefix`` (B) frames of each item all codebooks are seen, of the others those before ``stage``.
         """
-        filled = torch.cat(
-            [codes[:, :1].masked_fill(~valid(code_lengths, codes.shape[2])[:, None], self.end), codes[:, 1:]], 1
-        )
-        audio = self._embedded(filled, stage)
-        if prefix:
-            audio = torch.cat([self._embedded(filled[..., :prefix], self.n_codebooks), audio[:, prefix:]], 1)
-        seen = torch.cat([valid(lengths, ids.shape[1]), valid(code_lengths, codes.shape[2])], 1)[:, None, None]
-        return self._predict(self._text(ids), audio, seen, stage)[:, prefix:]
+        real = valid(code_lengths, codes.shape[2])
+        filled = torch.cat([codes[:, :1].masked_fill(~real[:, None], self.end), codes[:, 1:]], 1)
+        audio, predicted = self._embedded(filled, stage), real
+        if prefix is not None:
+            begun = valid(prefix, codes.shape[2])
+            audio = torch.where(begun[..., None], self._embedded(filled, self.n_codebooks), audio)
+            predicted = real & ~begun
+        seen = torch.cat([valid(lengths, ids.shape[1]), real], 1)[:, None, None]
+        return Scores(self._predict(self._text(ids), audio, seen, stage), codes[:, stage], predicted)
 
     @torch.no_grad()
     def fill(self, ids: Tensor, prompt: Tensor, first: Tensor) -> Tensor:
