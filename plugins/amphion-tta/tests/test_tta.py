@@ -13,6 +13,7 @@ from amphion_core.cli.main import main
 from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsError
 from amphion_tta.edits import check_regions, joined
 from amphion_tta.languages import foreign_note
+from amphion_tta.opening import open_text_encoder
 
 RATE = 16000
 
@@ -220,3 +221,28 @@ def test_joined_sounds_fade_at_the_ends_of_a_span():
     assert made[RATE // 4 - 1] == 0 and made[RATE // 2] == 1 and 0 < made[RATE // 4 + 10] < 0.1
     with pytest.raises(DataError, match="overlap"):
         check_regions([(0.5, 0.8), (0.1, 0.6)], 1.0)
+
+
+def test_a_validation_makes_the_sounds_of_its_captions(tones, weights_pack):
+    from amphion_core.api import Batch
+    from amphion_tta.sampled_validation import SampledValidation, SoundMetrics
+
+    net = amphion.load(str(tones / "wave"))
+    embedding = {"name": "efficientat", "weights": str(weights_pack / "efficientat_mn04/mn04_as_mAP_432.pt")}
+    config = SoundMetrics(metrics=[{"name": "tagger_accuracy", "embedding": embedding}], items=2, seconds=1.0)
+    wave = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    captions = ["a dog barks", "wind", "rain"]
+    lengths = torch.tensor([RATE] * 3)
+    batch = Batch(
+        ["a", "b/c", "d"], {"wave": wave, "lengths": lengths}, {"items": 3}, {"items": 3}, {"caption": captions}
+    )
+    validation = SampledValidation(config, net)
+    found = validation(net, open_text_encoder("text_encoder/words"), batch)
+    accuracy = found.scores["tagger_accuracy"]
+    assert accuracy[0] in (0.0, 100.0) and np.isnan(accuracy[1]) and np.isnan(accuracy[2])  # wind is no class of ESC-10
+    assert found.audio.keys() == found.pictures.keys() == {"sampled_a", "sampled_b_c"}
+    assert found.audio["sampled_a"].shape == (RATE,) and found.pictures["sampled_a"].shape[0] == 80
+    assert validation.higher_is_better == {"tagger_accuracy": True, "real_time_factor": False}
+    for fields, reason in (({"metrics": ["fad"]}, "whole sets of files"), ({"controls": {"stepz": 2}}, "stepz")):
+        with pytest.raises(RecipeError, match=reason):
+            SampledValidation(SoundMetrics(**fields), net)

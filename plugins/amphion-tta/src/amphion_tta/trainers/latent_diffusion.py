@@ -7,6 +7,7 @@ by the empty one. Min-SNR weights: Hang et al., arXiv:2303.09556: min(SNR, gamma
 and min(SNR, gamma) / (SNR + 1) where the velocity is.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
@@ -32,6 +33,7 @@ from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import hop_aligned_mel
 from amphion_tta.autoencoders import AutoencoderPart, AutoencoderSource
 from amphion_tta.opening import open_text_encoder
+from amphion_tta.sampled_validation import SampledValidation, SoundMetrics
 from amphion_tta.trainers.caption_memory import CaptionMemory
 
 if TYPE_CHECKING:
@@ -79,6 +81,10 @@ class LatentDiffusionTrainer(ModelTrainer):
         vocoder: str | None = Field(
             default=None, description="vocoder of the same mel: a card, a run or a folder; stored with the weights"
         )
+        sounds: SoundMetrics | None = Field(
+            default=None,
+            description="make sounds from captions in validations, and how they are judged; null: none are made",
+        )
 
     config: Config
     network: "LatentDiffusion"
@@ -113,7 +119,8 @@ class LatentDiffusionTrainer(ModelTrainer):
             found = loading.open_weights(config.autoencoder)
             weights.load_state(model.autoencoder, found.state, what=f"the autoencoder {config.autoencoder}")
         self.weights = snr_weights(model.config.diffusion.levels(), self._formula(), config.min_snr)
-        self.higher_is_better = {"error": False}
+        self.sampled = SampledValidation(config.sounds, model) if config.sounds else None
+        self.higher_is_better = {"error": False, **(self.sampled.higher_is_better if self.sampled else {})}
 
     def _formula(self) -> str:
         return self.network.config.diffusion.prediction if self.config.min_snr_formula == "prediction" else "epsilon"
@@ -214,7 +221,7 @@ class LatentDiffusionTrainer(ModelTrainer):
         return (found - diffusion.wanted(clean, noise, steps)).square().mean((1, 2, 3))
 
     def validation_step(self, batch: Batch) -> Validation:
-        """The mean squared error of the prediction at four steps, spread evenly, with fixed noise."""
+        """The mean squared error of the prediction at four steps, with fixed noise, and the scores of `sounds`."""
         unet = cast("LatentUNet", self.ema.get("unet", self.network.unet))
         scores = []
         for index, length in enumerate(batch["lengths"].tolist()):
@@ -226,7 +233,12 @@ class LatentDiffusionTrainer(ModelTrainer):
             condition = self.condition(one)
             found = [self._errors(unet, clean, noise, probe[None].to(clean.device), condition) for probe in probes]
             scores.append(float(torch.stack(found).mean()))
-        return Validation({"error": scores})
+        if self.sampled is None:
+            return Validation({"error": scores})
+        averaged = copy.copy(self.network)  # with the UNet's moving average, if there is one
+        averaged._modules = {**self.network._modules, "unet": unet}
+        found = self.sampled(averaged, self.encoder, batch)
+        return Validation({"error": scores, **found.scores}, found.audio, found.pictures)
 
 
 def _item(batch: Batch, index: int, length: int) -> Batch:
