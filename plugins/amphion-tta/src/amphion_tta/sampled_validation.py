@@ -1,6 +1,7 @@
 """Validation by listening: the network makes the sounds of the captions of a batch, and metrics judge them."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,8 +49,8 @@ class SampledValidation:
     """Makes the sounds of the captions in a batch and scores them: one number for each item, NaN where none is made.
 
     A batch has ``texts["caption"]`` and ``wave`` (B, T) with ``lengths`` (B), at the rate of the model. Item b draws
-    from the seed b, so that the sounds of two validations can be compared. Raises RecipeError for a metric of sets, or one
-    that needs more than a recording and its caption, and for controls that the model lacks; and what `open_vocoder`
+    from the seed b, so that the sounds of two validations can be compared. Raises RecipeError for a metric of sets, or
+    one that needs more than a recording and its caption, and for controls that the model lacks; and what `open_vocoder`
     raises, so that a wrong vocoder is found before training.
     """
 
@@ -92,7 +93,7 @@ class SampledValidation:
                 pictures[shown] = mel_spectrogram(wave[None], mel)[0]
         return Validation(scores, audio, pictures)
 
-    def _made(self, network: TextToAudio, encoder: TextEncoder | None, captions: list[str]) -> list[Tensor]:
+    def _made(self, network: TextToAudio, encoder: TextEncoder | None, captions: Sequence[str]) -> list[Tensor]:
         """The waves of the captions, (T,) each, on the CPU."""
         seconds = self.config.seconds
         condition, negative = (

@@ -237,8 +237,8 @@ class LatentDiffusionTrainer(ModelTrainer):
             return Validation({"error": scores})
         averaged = copy.copy(self.network)  # with the UNet's moving average, if there is one
         averaged._modules = {**self.network._modules, "unet": unet}
-        found = self.sampled(averaged, self.encoder, batch)
-        return Validation({"error": scores, **found.scores}, found.audio, found.pictures)
+        made = self.sampled(averaged, self.encoder, batch)
+        return Validation({"error": scores, **made.scores}, made.audio, made.pictures)
 
 
 def _item(batch: Batch, index: int, length: int) -> Batch:
