@@ -6,7 +6,7 @@ several windows has the mean of their vectors. Values of different models are no
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from pydantic import Field
 from amphion_core.api import Audio, BaseConfig, Device, Metric, Score
 from amphion_core.errors import DataError
 from amphion_eval.analysis.signals import Array, mono
-from amphion_eval.embeddings.clap import CLAP
 from amphion_eval.pretrained import pretrained
+
+if TYPE_CHECKING:
+    from amphion_eval.embeddings.clap import CLAP
 
 
 class CLAPScore(Metric):
@@ -64,7 +66,9 @@ class CLAPScore(Metric):
         return np.asarray(getattr(found, "pooler_output", found)[0].double().cpu().numpy())
 
     @cached_property
-    def _heard(self) -> CLAP:
+    def _heard(self) -> "CLAP":
+        from amphion_eval.embeddings.clap import CLAP
+
         return CLAP(CLAP.Config(model=self.config.model, device=self.config.device))
 
     @cached_property
