@@ -87,6 +87,9 @@ def test_the_losses_of_predictors_by_hand():
     losses = head_losses(found, labels)
     assert losses["f0"] == 0.75  # smooth absolute difference of 0 and 2 octaves; the unvoiced frame does not count
     assert losses["f0_uv"] == 0 and losses["speaker"] == pytest.approx(0.6931, abs=1e-4)
+    scores = torch.ones(1, 2, 3, requires_grad=True)
+    silent = head_losses({"phone": [scores]}, {"ids": torch.zeros(0, dtype=torch.long)})["phone"]
+    assert silent.item() == 0 and silent.requires_grad  # a recording without a text
     even = torch.zeros(2, 3)  # the text "0" in two frames: 00, 0-, -0; each path has probability 1 / 9
     assert ctc_loss(even, torch.tensor([0])).item() == pytest.approx(1.0986, abs=1e-4)
     assert ctc_loss(even, torch.tensor([0, 0, 1])).item() == 0  # no path
@@ -102,3 +105,8 @@ def test_what_the_predictors_lack_is_refused(voices, tmp_path):
         (nobody / path.name).write_text(text.replace('"speaker": "b"', '"speaker": ""'), encoding="utf-8")
     with pytest.raises(DataError, match="the corpus names none"):
         train(recipe(nobody, 1), tmp_path / "b")
+    for path in nobody.glob("*.jsonl"):
+        text = path.read_text(encoding="utf-8").replace("so it is", "").replace('"no"', '""')
+        path.write_text(text.replace('"speaker": ""', '"speaker": "a"'), encoding="utf-8")
+    with pytest.raises(DataError, match="the corpus has no text"):
+        train(recipe(nobody, 1), tmp_path / "c")

@@ -177,7 +177,12 @@ class FACodec(Codec):
         """
         changes: dict[str, Any] = {}
         if config.frontend is not None:
-            texts = (utterance.text for utterance in facts.utterances())
+            texts = [utterance.text for utterance in facts.utterances() if utterance.text.strip()]
+            if not texts and any(name.endswith("phone") for name in config.predictors):
+                raise DataError(
+                    "model.predictors: phones are predicted, and the corpus has no text",
+                    hint="add a corpus with texts, or leave the predictors of phones out",
+                )
             changes["frontend"] = frontend_with_symbols(config.frontend, texts)
         if any(name.endswith("speaker") for name in config.predictors):
             if not (speakers := speakers_for(config.speakers, facts)):

@@ -25,7 +25,6 @@ from amphion_core.api import (
     Utterance,
     Validation,
 )
-from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import RecipeError
 from amphion_core.modules.masks import random_starts
 from amphion_vocoders.f0_tracking import tracker_for
@@ -126,9 +125,7 @@ class FACodecTrainer(CodecTrainer):
         return self._labels
 
     def unusable(self, utterance: Utterance) -> str | None:
-        """An item needs a slice, and a text where the model predicts phones."""
-        if self._labels.frontend_part is not None and not utterance.text.strip():
-            return NO_TEXT
+        """An item needs a slice. Without a text, its phones are not learnt."""
         if utterance.duration * self.sample_rate < self.config.segment * self.hop_length:
             return f"shorter than the slice of {self.config.segment} frames"
         return None

@@ -33,7 +33,8 @@ class LabelCollator:
         """The batch of ``examples``."""
         batch = collate_audio(examples)
         if self.frontend_part is not None:
-            rows = [torch.tensor(self.ids(example.utterance.text, item=example.utterance.id)) for example in examples]
+            texts = [self.ids(example.utterance.text, item=example.utterance.id) for example in examples]
+            rows = [torch.tensor(ids, dtype=torch.long) for ids in texts]
             batch.tensors["ids"] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
             batch.tensors["id_lengths"] = torch.tensor([len(row) for row in rows])
         if self.speakers:
@@ -41,8 +42,10 @@ class LabelCollator:
         return batch
 
     def ids(self, text: str, *, item: str) -> list[int]:
-        """The ids of the text of ``item``."""
+        """The ids of the text of ``item``; none for a recording without a text."""
         assert self.frontend_part is not None
+        if not text.strip():
+            return []
         if self._frontend is None:
             self._frontend = self.frontend_part.build()
         try:
@@ -68,7 +71,8 @@ def head_losses(found: Mapping[str, list[Tensor]], labels: Mapping[str, Tensor])
         if name.endswith("f0"):
             losses |= _f0_losses(name, made[0][0, :, 0].float(), made[1][0, :, 0].float(), labels["f0"])
         elif name.endswith("phone"):
-            losses[name] = ctc_loss(made[0][0], labels["ids"]) / max(1, len(labels["ids"]))
+            ids = labels["ids"]  # without a text there is no loss
+            losses[name] = ctc_loss(made[0][0], ids) / len(ids) if len(ids) else made[0].sum() * 0
         else:
             losses[name] = F.cross_entropy(made[0].float(), labels["speaker"].reshape(1))
     return losses
