@@ -264,6 +264,7 @@ class TextToSpeech(ModelArchitecture):
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
     takes_prompt: ClassVar[bool] = False  # True: imitates the voice of a recording
+    needs_prompt_text: ClassVar[bool] = True  # False: the recording is enough, and ``Prompt.ids`` may be None
     takes_seeds: ClassVar[bool] = False  # True: ``seed`` may be a sequence of one seed for each item
 
     @property

@@ -69,8 +69,8 @@ PLUMBING = ("pretrained", "recipes", "commands", "hooks", "aliases", "api")
 
 PROVIDERS = {
     "vocoder": "amphion-vocoders", "discriminator": "amphion-vocoders", "codec": "amphion-vocoders",
-    "vocode": "amphion-vocoders", "tts": "amphion-tts", "frontends": "amphion-tts", "svc": "amphion-svc",
-    "tta": "amphion-tta", "text_encoder": "amphion-tta", "autoencoder": "amphion-tta",
+    "vocode": "amphion-vocoders", "tts": "amphion-tts", "voice": "amphion-tts", "frontends": "amphion-tts",
+    "svc": "amphion-svc", "tta": "amphion-tta", "text_encoder": "amphion-tta", "autoencoder": "amphion-tta",
     "eval": "amphion-eval", "metrics": "amphion-eval", "embeddings": "amphion-eval", "recognizers": "amphion-eval",
 }  # fmt: skip
 """The distribution that provides a family, kind or command. The core knows no names of models."""

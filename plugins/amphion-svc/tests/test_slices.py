@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from amphion_svc.slices import slices_of, sounding
+from amphion_core.sounds import sounding
+from amphion_svc.slices import slices_of
 
 RATE = 24000
 

@@ -7,8 +7,8 @@ import torch
 import amphion_core as amphion
 from amphion_core.api import Audio
 from amphion_core.errors import AmphionError, AudioError, DataError, RecipeError, WeightsError
+from amphion_core.sounds import clipped
 from amphion_svc.models.world import World
-from amphion_svc.recordings import clipped
 from amphion_svc.request import SVCRequest
 
 RATE = 24000

@@ -74,6 +74,7 @@ class PromptedTTS(MelTTS):
     """Says how long its prompt was, in frames."""
 
     takes_prompt = True
+    needs_prompt_text = False
 
     @torch.inference_mode()
     def synthesize(self, ids, lengths, speaker=None, *, prompt=None, seed=None, controls=None):

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from amphion_core.api import Audio
-from amphion_core.audio import Samples
 from amphion_core.errors import AudioError, DataError
+from amphion_core.sounds import clipped
 from amphion_svc.plan import Contour
 
 LONGEST = 3600.0  # seconds of a song
@@ -15,8 +15,6 @@ SHORTEST = 0.1  # seconds of a song
 SHORTEST_TARGET = 1.0  # seconds of voice in the recording of a singer
 SILENT = 1e-4  # peak below which a recording is silent: -80 dB
 CLIPPED = 1e-3  # share of samples in flat tops, from where on clipping is audible
-NEAR_PEAK = 0.98  # of the peak, where flat tops are looked for
-FAINT = 0.1  # peak below which equal samples come from rounding to 16 bits
 LOWEST_RATE = 16000  # Hz; below, consonants are incomplete
 FEWEST = 0.05  # share of frames with sound that must have a pitch
 FASTEST = 12000.0  # cents for each second, from where on F0 jumps
@@ -97,14 +95,3 @@ def notes_of(audio: Audio, name: str = "the song") -> list[str]:
     if (share := clipped(audio.mono().samples)) > CLIPPED:
         found.append(f"{name} is clipped in {100 * share:.1f} % of its samples, which stays audible")
     return found
-
-
-def clipped(samples: Samples) -> float:
-    """The share of samples (T,) that lie in flat tops near the peak: runs of at least three equal samples."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    equal = (np.abs(samples[1:]) >= NEAR_PEAK * peak) & (np.diff(samples) == 0)
-    middle = equal[1:] & equal[:-1]
-    flat = np.zeros(len(samples), bool)
-    for shift in range(3):
-        flat[shift : shift + len(middle)] |= middle
-    return float(flat.mean()) if peak > FAINT else 0.0

@@ -3,22 +3,18 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from amphion_core.audio import Samples
+from amphion_core.sounds import FRAME, sounding
 
 LONGEST = 10.0  # seconds of a slice with what is around it
 AROUND = 0.5  # seconds of sound that a model also hears before and after a cut inside of a phrase
 MARGIN = 0.15  # seconds of silence that stay before and after a sound
 GAP = 0.4  # seconds; a shorter silence does not end a slice
-QUIET = 50.0  # dB below the loudest frame, from where on a frame is silent
-FRAME, HOP = 2048, 512  # samples, of librosa's measure of the level
 FULL = 0.8  # share of the longest slice that a slice of a long sound should have
 NEAR = 0.3  # share of a slice by which its length may differ, so that the cut is at a quiet moment
-
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +48,6 @@ def slices_of(samples: Samples, rate: int, step: int, *, longest: float = LONGES
         cuts.append(stop)
         found += [Slice(a, b, max(start, a - around), min(stop, b + around)) for a, b in pairwise(cuts)]
     return found
-
-
-def sounding(samples: Samples, *, quiet: float = QUIET) -> Numbers:
-    """First and last sample, exclusive, of every part that is not silent, (M, 2).
-
-    A frame is silent if its level is ``quiet`` dB below that of the loudest frame. The parts are those of
-    ``librosa.effects.split``, which would need four times the memory of the recording.
-    """
-    level = _levels(samples)
-    loud = level > level.max(initial=0.0) * 10 ** (-quiet / 10)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(np.int8), [0]])))
-    return np.minimum(edges.reshape(-1, 2) * HOP, len(samples))
-
-
-def _levels(samples: Samples) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Mean square of frames of 2048 samples, centred on every 512th sample, with zeros around the recording."""
-    count = len(samples) // HOP + 1
-    padded = np.zeros((count + FRAME // HOP) * HOP, np.float32)
-    padded[FRAME // 2 : FRAME // 2 + len(samples)] = samples[: len(padded) - FRAME // 2]
-    blocks = np.einsum("ij,ij->i", padded.reshape(-1, HOP), padded.reshape(-1, HOP), dtype=np.float64)
-    sums = np.concatenate([[0.0], blocks.cumsum()])
-    return (sums[FRAME // HOP :] - sums[: -FRAME // HOP])[:count] / FRAME
 
 
 def _sounds(samples: Samples, rate: int, step: int) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from amphion_core.api import Audio, BaseConfig, FeatureExtractor, Precision, TaskFramework, Vocoder
 from amphion_core.audio import Samples
 from amphion_core.errors import AudioError, DataError, WeightsError, nearest, shortened
+from amphion_core.sounds import sounding
 from amphion_core.speakers import SHOWN, speaker_index
 from amphion_core.vocoding import needs_no_weights, open_vocoder, own_vocoder
 from amphion_svc.conversion import Converter, Sound
@@ -19,7 +20,7 @@ from amphion_svc.pitch import choose_shift, median_f0
 from amphion_svc.plan import Contour, Plan
 from amphion_svc.recordings import check_length, check_sound, check_target, check_voice, notes_of
 from amphion_svc.request import SVCRequest
-from amphion_svc.slices import Slice, slices_of, sounding
+from amphion_svc.slices import Slice, slices_of
 
 VOICE_SECONDS = 60.0  # of a recording that describe its voice; more changes little
 MELODY_SECONDS = 180.0  # of a song, spread over it, that decide about the key

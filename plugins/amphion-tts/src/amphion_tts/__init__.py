@@ -3,10 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"TTSRequest": "amphion_tts.request", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.models.vits"}
-__all__ = ["TTSRequest", "TTSTask", "VITS"]
+_HOME = {
+    "TTSRequest": "amphion_tts.request", "TTSTask": "amphion_tts.task", "VITS": "amphion_tts.models.vits",
+    "continuation": "amphion_tts.continuing",
+}  # fmt: skip
+__all__ = ["TTSRequest", "TTSTask", "VITS", "continuation"]
 
 if TYPE_CHECKING:
+    from amphion_tts.continuing import continuation as continuation
     from amphion_tts.models.vits import VITS as VITS
     from amphion_tts.request import TTSRequest as TTSRequest
     from amphion_tts.task import TTSTask as TTSTask

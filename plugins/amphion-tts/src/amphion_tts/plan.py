@@ -7,18 +7,23 @@ from torch import Tensor
 
 from amphion_core.api import Prompt
 from amphion_tts.pieces import Piece
+from amphion_tts.prompts import CheckedPrompt
 from amphion_tts.request import TTSRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked request: the pieces of its text, and what else the network gets."""
+    """A checked request: the pieces of its text, and what else the network gets.
+
+    ``heard`` is the recording of the prompt, with its text and what a user should know about it.
+    """
 
     request: TTSRequest
     pieces: list[Piece]
     speaker: Tensor | None
     prompt: Prompt | None
     controls: Any
+    heard: CheckedPrompt | None = None
 
     @property
     def text(self) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from amphion_core.config import BaseConfig
-from amphion_core.requests import AudioInput, ControlValues
+from amphion_core.requests import ControlValues
 from amphion_tts.lexicon import LexiconInput
+from amphion_tts.voices import PromptInput
 
 
 class TTSRequest(BaseConfig):
@@ -35,7 +36,11 @@ class TTSRequest(BaseConfig):
     controls: ControlValues = Field(
         default_factory=dict, description="a control of the model; amphion info MODEL lists them with their ranges"
     )
-    prompt: AudioInput | None = Field(
-        default=None, description="recording of the voice to imitate, for models of zero-shot synthesis"
+    prompt: PromptInput | None = Field(
+        default=None,
+        description="the voice to imitate, for models that take one: a recording of 3 to 10 seconds, or the name of a "
+        "stored voice (amphion voice list)",
     )
-    prompt_text: str | None = Field(default=None, description="what is said in the prompt, where the model needs it")
+    prompt_text: str | None = Field(
+        default=None, description="what is said in the prompt; without it a recogniser finds it out"
+    )

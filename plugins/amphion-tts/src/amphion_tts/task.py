@@ -17,9 +17,11 @@ from amphion_core.vocoding import VocoderChoice, choose_vocoder, open_vocoder, o
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.plan import Plan
+from amphion_tts.prompts import BEST, CheckedPrompt, checked_prompt, imitators, transcribed
 from amphion_tts.request import TTSRequest
 from amphion_tts.speaking import BATCH, Voice, spoken_pieces
 from amphion_tts.spoken import Spoken
+from amphion_tts.voices import StoredVoice
 
 
 class TTSTask(TaskFramework):
@@ -60,6 +62,7 @@ class TTSTask(TaskFramework):
         self.frontend: TextFrontend = self.net.config.frontend.build()
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
+        self._heard: tuple[Audio, str | None, CheckedPrompt] | None = None  # the prompt of the last request
         self.vocoder: Vocoder | None = None
         self.note: str | None = None  # a sentence for the user about the choice of the vocoder
         if self.net.output == "mel":
@@ -98,9 +101,9 @@ class TTSTask(TaskFramework):
         given: TTSRequest = self.as_request(request, "text")
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
-        prompt = self._prompt(given)
         pieces = pieces_of(given, self.frontend, self._lexicon(given.lexicon), early=early)
-        return Plan(given, pieces, speaker, prompt, controls)
+        heard = self._checked_prompt(given)
+        return Plan(given, pieces, speaker, self._prompt(heard), controls, heard)
 
     def _lexicon(self, lexicon: Lexicon | None) -> Pronunciations | None:
         """A lexicon in the symbols of the frontend. That of the last request is kept, because many texts share one."""
@@ -133,12 +136,12 @@ class TTSTask(TaskFramework):
         if self._weights is None:
             self._weights = [net.fingerprint() for net in (self.net, self.vocoder) if net is not None]
         symbols = hashlib.sha256(repr([(each.ids, each.pause, each.number) for each in plan.pieces]).encode())
-        prompt = plan.request.prompt
+        heard = plan.heard
         return {
             "model": self.model_name, "weights": self._weights, "device": self.net.device.type,
             "precision": self.net.precision, "symbols": symbols.hexdigest(), "speaker": plan.request.speaker,
-            "seed": plan.request.seed, "controls": plan.request.controls, "prompt_text": plan.request.prompt_text,
-            "prompt": prompt and hashlib.sha256(prompt.samples.tobytes()).hexdigest(),
+            "seed": plan.request.seed, "controls": plan.request.controls, "prompt_text": heard and heard.text,
+            "prompt": heard and hashlib.sha256(heard.audio.samples.tobytes()).hexdigest(),
         }  # fmt: skip
 
     def _speaker(self, name: str | None) -> Tensor | None:
@@ -154,21 +157,47 @@ class TTSTask(TaskFramework):
         index = speaker_index(name, speakers or ("0",), model=self.model_name)
         return torch.tensor([index], device=self.net.device) if len(speakers) > 1 else None
 
-    def _prompt(self, request: TTSRequest) -> Prompt | None:
-        """The recording to imitate at the model's rate, with the symbols of its text."""
+    def _checked_prompt(self, request: TTSRequest) -> CheckedPrompt | None:
+        """The recording to imitate, checked, with its text. That of the last request is kept: many texts share one."""
+        given, text = request.prompt, request.prompt_text
         if not self.net.takes_prompt:
-            if request.prompt is not None or request.prompt_text is not None:
-                raise DataError(f"{self.model_name} cannot imitate a recording", hint="leave the prompt out")
+            if given is None and text is None:
+                return None
+            others = ", ".join(imitators())
+            raise DataError(
+                f"{self.model_name} cannot imitate a recording",
+                hint=f"leave --prompt out, or use a --model of {others}"
+                if others
+                else "leave --prompt out: no installed model imitates a recording",
+            )
+        if given is None:
+            raise DataError(
+                f"{self.model_name} needs a recording of the voice to imitate",
+                hint=f"--prompt FILE ({BEST}), or --prompt NAME of a stored voice: amphion voice list",
+            )
+        if self._heard is None or self._heard[0] is not given or self._heard[1] != text:
+            heard = checked_prompt(given, text)
+            if self.net.needs_prompt_text:
+                own = given.language if isinstance(given, StoredVoice) else self.frontend.config.language
+                heard = transcribed(heard, own)
+            self._heard = given, text, heard
+        return self._heard[2]
+
+    def _prompt(self, heard: CheckedPrompt | None) -> Prompt | None:
+        """The recording at the model's rate, with the symbols of its text."""
+        if heard is None:
             return None
-        if request.prompt is None:
-            raise DataError(f"{self.model_name} needs a recording of the voice to imitate", hint="--prompt FILE")
         device = self.net.device
-        samples = request.prompt.mono().resample(self.net.sample_rate).samples
+        samples = heard.audio.resample(self.net.sample_rate).samples
         wave = torch.from_numpy(samples.copy())[None].to(device)
         lengths = torch.tensor([wave.shape[1]], device=device)
-        if request.prompt_text is None:
+        if heard.text is None:
             return Prompt(wave, lengths)
-        ids = torch.tensor([self.frontend.ids(self.frontend.tokens(request.prompt_text))], device=device)
+        try:
+            found = self.frontend.ids(self.frontend.tokens(heard.text))
+        except DataError as error:
+            raise DataError(f"in the text of the prompt: {error.message}", hint=error.hint) from error
+        ids = torch.tensor([found], device=device)
         return Prompt(wave, lengths, ids, torch.tensor([ids.shape[1]], device=device))
 
 

@@ -3,25 +3,31 @@
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amphion_core.errors import DataError, counted
+from amphion_core.files import is_file
 from amphion_core.tables import decode, read_lines, read_table, read_text
 
 EXAMPLE = 'amphion tts "Any sentence you like."'
-NAMES = ("id", "text", "speaker")  # columns of a table
+NAMES = ("id", "text", "speaker", "prompt", "prompt_text")  # columns of a table
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One text of a file of many: where it stands, the name of its audio file without suffix, and its speaker."""
+    """One text of a file of many: where it stands, the name of its audio file without suffix, and its voice.
+
+    ``prompt`` is the path of a recording, from the working folder, or the name of a stored voice.
+    """
 
     where: str
     name: str
     text: str
     speaker: str = ""
+    prompt: str = ""
+    prompt_text: str = ""
 
 
 def one_text(argument: str | None, file: Path | None) -> str:
@@ -61,8 +67,9 @@ def many_texts(file: Path) -> list[Line]:
     """The texts of a file: each line that is not empty, or the rows of a table with ids.
 
     It is a table if its name ends in .csv or .tsv, or if all lines have a ``|``. A table has the columns id and text,
-    and maybe speaker, named in its first line; without names it is ``id|text``. A text of a table is named by its id,
-    one of other files by the number of its line. Raises DataError that lists all lines that cannot be used.
+    and maybe speaker, prompt and prompt_text, named in its first line; without names it is ``id|text``. A prompt is a
+    path, from the folder of the table, or the name of a stored voice. A text of a table is named by its id, one of
+    other files by the number of its line. Raises DataError that lists all lines that cannot be used.
     """
     lines = read_lines(file)
     if file.suffix.lower() in (".csv", ".tsv") or (lines and all("|" in line for _, line in lines)):
@@ -91,7 +98,14 @@ def _rows(file: Path) -> list[Line]:
         )
     if table.header:
         found = [
-            Line(f"line {number}", cells["id"], cells["text"], cells.get("speaker", ""))
+            Line(
+                f"line {number}",
+                cells["id"],
+                cells["text"],
+                cells.get("speaker", ""),
+                _beside(file, cells.get("prompt", "")),
+                cells.get("prompt_text", ""),
+            )
             for number, cells in table.records(texts=("text",))
         ]
     else:
@@ -105,7 +119,13 @@ def _rows(file: Path) -> list[Line]:
         if line.name and counts[_stem(line.name).casefold()] > 1
     ]
     refuse(problems, f"{file} cannot be spoken")
-    return [Line(line.where, _stem(line.name), line.text, line.speaker) for line in found]
+    return [replace(line, name=_stem(line.name)) for line in found]
+
+
+def _beside(table: Path, prompt: str) -> str:
+    """The path of a prompt, from the working folder, if it is a file of the table's folder; else ``prompt`` itself."""
+    path = table.parent / prompt
+    return str(path) if prompt and is_file(path) else prompt
 
 
 def _stem(name: str) -> str:

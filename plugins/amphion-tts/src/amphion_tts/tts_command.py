@@ -19,9 +19,10 @@ from amphion_core.files import check_folder, is_file, make_folder
 from amphion_tts.playing import Player, find_player, pcm, play
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
+from amphion_tts.voices import read_prompt
 
 if TYPE_CHECKING:
-    from amphion_core.api import Metric
+    from amphion_core.api import Audio, Metric
     from amphion_tts.plan import Plan
     from amphion_tts.spoken_files import Count, Output
     from amphion_tts.task import TTSTask
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(
             "--wer needs words, and the text has phones", hint="write these words, with their phones in a --lexicon"
         )
+    _say_heard(plans)
     _say_guessed(task, plans)
     if folder:
         make_folder(folder)
@@ -152,7 +154,23 @@ def _requests(args: argparse.Namespace, lines: list[Line]) -> list[TTSRequest]:
     import amphion_core as amphion
 
     request: TTSRequest = read_request(args, amphion.get("tasks", "tts"), text=lines[0].text)
-    return [request.replace(text=line.text, speaker=line.speaker or request.speaker) for line in lines]
+    prompts: dict[str, amphion.Audio] = {}
+    return [_with_line(request, line, prompts) for line in lines]
+
+
+def _with_line(request: TTSRequest, line: Line, prompts: "dict[str, Audio]") -> TTSRequest:
+    """``request`` with what a line states. ``prompts`` are those that were read already.
+
+    Raises DataError that names the line of a prompt that cannot be read.
+    """
+    changes: dict[str, Any] = {"text": line.text, "speaker": line.speaker or request.speaker}
+    if line.prompt:
+        try:
+            prompts[line.prompt] = prompts.get(line.prompt) or read_prompt(line.prompt)
+        except AmphionError as error:
+            raise DataError(f"{line.where}: {error.message}", hint=error.hint) from error
+        changes |= {"prompt": prompts[line.prompt], "prompt_text": line.prompt_text or None}
+    return request.replace(**changes)
 
 
 def _plans(task: "TTSTask", lines: list[Line], requests: list[TTSRequest], *, early: bool) -> "list[Plan]":
@@ -235,6 +253,7 @@ def _stream(task: "TTSTask", request: TTSRequest) -> int:
         command = 'amphion tts --stream "..." | aplay -f S16_LE -c 1 -r'
         raise DataError("--stream writes raw audio, not for a terminal", hint=f"{command} {task.sample_rate}")
     plan = task.plan(request, early=True)
+    _say_heard([plan])
     _say_guessed(task, [plan])
     peak = 0.0
     for piece in task.speak(plan):
@@ -244,6 +263,16 @@ def _stream(task: "TTSTask", request: TTSRequest) -> int:
     if peak > 1:
         warnings.warn(f"samples beyond full scale ({peak:.2f}) were clipped", UserWarning, stacklevel=2)
     return 0
+
+
+def _say_heard(plans: "list[Plan]") -> None:
+    """What a user should know about the prompts, and what a recogniser heard in them, once for each prompt."""
+    for heard in {id(plan.heard): plan.heard for plan in plans if plan.heard is not None}.values():
+        for note in heard.notes:
+            print(f"note: {note}", file=sys.stderr)
+        if heard.is_transcript:
+            say = "if it is wrong, state it: --prompt-text"
+            print(f'note: the recogniser heard in the prompt: "{heard.text}"; {say}', file=sys.stderr)
 
 
 def _say_guessed(task: "TTSTask", plans: "list[Plan]") -> None:

@@ -99,6 +99,7 @@ class NaturalSpeech2(TextToSpeech):
     layouts_with_config = ("amphion",)
     output = "wave"
     takes_prompt = True
+    needs_prompt_text = False
     takes_seeds = True
 
     def __init__(self, config: Config) -> None:
