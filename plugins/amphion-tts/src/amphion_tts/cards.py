@@ -1,6 +1,7 @@
 """The cards of amphion-tts: published voices and configurations. No model is imported here.
 
-Weights of FastSpeech 2 (ming024, Amphion) are brought in by ``amphion convert tts/fastspeech2``.
+Weights of FastSpeech 2 (ming024, Amphion) are brought in by ``amphion convert tts/fastspeech2``, those of
+NaturalSpeech 2 (Amphion) by ``amphion convert tts/naturalspeech2``.
 """
 
 from amphion_core.cards import Card, CardFile
@@ -49,6 +50,17 @@ CARDS = [
         name="tts/valle@mls",
         title="configuration of amphion/valle: SpeechTokenizer, 16 kHz, 271 M and 320 M parameters",
         config={"vocabulary": 300, "code_rows": 1034, "codec": "codec/speechtokenizer"},
+    ),
+    Card(
+        name="tts/naturalspeech2@libritts",
+        title="configuration of Amphion's LibriTTS checkpoint: latents of EnCodec 24 kHz, 378 M parameters",
+        config={
+            "vocabulary": 100,
+            "latent_scale": 1.0,
+            "positional": "batch_index",
+            "time_scale": 1.0,
+            "midpoint": "upstream",
+        },
     ),
     Card(name="tts/vits@ljspeech", title="configuration of the paper: one speaker, 36.3 M parameters", config=_ESPEAK),
     Card(

@@ -32,6 +32,7 @@ from amphion_core.api import (
     open_codec,
 )  # fmt: skip
 from amphion_core.config import validate
+from amphion_core.data.feature_cache import FeatureCache
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.modules.item_noise import draw_noise, generators
 from amphion_core.text.symbols import frontend_with_symbols
@@ -43,6 +44,7 @@ from amphion_tts.models.naturalspeech2_prior import PriorEncoder, Transformer, a
 from amphion_tts.models.naturalspeech2_sde import NoiseSchedule, Solver, sample
 
 STEPS = 150  # the paper's number of steps, section 4.2
+MEASURED = 100  # recordings of each corpus in which the deviation of the latents is measured
 NOISE_SCALE = 1 / 1.2  # of the first noise, as in Amphion's models
 
 
@@ -143,11 +145,17 @@ class NaturalSpeech2(TextToSpeech):
 
     @classmethod
     def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
-        """``config`` with the symbols of the corpus. Raises DataError for a text that does not fit its frontend."""
-        if config.frontend is None:
-            return config
-        texts = (utterance.text for utterance in facts.utterances())
-        return config.replace(frontend=frontend_with_symbols(config.frontend, texts))
+        """``config`` with the symbols of the corpus and the deviation of its latents, where it has none.
+
+        Raises DataError for a text that does not fit a stated frontend, WeightsError where the codec has no weights.
+        """
+        changes: dict[str, Any] = {}
+        if config.frontend is not None:
+            texts = (utterance.text for utterance in facts.utterances())
+            changes["frontend"] = frontend_with_symbols(config.frontend, texts)
+        if config.latent_scale is None:
+            changes["latent_scale"] = _deviation(config, facts)
+        return config.replace(**changes)
 
     def example_inputs(self) -> dict[str, Any]:
         """Two items of different lengths."""
@@ -217,7 +225,7 @@ class NaturalSpeech2(TextToSpeech):
                 f"the codec has {found.shape[1]} latent channels, and the model {self.config.latent_channels}",
                 hint="set model.latent_channels, or name another codec",
             )
-        return (found / self.config.latent_scale).clone()  # of inference mode before, and then unfit for training
+        return (found / self.config.scale).clone()  # of inference mode before, and then unfit for training
 
     @torch.no_grad()
     def synthesize(
@@ -244,7 +252,7 @@ class NaturalSpeech2(TextToSpeech):
         with self.autocast():
             x = spread(x, durations, max(sizes))
             log_f0 = self.prior_encoder.pitch_predictor(x, frames, voice.states, voice.mask)
-            condition = self.prior_encoder.with_pitch(x, _controlled(log_f0.float(), frames, wanted), frames)
+            condition = self.prior_encoder.with_pitch(x, controlled_f0(log_f0.float(), frames, wanted), frames)
         draws = generators(seed, len(ids), ids.device)
         noise = draw_noise(draws, self.config.latent_channels, sizes, max(sizes))
         noise = noise * (NOISE_SCALE if wanted.noise_scale is None else wanted.noise_scale)
@@ -313,12 +321,26 @@ class NaturalSpeech2(TextToSpeech):
         """Latents (B, D, N) -> waves (B, T). Each item is decoded alone, because many codecs look ahead."""
         hop, codec = self.config.mel.hop_length, self.codec
         wave = latents.new_zeros(len(latents), max(sizes) * hop)
-        for row, item, size in zip(wave, latents * self.config.latent_scale, sizes, strict=True):
+        for row, item, size in zip(wave, latents * self.config.scale, sizes, strict=True):
             row[: size * hop] = codec.decode_latents(item[None, :, :size])[0, 0, : size * hop]
         return wave.clamp(-1, 1)
 
 
-def _controlled(log_f0: Tensor, mask: Tensor, controls: Any) -> Tensor:
+def _deviation(config: NaturalSpeech2.Config, facts: CorpusFacts) -> float:
+    """The root of the mean square of the latents in the first recordings of the corpus."""
+    part = config.codes_feature
+    facts.statistics(part)  # computes and caches the codes, which training needs too
+    codec, squares, count = open_codec(config.codec), 0.0, 0
+    for manifest in facts.manifests:
+        cache = FeatureCache(manifest, part, facts.config.cache)
+        for index in range(min(len(manifest), MEASURED)):
+            codes = torch.from_numpy(cache.read(index)).long()[:, None]
+            found = codec.latents(Codes(codes)).double()
+            squares, count = squares + float(found.square().sum()), count + found.numel()
+    return max(math.sqrt(squares / count), 1e-6)
+
+
+def controlled_f0(log_f0: Tensor, mask: Tensor, controls: Any) -> Tensor:
     """ln(Hz) (B, N) -> F0 in Hz as a request wants it: first the variation, then the shift of the whole voice."""
     if controls.pitch_variation is not None:
         mean = (log_f0 * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)

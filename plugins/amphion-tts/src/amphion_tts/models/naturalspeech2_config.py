@@ -13,12 +13,12 @@ class NaturalSpeech2Config(BaseConfig):
     """The defaults are the sizes of Amphion's configuration: 378 M parameters."""
 
     codec: CodecSource = Field(
-        default="codec/encodec@24khz", description="card, weights folder or run of the codec of the latents"
+        default="codec/encodec@24k", description="card, weights folder or run of the codec of the latents"
     )
     n_codebooks: int = Field(default=16, gt=0, le=1024, description="codebooks whose sum is a latent")
     latent_channels: int = Field(default=128, gt=0, description="channels of the codec's latents")
-    latent_scale: float = Field(
-        default=1.0, gt=0, description="the diffusion works on latents divided by it, best of deviation 1"
+    latent_scale: float | None = Field(
+        default=None, gt=0, description="latents are divided by it; null: their deviation, computed before training"
     )
     frontend: FrontendPart | None = Field(
         default=None, description="frontend that turns text into symbols; null: the network takes ids only"
@@ -79,6 +79,11 @@ class NaturalSpeech2Config(BaseConfig):
     def vocabulary_size(self) -> int:
         """Rows of the embedding."""
         return self.vocabulary or (len(self.frontend.config.symbols) if self.frontend else 0)  # type: ignore[attr-defined]
+
+    @property
+    def scale(self) -> float:
+        """The divisor of the latents; 1 where none is stated."""
+        return self.latent_scale or 1.0
 
     @property
     def pitch_feature(self) -> FeaturePart:

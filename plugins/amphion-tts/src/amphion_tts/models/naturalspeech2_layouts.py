@@ -4,7 +4,8 @@ Sizes are read from the tensors; a config that states others is an error. The co
 attention heads, dilations, the noise. It may also have ``codec``, ``frontend``, ``mel`` and ``n_codebooks``, which are
 ours. The codec's own tensors (``quantizer``) are left out, because the codec that the config names has them.
 The published networks were trained with a constant in place of positions and with unscaled diffusion times, so the
-result states ``positional: batch_index``, ``time_scale: 1`` and ``midpoint: upstream``.
+result states ``positional: batch_index``, ``time_scale: 1``, ``midpoint: upstream`` and
+``latent_scale: 1``.
 """
 
 import math
@@ -40,7 +41,7 @@ def read(state: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[dict[str,
         _check_positions(tensors.pop(f"{path}.position_emb.pe", None), path, fields["hidden_channels"])
     given = Values(config, file="the publisher's config", hint=HINT)
     fields |= _stated(given.section("model") if "model" in given else given, fields)
-    fields |= {"positional": "batch_index", "time_scale": 1.0, "midpoint": "upstream"}
+    fields |= {"positional": "batch_index", "time_scale": 1.0, "midpoint": "upstream", "latent_scale": 1.0}
     ours = ("codec", "n_codebooks", "frontend", "mel")
     return fields | {name: given.get(name) for name in ours if name in given}, tensors
 

@@ -192,6 +192,7 @@ class PriorEncoder(nn.Module):
         self.duration_predictor = Predictor(channels, c.duration_kernel, c.duration_layers, *sizes)
         self.pitch_predictor = Predictor(channels, c.pitch_kernel, c.pitch_layers, *sizes)
         low, high = (math.log(value) for value in c.pitch_range)
+        nn.init.constant_(self.pitch_predictor.linear.bias, (low + high) / 2)
         self.pitch_bins = nn.Buffer(torch.linspace(low, high, c.n_bins - 1).exp())
         self.pitch_embedding = nn.Embedding(c.n_bins, channels)
 

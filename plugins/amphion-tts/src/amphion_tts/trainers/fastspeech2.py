@@ -13,7 +13,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-import amphion_core as amphion
 from amphion_core.api import (
     BaseConfig,
     Batch,
@@ -34,6 +33,7 @@ from amphion_core.features.mel import mel_spectrogram
 from amphion_tts.models.aligner import binarization_loss, forward_sum_loss, hard_durations
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.corpus_size import corpus_remarks
+from amphion_tts.trainers.duration_source import Durations, open_teacher
 from amphion_tts.trainers.durations import DurationCollator, fitted
 from amphion_tts.trainers.spoken_validation import SpokenValidation
 from amphion_tts.trainers.text_batch import required_frontend
@@ -42,24 +42,6 @@ from amphion_tts.trainers.variances import normalised_energy, normalised_pitch, 
 
 if TYPE_CHECKING:
     from amphion_tts.models.fastspeech2 import FastSpeech2, FastSpeech2Output
-
-
-class Durations(BaseConfig):
-    """Where the frames of each token come from. Nothing is given: the model's own aligner, trained along."""
-
-    textgrids: str | None = Field(
-        default=None, description="folder with NAME.TextGrid of each recording, as MFA writes"
-    )
-    tier: str = Field(default="phones", description="tier of the TextGrids that has the phones")
-    model: str | None = Field(
-        default=None, description="card, weights folder or run of a text-to-speech model that can align recordings"
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.textgrids and self.model:
-            raise ValueError("textgrids: give either a folder of TextGrids or a model, not both")
-        return self
 
 
 class FastSpeech2Trainer(ModelTrainer):
@@ -272,7 +254,7 @@ def squared(made: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
 
 def _teacher(durations: Durations, model: "FastSpeech2") -> TextToSpeech | None:
     """The frozen model that gives the durations. Raises RecipeError where it does not fit ``model``."""
-    learned = durations.model is None and durations.textgrids is None
+    learned = durations.learned
     if learned != model.config.aligner:
         raise RecipeError(
             "model.aligner: the durations are learned, and the model has no aligner"
@@ -281,30 +263,4 @@ def _teacher(durations: Durations, model: "FastSpeech2") -> TextToSpeech | None:
             hint=f"set model.aligner={str(learned).lower()}"
             + (", or give trainer.durations.textgrids=FOLDER or trainer.durations.model=PLACE" if learned else ""),
         )
-    if durations.model is None:
-        return None
-    teacher = amphion.load(durations.model)
-    if not isinstance(teacher, TextToSpeech):
-        raise RecipeError(
-            f"trainer.durations.model: {durations.model} is not a model for text to speech",
-            hint="amphion list models 'tts/*'",
-        )
-    mine, given = model.config, teacher.config
-    if mine.frontend != given.frontend:
-        raise RecipeError(
-            f"trainer.durations.model: the frontend of {durations.model} is not the model's, so their tokens differ",
-            hint=f"amphion info {durations.model} shows its frontend; state the same one as model.frontend",
-        )
-    pairs = [(mine.mel.sample_rate, given.mel.sample_rate), (mine.mel.hop_length, given.mel.hop_length)]
-    if any(here != there for here, there in pairs):
-        raise RecipeError(
-            f"trainer.durations.model: {durations.model} has {pairs[0][1]} Hz and a hop of {pairs[1][1]}, and the model"
-            f" {pairs[0][0]} Hz and {pairs[1][0]}",
-            hint="state a mel of the same rate and hop as audio: in the recipe",
-        )
-    if mine.n_speakers > 1 and tuple(mine.speakers) != tuple(getattr(given, "speakers", ())):
-        raise RecipeError(
-            f"trainer.durations.model: the speakers of {durations.model} are not those of the model",
-            hint="train both on the same speakers",
-        )
-    return teacher
+    return None if durations.model is None else open_teacher(durations.model, model)
