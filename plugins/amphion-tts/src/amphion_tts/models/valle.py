@@ -40,7 +40,7 @@ class VALLE(CodecSpeech):
     """Text and prompt -> codes -> wave. The two stages are the networks ``ar`` and ``nar``."""
 
     class Config(CodecSpeechConfig):
-        """The defaults are those of the published models, 271 M and 321 M parameters."""
+        """The defaults are those of the published models, 271 M and 320 M parameters."""
 
         channels: int = Field(default=1024, gt=0, le=1 << 16, description="channels C of both Llamas")
         n_heads: int = Field(default=16, gt=0, le=1024, description="attention heads; their channels are even")
