@@ -85,7 +85,6 @@ def test_the_codebook_loss_is_the_cross_entropy_of_distances_to_the_entries():
                 wanted[b] += -torch.log_softmax(-distances, 0)[codes[b, k, n]]
                 rest = rest - book[codes[b, k, n]]
     torch.testing.assert_close(code_loss(made, codes, books, mask), wanted, rtol=1e-4, atol=1e-4)
-    assert (code_loss(latents, codes, books, mask) < wanted).all()
 
 
 @pytest.fixture(scope="module")
