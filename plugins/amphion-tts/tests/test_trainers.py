@@ -147,6 +147,18 @@ def test_a_model_that_imitates_gets_the_prompt_of_its_item_and_is_compared_with_
     assert not alone.audio and all(math.isnan(value) for (value,) in alone.scores.values())
 
 
+def test_a_text_of_which_nothing_is_generated_is_scored_as_silence(tiny, monkeypatch):
+    def nothing(*arguments, **options):
+        raise DataError("nothing was generated")
+
+    monkeypatch.setattr(tiny, "synthesize", nothing)
+    spoken = SpokenValidation((MetricPart.named("m_stft"),), tiny)
+    batch = TextCollator(tiny.config.frontend)([example("abc", samples=4000)])
+    with pytest.warns(UserWarning, match="item one is scored as silence: nothing was generated"):
+        found = spoken(tiny, batch)
+    assert found.audio["spoken_one"].count_nonzero() == 0 and len(found.scores["m_stft"]) == 1
+
+
 def test_a_model_without_prompts_refuses_a_metric_of_prompts(tiny):
     with pytest.raises(RecipeError, match="sim_o needs prompt, and a validation has recordings and their texts"):
         SpokenValidation((MetricPart.named("sim_o"),), tiny)

@@ -62,7 +62,7 @@ class TTSTask(TaskFramework):
         self.frontend: TextFrontend = self.net.config.frontend.build()
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
-        self._heard: tuple[Audio, str | None, CheckedPrompt] | None = None  # the prompt of the last request
+        self._heard: tuple[Audio, str | None, bool, CheckedPrompt] | None = None  # the prompt of the last request
         self.vocoder: Vocoder | None = None
         self.note: str | None = None  # a sentence for the user about the choice of the vocoder
         if self.net.output == "mel":
@@ -102,7 +102,7 @@ class TTSTask(TaskFramework):
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
         pieces = pieces_of(given, self.frontend, self._lexicon(given.lexicon), early=early)
-        heard = self._checked_prompt(given)
+        heard = self._checked_prompt(given, says_all=bool(getattr(controls, "continuation", False)))
         return Plan(given, pieces, speaker, self._prompt(heard), controls, heard)
 
     def _lexicon(self, lexicon: Lexicon | None) -> Pronunciations | None:
@@ -157,8 +157,11 @@ class TTSTask(TaskFramework):
         index = speaker_index(name, speakers or ("0",), model=self.model_name)
         return torch.tensor([index], device=self.net.device) if len(speakers) > 1 else None
 
-    def _checked_prompt(self, request: TTSRequest) -> CheckedPrompt | None:
-        """The recording to imitate, checked, with its text. That of the last request is kept: many texts share one."""
+    def _checked_prompt(self, request: TTSRequest, *, says_all: bool) -> CheckedPrompt | None:
+        """The recording to imitate, checked, with its text. That of the last request is kept: many texts share one.
+
+        ``says_all``: the text begins with that of the prompt, so nobody needs to find it out.
+        """
         given, text = request.prompt, request.prompt_text
         if not self.net.takes_prompt:
             if given is None and text is None:
@@ -175,13 +178,14 @@ class TTSTask(TaskFramework):
                 f"{self.model_name} needs a recording of the voice to imitate",
                 hint=f"--prompt FILE ({BEST}), or --prompt NAME of a stored voice: amphion voice list",
             )
-        if self._heard is None or self._heard[0] is not given or self._heard[1] != text:
+        kept = self._heard
+        if kept is None or kept[0] is not given or kept[1:3] != (text, says_all):
             heard = checked_prompt(given, text)
-            if self.net.needs_prompt_text:
+            if self.net.needs_prompt_text and not says_all:
                 own = given.language if isinstance(given, StoredVoice) else self.frontend.config.language
                 heard = transcribed(heard, own)
-            self._heard = given, text, heard
-        return self._heard[2]
+            self._heard = kept = given, text, says_all, heard
+        return kept[3]
 
     def _prompt(self, heard: CheckedPrompt | None) -> Prompt | None:
         """The recording at the model's rate, with the symbols of its text."""

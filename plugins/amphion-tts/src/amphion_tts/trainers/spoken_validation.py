@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -15,11 +16,13 @@ from amphion_core.api import (
     MelConfig,
     MetricPart,
     Prompt,
+    Synthesis,
     TextToSpeech,
     Validation,
     Vocoder,
     open_vocoder,
 )
+from amphion_core.errors import DataError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.training.metrics import validation_metrics, validation_score
 
@@ -35,7 +38,8 @@ class SpokenValidation:
     A metric that states no other language than its default has the language of the model's frontend.
     A model that imitates a recording gets another item of the same speaker, which the trainer asks for by
     ``validates_with_prompts``; ``speaker_similarity`` then compares with the item itself, ``sim_o`` with the prompt. An
-    item whose speaker has no other is not spoken, and its scores are NaN.
+    item whose speaker has no other is not spoken, and its scores are NaN. One for which ``synthesize`` raises
+    DataError, because nothing was generated, is scored as silence, with a warning.
     Raises RecipeError for a metric of sets, or one that needs more than the recording and its text; and what
     `open_vocoder` raises, so that a wrong vocoder is found before the first step.
     """
@@ -89,7 +93,11 @@ class SpokenValidation:
             ids = batch["ids"][index : index + 1, : int(length)]
             start = time.perf_counter()
             own = None if speaker is None else speaker[index : index + 1]
-            made = network.synthesize(ids, length, own, prompt=_prompt(network, batch, index), seed=0)
+            try:
+                made = network.synthesize(ids, length, own, prompt=_prompt(network, batch, index), seed=0)
+            except DataError as error:  # a language model that is hardly trained may end at once
+                warnings.warn(f"item {batch.ids[index]} is scored as silence: {error.message}", stacklevel=2)
+                made = Synthesis(length.new_zeros(1), wave=torch.zeros(1, 0))
             if made.wave is not None:
                 wave = made.wave[0, : int(made.lengths[0])]
             else:
