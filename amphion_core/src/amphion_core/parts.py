@@ -52,7 +52,7 @@ class Part(Holder):
         """
         fields = self.config.model_dump(mode="json", context=context, exclude_defaults=context is None)
         if context and context["audio"] is not None and getattr(self.config, "mel", None) == context["audio"]:
-            del fields["mel"]
+            fields.pop("mel", None)  # a config may take its mel from a part of it
         return {"name": self.name, **fields} if fields else self.name
 
     def __eq__(self, other: object) -> bool:

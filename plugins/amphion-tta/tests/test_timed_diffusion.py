@@ -136,5 +136,6 @@ def test_times_are_learned_and_hold_for_new_captions():
 @pytest.mark.parametrize("name", ["picoaudio", "picoaudio_small"])
 def test_recipes_can_be_read_and_their_models_built(name):
     recipe = recipes.read(name)
+    assert name in recipe.resolved()  # what a run writes into its folder
     with torch.device("meta"):
         recipe.model.build()
