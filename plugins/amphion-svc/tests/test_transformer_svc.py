@@ -66,6 +66,17 @@ def test_padding_changes_neither_encoder(net):
         assert both[1, :, 8:].abs().max() == 0
 
 
+def test_a_quiet_source_is_brought_to_the_loudness_of_the_corpus(net):
+    net.config = net.config.replace(loudness_mean=0.5)
+    inputs = net.example_inputs()
+    quiet = {**inputs["features"], "loudness": inputs["features"]["loudness"] / 100}
+    rest = {name: value for name, value in inputs.items() if name != "features"}
+    loud_made, quiet_made = (net.convert(features, **rest).mel for features in (inputs["features"], quiet))
+    assert torch.allclose(quiet_made, loud_made, atol=1e-5)
+    net.config = net.config.replace(loudness_mean=None)
+    assert not torch.allclose(net.convert(quiet, **rest).mel, loud_made, atol=1e-2)
+
+
 def published(case, encoder="conformer"):
     """A checkpoint, config and files as they are published."""
     parts = case["state_dict"]

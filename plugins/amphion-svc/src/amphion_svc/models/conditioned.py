@@ -21,6 +21,7 @@ from amphion_svc.speaker_pitch import median_f0_of_speakers
 
 LOUDNESS = "loudness"
 ONLY = "singer"  # the name of the only singer of a corpus that states none
+SILENT = 1e-4  # mean norm of mel magnitudes of a source without sound
 SMALLEST_RANGE = 1e-3  # of a band of the mel that is the same in the whole corpus
 
 
@@ -41,6 +42,9 @@ class ConditionedConfig(BaseConfig):
     loudness_range: tuple[float, float] = Field(
         default=(1e-4, 100.0), description="norms of mel magnitudes between which loudness has its 255 borders"
     )
+    loudness_mean: float | None = Field(
+        default=None, gt=0, description="mean norm in training, to which a source is brought; left out: computed"
+    )  # fmt: skip
     condition_channels: int = Field(default=384, gt=0, description="channels of the condition")
     n_speakers: int = Field(default=1, ge=1, description="number of singers")
     speakers: tuple[str, ...] = Field(
@@ -104,7 +108,7 @@ class ConditionedConverter(VoiceConverter):
 
     @classmethod
     def config_for(cls, config: Any, facts: CorpusFacts) -> Any:
-        """``config`` with the singers of the corpus, the median F0 of each, and the weights of the features.
+        """``config`` with the singers of the corpus, the median F0 of each, the loudness, and the features' weights.
 
         Raises DataError for a singer whom the stated table lacks, MissingPackage and WeightsError.
         """
@@ -118,6 +122,8 @@ class ConditionedConverter(VoiceConverter):
             if not config.speaker_f0 or names != config.speakers:
                 medians = median_f0_of_speakers(facts, config.pitch_feature)
                 changes["speaker_f0"] = tuple(medians.get(name, medians.get("", 0.0)) for name in names)
+        if config.loudness and config.loudness_mean is None:
+            changes["loudness_mean"] = facts.statistics(FeaturePart.named(LOUDNESS, mel=config.mel)).mean[0]
         found = {name: part.build().variant for name, part in parts.items()}
         changes["variants"] = {name: variant for name, variant in found.items() if variant} | config.variants
         return config.replace(**changes)
@@ -159,9 +165,9 @@ class ConditionedConverter(VoiceConverter):
         """Features by name, lengths (B), speaker (B) or (B, G), F0 (B, N) -> condition (B, C, N), mask (B, 1, N).
 
         ``features`` and ``f0`` are those of `convert`; N is the number of frames of ``f0``. The condition of padding
-        is 0. In training, ``counts`` are the valid frames of each item and ``offsets`` the seconds to the centre of
-        the first frame, for content by its name. Raises DataError for what is missing, and for a speaker of the wrong
-        kind.
+        is 0, and a source is brought to the loudness of the corpus. In training, ``counts`` are the valid frames of
+        each item and ``offsets`` the seconds to the centre of the first frame, for content by its name; the loudness
+        stays. Raises DataError for what is missing, and for a speaker of the wrong kind.
         """
         self._check(features, speaker, f0)
         assert f0 is not None
@@ -173,6 +179,9 @@ class ConditionedConverter(VoiceConverter):
             for name in self._places
         }
         loudness = features[LOUDNESS][:, 0, :size] if self.config.loudness else None
+        if loudness is not None and counts is None and self.config.loudness_mean is not None:
+            own = (loudness * valid).sum(1, keepdim=True) / lengths[:, None]
+            loudness = loudness * (self.config.loudness_mean / own.clamp(min=SILENT))
         found = self.condition(Condition(content, interpolate_f0(f0), ~voiced(f0), loudness, speaker))
         mask = valid[:, None].to(found.dtype)
         return found * mask, mask
