@@ -99,7 +99,7 @@ class ContentExtractor(FeatureExtractor):
                 pieces = [whole[i * HOP : None if last else (i + size - 1) * HOP + self.receptive] for i in starts]
                 return self._checked_dim(self.compute(torch.stack(pieces)))
 
-            row[:, :total] = in_windows(compute, total, size, overlap, most=most).to(row.device)
+            in_windows(compute, total, size, overlap, most=most, into=row[:, :total])
         return result
 
     def _checked(self, wave: Tensor, lengths: Tensor | None) -> list[int]:

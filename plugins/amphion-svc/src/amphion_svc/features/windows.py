@@ -19,23 +19,33 @@ def window_starts(count: int, size: int, overlap: int) -> list[int]:
     return [*range(0, count - size, size - overlap), count - size]
 
 
-def in_windows(compute: Callable[[Sequence[int]], Tensor], count: int, size: int, overlap: int, *, most: int) -> Tensor:
+def in_windows(
+    compute: Callable[[Sequence[int]], Tensor],
+    count: int,
+    size: int,
+    overlap: int,
+    *,
+    most: int,
+    into: Tensor | None = None,
+) -> Tensor:
     """``count`` frames, (dim, N), computed in windows of ``size`` frames that overlap by ``overlap`` frames or more.
 
     ``compute`` maps the first frames of at most ``most`` windows to their frames (B, dim, n). The last window is
     computed by itself, because it also has the samples after its last frame. Where windows overlap, their values are
     averaged with weights that fall linearly towards the end of a window: there a network has seen less of what follows.
+    The frames are written to ``into`` (dim, N), zeros, where it is given: so there is one copy of a long recording.
     """
     starts = window_starts(count, size, overlap)
     last = compute(starts[-1:])[0]
+    total = last.new_zeros(len(last), count) if into is None else into
     if len(starts) == 1:
-        return last
-    position = torch.arange(1, size + 1, device=last.device, dtype=last.dtype)
+        return total.copy_(last)
+    position = torch.arange(1, size + 1, device=total.device, dtype=total.dtype)
     weight = torch.minimum(position, position.flip(0))
-    total, weights = last.new_zeros(len(last), count), last.new_zeros(count)
+    weights = total.new_zeros(count)
 
     def add(frames: Tensor, start: int) -> None:
-        total[:, start : start + size] += frames * weight
+        total[:, start : start + size] += frames.to(total.device) * weight
         weights[start : start + size] += weight
 
     add(last, starts[-1])
