@@ -219,6 +219,13 @@ def test_structural_distance_is_that_of_the_reference(case):
     assert found.item() == pytest.approx(case["outputs"]["como"]["compute_loss_ssim_prior_diff"][0], rel=1e-4)
 
 
+def test_structural_distance_is_exact_in_a_training_with_bfloat16():
+    made, wanted = torch.rand(2, 1, 20, 60, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    exact = structural_distance(made, wanted, torch.ones(1, 1, 60))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(structural_distance(made, wanted, torch.ones(1, 1, 60)), exact)
+
+
 def test_padding_does_not_change_the_structural_distance():
     draw = torch.Generator().manual_seed(0)
     made, wanted = torch.randn(2, 1, 20, 60, generator=draw)

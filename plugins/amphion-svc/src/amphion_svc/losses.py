@@ -22,15 +22,17 @@ def structural_distance(made: Tensor, wanted: Tensor, mask: Tensor, *, bias: flo
     """One minus the structural similarity of two mels (B, F, N) in windows of 11 x 11, summed over valid frames: (B).
 
     Frames where the mask (B, 1, N) is 0 count as 0 in the windows of their neighbours, as the frames beyond the end of
-    an item do. The result of an item does not depend on padding.
+    an item do. The result of an item does not depend on padding. It is computed in float32, also where the training is
+    in bfloat16: a variance is a small difference of large numbers.
     """
     first, second = ((mel.float() + bias) * mask for mel in (made, wanted))
     moments = torch.stack([first, second, first * first, second * second, first * second], 1)  # (B, 5, F, N)
     offsets = torch.arange(WINDOW, device=made.device) - WINDOW // 2
     window = torch.exp(-offsets.square() / (2 * DEVIATION**2))
     window = window / window.sum()
-    moments = F.conv2d(moments, window.expand(5, 1, 1, WINDOW), padding=(0, WINDOW // 2), groups=5)
-    moments = F.conv2d(moments, window.expand(5, 1, 1, WINDOW).mT, padding=(WINDOW // 2, 0), groups=5)
+    with torch.autocast(moments.device.type, enabled=False):
+        moments = F.conv2d(moments, window.expand(5, 1, 1, WINDOW), padding=(0, WINDOW // 2), groups=5)
+        moments = F.conv2d(moments, window.expand(5, 1, 1, WINDOW).mT, padding=(WINDOW // 2, 0), groups=5)
     mean, other, square, other_square, product = moments.unbind(1)
     variance, other_variance = square - mean.square(), other_square - other.square()
     similarity = (2 * mean * other + LIGHT) * (2 * (product - mean * other) + CONTRAST)
