@@ -210,14 +210,23 @@ def test_a_prompt_is_the_other_item_of_the_speaker_that_is_nearest_to_three_seco
         id: np.full(int(RATE * length), index / 10, np.float32) for index, (id, length) in enumerate(seconds.items())
     }
     root = prepared({"dev": waves}, speaker={id: id[0] for id in seconds})
-    items = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False, prompts=True)
+    items = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False, partners="own voice")
     examples = [items.example(item, (0, item)) for item in range(len(items))]
-    found = {one.utterance.id: one.prompt and one.prompt.utterance.id for one in examples}
+    found = {one.utterance.id: one.partner and one.partner.utterance.id for one in examples}
     assert found == {"a1": "a2", "a2": "a1", "a3": "a2", "b1": "b2", "b2": "b1", "c1": None}
-    assert np.array_equal(examples[0].prompt.wave, waves["a2"])
-    assert items.example(0, (1, 0)).prompt.utterance.id == "a2"  # the same at every validation
+    assert np.array_equal(examples[0].partner.wave, waves["a2"])
+    assert items.example(0, (1, 0)).partner.utterance.id == "a2"  # the same at every validation
     without = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False)
-    assert without.example(0, (0, 0)).prompt is None
+    assert without.example(0, (0, 0)).partner is None
+
+
+def test_a_partner_of_another_voice_is_an_item_of_the_next_speaker(prepared):
+    waves = {id: np.full(RATE, index / 10, np.float32) for index, id in enumerate(("a1", "a2", "b1", "c1", "c2"))}
+    root = prepared({"dev": waves}, speaker={id: id[0] for id in waves})
+    items = Corpus(DataConfig(root=str(root)), "dev", rate=RATE, seed=7, training=False, partners="other voice")
+    examples = [items.example(item, (0, item)) for item in range(len(items))]
+    found = {one.utterance.id: one.partner.utterance.id for one in examples}
+    assert found == {"a1": "b1", "a2": "b1", "b1": "c1", "c1": "a1", "c2": "a2"}
 
 
 def test_pinned_batches_are_the_same_batches(folder, monkeypatch):

@@ -21,7 +21,8 @@ def batch(hum):
     low, high = (torch.from_numpy(each.samples[:24000].copy()) for each in hum)
     wave = torch.stack([low, high, torch.cat([low[:20000], torch.zeros(4000)])])
     lengths, speaker = torch.tensor([24000, 24000, 20000]), torch.tensor([0, 1, 0])
-    return Batch(("a", "folder/b", "c"), {"wave": wave, "lengths": lengths, "speaker": speaker}, {"items": 3})
+    others = {"other": wave[[1, 2, 1]], "other_lengths": lengths[[1, 2, 1]], "other_speaker": speaker[[1, 2, 1]]}
+    return Batch(("a", "folder/b", "c"), {"wave": wave, "lengths": lengths, "speaker": speaker, **others}, {"items": 3})
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_the_melody_stays_and_the_key_changes(validated):
     assert max(found.scores["source_f0_rmse"]) < 50  # cents, in the key of the target; the abrupt ends differ most
 
 
-def test_each_item_gets_the_voice_of_the_next_item_of_another_speaker(validated):
+def test_each_item_gets_the_voice_of_the_other_recording(validated):
     _, found = validated
     assert set(found.audio) == {"converted_a", "converted_folder_b", "converted_c"}
     assert [len(found.audio[name]) for name in ("converted_a", "converted_c")] == [24000, 20000]

@@ -130,7 +130,7 @@ def test_a_model_that_imitates_gets_the_prompt_of_its_item_and_is_compared_with_
     items = [
         Example(Utterance(str(index), "x.wav", 1.0, text="abc"[: index + 1]), wave) for index, wave in enumerate(waves)
     ]
-    pairs = [replace(items[0], prompt=items[1]), replace(items[1], prompt=items[2])]
+    pairs = [replace(items[0], partner=items[1]), replace(items[1], partner=items[2])]
     echo = Echo(tiny.config)
     spoken = SpokenValidation((MetricPart.named("si_sdr"), MetricPart.named("sim_o")), echo)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from amphion_core.component import Utterance
 Array = np.ndarray[Any, Any]
 
 
+Partners = Literal["own voice", "other voice"]  # who speaks the other item that a validation item comes with
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One item as read from disk, before it becomes part of a batch.
@@ -21,7 +24,7 @@ class Example:
     for one vector per utterance. Every feature keeps its own frame rate; ``offsets`` holds, for each feature with
     frames, the seconds from the start of ``wave`` to the centre of the first frame. ``seed`` belongs to this item.
 
-    ``prompt`` is another item of the same speaker, for the validation of models that imitate a recording.
+    ``partner`` is another item, of the same speaker or of another one, as the trainer's validation asks for.
     """
 
     utterance: Utterance
@@ -29,7 +32,7 @@ class Example:
     features: dict[str, Array] = field(default_factory=dict)
     seed: tuple[int, ...] = (0,)
     offsets: dict[str, float] = field(default_factory=dict)
-    prompt: "Example | None" = None
+    partner: "Example | None" = None
 
 
 @dataclass(slots=True)

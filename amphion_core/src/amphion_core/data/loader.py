@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from amphion_core.component import Utterance
-from amphion_core.data.batch import Batch, Collate, Example
+from amphion_core.data.batch import Batch, Collate, Example, Partners
 from amphion_core.data.batch_plan import plan_epoch
 from amphion_core.data.config import DataConfig
 from amphion_core.data.feature_cache import FeatureCache
@@ -63,14 +63,14 @@ class Corpus:
 
     ``rate`` in Hz is the model's. ``features`` are read from the cache, each at its own frame rate; where there are
     any, crops begin at a multiple of ``hop`` samples. ``reasons`` are the items that ``unusable`` leaves out.
-    With ``prompts`` each item comes with another one of its speaker, if there is one.
+    With ``partners`` each item comes with an item of its own speaker or of another one, if there is one.
     Raises DataError: audio of another rate, audio that moved, no item that can be used.
     """
 
     def __init__(
         self, config: DataConfig, split: str, *, rate: int, seed: int, hop: int = 1,
         features: Mapping[str, FeaturePart] | None = None, training: bool = True, unusable: Unusable | None = None,
-        prompts: bool = False,
+        partners: Partners | None = None,
     ) -> None:  # fmt: skip
         self.config, self.rate, self.seed, self.hop, self.training = config, rate, seed, hop, training
         if not config.root:
@@ -97,7 +97,8 @@ class Corpus:
         }
         self._starts = np.cumsum([0, *map(len, self.rows)])
         self._augment = [part.build() for part in config.augment] if training else []
-        self._partners = self._found_partners() if prompts else {}
+        found = {"own voice": self._of_own_voice, "other voice": self._of_other_voice, None: dict[int, int]}
+        self._partners = found[partners]()
         self._reader = Reader()
 
     def __len__(self) -> int:
@@ -136,7 +137,7 @@ class Corpus:
             features[name], offset = self._feature(caches[source], index, start)
             if offset is not None:
                 offsets[name] = offset
-        return Example(utterance, wave, features, seed, offsets, self._prompt(item, seed))
+        return Example(utterance, wave, features, seed, offsets, self._partner(item, seed))
 
     def _utterance(self, item: int) -> tuple[int, int, Utterance]:
         """The source of an item, its number in the manifest of the source, and its record."""
@@ -144,29 +145,40 @@ class Corpus:
         index = int(self.rows[source][item - self._starts[source]])
         return source, index, self.manifests[source][index].utterance
 
-    def _prompt(self, item: int, seed: tuple[int, ...]) -> Example | None:
+    def _partner(self, item: int, seed: tuple[int, ...]) -> Example | None:
         """The whole recording of the item's partner, without features."""
         if item not in self._partners:
             return None
         _, _, utterance = self._utterance(self._partners[item])
         return Example(utterance, self._reader.read(utterance, self.rate), seed=seed)
 
-    def _found_partners(self) -> dict[int, int]:
+    def _of_own_voice(self) -> dict[int, int]:
         """For each item, the number of the other item of its speaker that is nearest to `PROMPT` in duration.
 
         Both are of one source, because sources may use the same names. Items that name no speaker have one voice.
         """
-        durations = np.concatenate(self.durations())
-        voices: dict[tuple[int, str], list[int]] = {}
-        for item in range(len(self)):
-            source, _, utterance = self._utterance(item)
-            voices.setdefault((source, utterance.speaker), []).append(item)
-        found: dict[int, int] = {}
-        for items in voices.values():
+        durations, found = np.concatenate(self.durations()), dict[int, int]()
+        for items in self._voices().values():
             nearest = sorted(items, key=lambda item: (abs(durations[item] - PROMPT), item))[:2]
             if len(nearest) == 2:
                 found |= {item: nearest[item == nearest[0]] for item in items}
         return found
+
+    def _of_other_voice(self) -> dict[int, int]:
+        """For each item, an item of the next speaker, so that all speakers are there equally often."""
+        voices = list(self._voices().values())
+        if len(voices) < 2:
+            return {}
+        following = zip(voices, voices[1:] + voices[:1], strict=True)
+        return {item: others[place % len(others)] for items, others in following for place, item in enumerate(items)}
+
+    def _voices(self) -> dict[tuple[int, str], list[int]]:
+        """The items of each speaker of each source."""
+        voices: dict[tuple[int, str], list[int]] = {}
+        for item in range(len(self)):
+            source, _, utterance = self._utterance(item)
+            voices.setdefault((source, utterance.speaker), []).append(item)
+        return voices
 
     def _feature(self, cache: FeatureCache, index: int, start: int | None) -> tuple[Any, float | None]:
         """A feature of an item, and the seconds from the start of the wave to the centre of its first frame.

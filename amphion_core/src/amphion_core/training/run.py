@@ -58,7 +58,7 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
         Corpus(
             recipe.data, split, rate=trainer.sample_rate, seed=recipe.seed, hop=trainer.hop_length,
             features=trainer.features(), training=index == 0, unusable=trainer.unusable,
-            prompts=index == 1 and trainer.validates_with_prompts,
+            partners=trainer.validation_partners if index else None,
         )
         for index, split in enumerate(filter(None, (recipe.data.train, recipe.data.dev)))
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from amphion_core.component import Component, Utterance
 from amphion_core.config import BaseConfig
-from amphion_core.data.batch import Batch, Collate, collate_audio
+from amphion_core.data.batch import Batch, Collate, Partners, collate_audio
 from amphion_core.families import ModelArchitecture
 from amphion_core.parts import FeaturePart
 from amphion_core.training.partition import Partition, partition
@@ -92,12 +92,13 @@ class ModelTrainer(Component):
         return {}
 
     @property
-    def validates_with_prompts(self) -> bool:
-        """True: each validation item comes with another one of its speaker, as `Example.prompt`, for the collator.
+    def validation_partners(self) -> Partners | None:
+        """Whether each validation item comes with another one, as `Example.partner`, for the collator.
 
-        For models that imitate a recording. A speaker with one item has no other, so the prompt may be None.
+        "own voice": of its speaker, as the prompt of a model that imitates a recording. "other voice": of another
+        speaker, as the target of a model that converts. A corpus may have no such item, so the partner may be None.
         """
-        return False
+        return None
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -52,10 +53,12 @@ class ConversionMetrics(BaseConfig):
 class ConvertedValidation:
     """Converts the recordings of a validation and scores them. Without metrics nothing is converted.
 
-    Each item of a batch gets the voice of the next item of another speaker, in the key that the median F0 of both
-    suggests. A batch has ``wave`` (B, T) with ``lengths`` (B), at the rate of the model, and ``speaker`` (B) where the
-    model knows singers by number. The scores are ``source_NAME`` and ``target_NAME``. Raises RecipeError for a metric
-    of sets, or one that needs a text; and what `open_vocoder` raises, so that a wrong vocoder is found before training.
+    Each item of a batch gets the voice of a recording of another speaker, in the key that the median F0 of both
+    suggests. A batch has ``wave`` (B, T) with ``lengths`` (B), at the rate of the model, the same of the other
+    recordings as ``other`` and ``other_lengths``, and ``other_speaker`` (B) where the model knows singers by number.
+    Without others, as in a corpus of one voice, each item keeps its voice. The scores are ``source_NAME`` and
+    ``target_NAME``. Raises RecipeError for a metric of sets, or one that needs a text; and what `open_vocoder` raises,
+    so that a wrong vocoder is found before training.
     """
 
     def __init__(self, config: ConversionMetrics, model: VoiceConverter) -> None:
@@ -87,8 +90,7 @@ class ConvertedValidation:
         pictures: dict[str, Tensor] = {}
         for index, target, wave, seconds in self._converted(network, batch) if scores else ():
             made = Audio(wave, self.mel.sample_rate)
-            compared = {"source": _audio(batch, index, self.mel.sample_rate)}
-            compared["target"] = _audio(batch, target, self.mel.sample_rate)
+            compared = {"source": _audio(batch, index, self.mel.sample_rate), "target": target}
             for role, metrics in self.metrics.items():
                 for name in metrics:
                     scores[f"{role}_{name}"].append(validation_score(metrics, name, made, compared[role]))
@@ -98,22 +100,22 @@ class ConvertedValidation:
             pictures[name] = mel_spectrogram(audio[name][None], self.mel)[0]
         return Validation(scores, audio, pictures)
 
-    def _converted(self, network: VoiceConverter, batch: Batch) -> Iterator[tuple[int, int, Samples, float]]:
-        """Each item's index, that of its target, its converted wave (T,), and the seconds that it took."""
+    def _converted(self, network: VoiceConverter, batch: Batch) -> Iterator[tuple[int, Audio, Samples, float]]:
+        """Each item's index, the recording of its target, its converted wave (T,), and the seconds that it took."""
         converter = self._open(network)
-        waves = [_audio(batch, index, self.mel.sample_rate).samples for index in range(len(batch))]
-        contours = [converter.f0(wave) for wave in waves]
-        for index, wave in enumerate(waves):
-            target = _target(batch, index)
+        other: Literal["wave", "other"] = "other" if "other" in batch else "wave"
+        for index in range(len(batch)):
+            wave = _audio(batch, index, self.mel.sample_rate).samples
+            target = _audio(batch, index, self.mel.sample_rate, other)
             start = time.perf_counter()
-            wanted = median_f0([contours[target]])
-            shift, _ = choose_shift([contours[index]], None, wanted, converter.span)
+            wanted = median_f0([converter.f0(target.samples)])
+            shift, _ = choose_shift([converter.f0(wave)], None, wanted, converter.span)
             whole = {name: each for name, each in converter.extractors.items() if each.frame_shift is None}
             of_whole = {name: converter.feature(extractor, wave) for name, extractor in whole.items()}
             if self._voice is not None:
-                speaker = converter.feature(self._voice, waves[target])
+                speaker = converter.feature(self._voice, target.samples)
             else:
-                speaker = batch["speaker"][target : target + 1]
+                speaker = batch["speaker" if other == "wave" else "other_speaker"][index : index + 1]
             made = converter.convert(Sound(wave, of_whole, speaker, shift), seed=0)
             yield index, target, np.ascontiguousarray(made), time.perf_counter() - start
 
@@ -129,15 +131,7 @@ class ConvertedValidation:
         return self._converter
 
 
-def _target(batch: Batch, index: int) -> int:
-    """The next item of another speaker; the next item where all have one speaker or none is stated."""
-    others = [(index + step) % len(batch) for step in range(1, len(batch) + 1)]
-    if "speaker" not in batch:
-        return others[0]
-    own = batch["speaker"][index]
-    return next((other for other in others if not torch.equal(batch["speaker"][other], own)), others[0])
-
-
-def _audio(batch: Batch, index: int, rate: int) -> Audio:
-    """The recording of an item, without its padding."""
-    return Audio(batch["wave"][index, : int(batch["lengths"][index])].float().cpu().numpy(), rate)
+def _audio(batch: Batch, index: int, rate: int, name: Literal["wave", "other"] = "wave") -> Audio:
+    """The recording of an item, or the other one that came with it, without its padding."""
+    lengths = batch["lengths" if name == "wave" else "other_lengths"]
+    return Audio(batch[name][index, : int(lengths[index])].float().cpu().numpy(), rate)

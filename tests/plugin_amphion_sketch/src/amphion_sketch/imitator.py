@@ -104,7 +104,7 @@ class SketchImitatorTrainer(ModelTrainer):
     trains = "tts"
     example_model = "tts/sketch_imitator"
     higher_is_better = {"loudness": False}
-    validates_with_prompts = True
+    validation_partners = "own voice"
 
     @property
     def sample_rate(self) -> int:

@@ -26,7 +26,7 @@ class SpeechCollate:
         indices = [speaker_index(name, self.speakers) if self.speakers else 0 for name in names]
         batch.tensors["speaker"] = torch.tensor(indices)
         batch.counts["tokens"] = int(batch["id_lengths"].sum())
-        if prompts := [example.prompt for example in examples if example.prompt is not None]:
+        if prompts := [example.partner for example in examples if example.partner is not None]:
             batch.tensors["prompt"], batch.tensors["prompt_lengths"] = pad([prompt.wave for prompt in prompts])
             batch.tensors["prompt_ids"], batch.tensors["prompt_id_lengths"] = self._ids(prompts)
         return batch

@@ -21,7 +21,7 @@ from amphion_core.api import (
     Validation,
     VoiceConverter,
 )
-from amphion_core.data.batch import collate_audio
+from amphion_core.data.batch import collate_audio, pad
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.speakers import speaker_index
@@ -56,6 +56,7 @@ class ConverterTrainer(ModelTrainer):
 
     config: Config
     trains = "svc"
+    validation_partners = "other voice"
 
     @classmethod
     def example_config(cls) -> Config:
@@ -133,7 +134,8 @@ class SpeakerCollator:
     """Recordings and features as `collate_audio` gives them, with the mel frames and the numbers of the singers.
 
     ``frames`` (B) are the frames of each item's mel, which are counted too. ``speaker`` (B) are indices in
-    ``speakers``, 0 for a model of one singer; it is left out where ``speakers`` is None.
+    ``speakers``, 0 for a model of one singer; it is left out where ``speakers`` is None. If every example has a
+    partner, ``other`` (B, T), ``other_lengths`` (B) and ``other_speaker`` (B) are those of the partners.
     """
 
     def __init__(self, mel: MelConfig, speakers: Sequence[str] | None) -> None:
@@ -145,8 +147,14 @@ class SpeakerCollator:
         frames = [self.mel.frames(len(example.wave)) for example in examples]
         batch.tensors["frames"] = torch.tensor(frames)
         batch.counts["frames"] = sum(frames)
+        others = [example.partner for example in examples if example.partner is not None]
+        if len(others) == len(examples):
+            batch.tensors["other"], batch.tensors["other_lengths"] = pad([other.wave for other in others])
         if self.speakers is not None:
             batch.tensors["speaker"] = torch.tensor([self._speaker(example, self.speakers) for example in examples])
+            if "other" in batch:
+                found = [self._speaker(example, self.speakers) for example in others]
+                batch.tensors["other_speaker"] = torch.tensor(found)
         return batch
 
     @staticmethod

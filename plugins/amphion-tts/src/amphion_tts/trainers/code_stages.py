@@ -29,6 +29,7 @@ from amphion_core.api import (
     Utterance,
     Validation,
 )  # fmt: skip
+from amphion_core.data.batch import Partners
 from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import DataError, RecipeError
 from amphion_tts.models.codec_speech import CodecSpeech, Scores
@@ -164,9 +165,9 @@ class NARTrainer(CodeTrainer):
         self.higher_is_better = {**CODE_SCORES, **self.speaking.higher_is_better}
 
     @property
-    def validates_with_prompts(self) -> bool:
+    def validation_partners(self) -> Partners | None:
         """Whether texts are spoken, in the voice of another item."""
-        return self.speaking.needs_prompts
+        return "own voice" if self.speaking.needs_prompts else None
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``ids``, ``codes`` and their lengths -> the update of the NAR model."""

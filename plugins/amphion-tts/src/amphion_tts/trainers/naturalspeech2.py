@@ -30,6 +30,7 @@ from amphion_core.api import (
     Utterance,
     Validation,
 )  # fmt: skip
+from amphion_core.data.batch import Partners
 from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import RecipeError
 from amphion_core.features.f0 import interpolate_f0
@@ -149,9 +150,9 @@ class NaturalSpeech2Trainer(ModelTrainer):
         return {"codes": self.network.config.codes_feature, "f0": self.network.config.pitch_feature}
 
     @property
-    def validates_with_prompts(self) -> bool:
+    def validation_partners(self) -> Partners | None:
         """Whether texts are spoken in validation, each in the voice of another recording of its speaker."""
-        return self.speaking.needs_prompts
+        return "own voice" if self.speaking.needs_prompts else None
 
     def networks(self) -> dict[str, nn.Module]:
         """The model, and the aligner where durations are learned."""

@@ -37,7 +37,7 @@ class SpokenValidation:
     is spoken. The score of a validation is the mean over its items; so ``wer`` is the mean of the items' rates.
     A metric that states no other language than its default has the language of the model's frontend.
     A model that imitates a recording gets another item of the same speaker, which the trainer asks for by
-    ``validates_with_prompts``; ``speaker_similarity`` then compares with the item itself, ``sim_o`` with the prompt. An
+    ``validation_partners``; ``speaker_similarity`` then compares with the item itself, ``sim_o`` with the prompt. An
     item whose speaker has no other is not spoken, and its scores are NaN. One for which ``synthesize`` raises
     DataError, because nothing was generated, is scored as silence, with a warning.
     Raises RecipeError for a metric of sets, or one that needs more than the recording and its text; and what

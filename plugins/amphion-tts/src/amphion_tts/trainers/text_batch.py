@@ -45,7 +45,7 @@ class TextCollator:
         if len(self.speakers) > 1:
             batch.tensors["speaker"] = torch.tensor([self._speaker(example) for example in examples])
         batch.counts["tokens"] = int(batch["id_lengths"].sum())
-        prompts = [example.prompt for example in examples if example.prompt is not None]
+        prompts = [example.partner for example in examples if example.partner is not None]
         if len(prompts) == len(examples):
             wave, lengths = pad([prompt.wave for prompt in prompts])
             ids, id_lengths = self._padded_ids(prompts)
