@@ -2,11 +2,8 @@
 
 from functools import lru_cache
 
-import torch
-
-from amphion_core.errors import InvalidComponent, UnknownComponent, WeightsError
 from amphion_core.families import Codec
-from amphion_core.loading import load
+from amphion_core.loading import open_source
 from amphion_core.parts import CodecPart
 
 CodecSource = str | CodecPart
@@ -23,18 +20,5 @@ def open_codec(source: CodecSource, device: str = "cpu") -> Codec:
 
     Raises WeightsError: it is not a codec, or there are no weights at this place.
     """
-    if isinstance(source, CodecPart):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            net: Codec = source.build()
-        return net.to(device).for_inference()
-    try:
-        net = load(source, device=device)
-    except (UnknownComponent, InvalidComponent) as error:
-        raise WeightsError(
-            f"the codec {source!r} cannot be opened: {error.message}",
-            hint="name a card, a weights folder or a run of a codec; amphion list --pretrained 'codec/*'",
-        ) from error
-    if not isinstance(net, Codec):
-        raise WeightsError(f"{source} is not a codec", hint="amphion list --pretrained 'codec/*'")
-    return net
+    hint = "name a card, a weights folder or a run of a codec; amphion list --pretrained 'codec/*'"
+    return open_source(source, Codec, "codec", hint, device)  # type: ignore[type-abstract]

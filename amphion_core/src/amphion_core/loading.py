@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amphion_core import cards, registry, yaml
 from amphion_core.config import validate
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from amphion_core.families import ModelArchitecture
+    from amphion_core.parts import ModelPart
     from amphion_core.precision import Precision
+
+Network = TypeVar("Network", bound="ModelArchitecture")
 
 
 @clear_errors
@@ -60,6 +63,28 @@ def load(place: str | Path, *, precision: "Precision" = "float32", device: str =
     )
 
     manager().hook.amphion_model_loaded(name=str(place), net=net)
+    return net
+
+
+def open_source(source: "str | ModelPart", family: "type[Network]", what: str, hint: str, device: str) -> "Network":
+    """A network that a config names: that of a place, or a Part's, whose random weights are always the same.
+
+    ``what`` names the ``family`` in errors, whose hint is ``hint``. Raises WeightsError: the place has no weights, or
+    those of another family.
+    """
+    import torch
+
+    if not isinstance(source, str):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            built: Network = source.build()
+        return built.to(device).for_inference()
+    try:
+        net = load(source, device=device)
+    except (UnknownComponent, InvalidComponent) as error:
+        raise WeightsError(f"the {what} {source!r} cannot be opened: {error.message}", hint=hint) from error
+    if not isinstance(net, family):
+        raise WeightsError(f"{source} has no {what}", hint=hint)
     return net
 
 

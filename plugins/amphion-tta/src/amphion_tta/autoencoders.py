@@ -3,11 +3,8 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from amphion_core.api import ModelPart
-from amphion_core.errors import InvalidComponent, UnknownComponent, WeightsError
-from amphion_core.loading import load
+from amphion_core.loading import open_source
 
 if TYPE_CHECKING:
     from amphion_tta.models.autoencoder_kl import AutoencoderKL
@@ -36,18 +33,5 @@ def open_autoencoder(source: AutoencoderSource, device: str = "cpu") -> "Autoenc
     """
     from amphion_tta.models.autoencoder_kl import AutoencoderKL
 
-    if isinstance(source, AutoencoderPart):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            net: AutoencoderKL = source.build()
-        return net.to(device).for_inference()
-    try:
-        net = load(source, device=device)
-    except (UnknownComponent, InvalidComponent) as error:
-        raise WeightsError(
-            f"the autoencoder {source!r} cannot be opened: {error.message}",
-            hint="name a weights folder or a run of autoencoder/kl; amphion train audioldm_small_vae makes one",
-        ) from error
-    if not isinstance(net, AutoencoderKL):
-        raise WeightsError(f"{source} is not an autoencoder of mels", hint="name a folder or a run of autoencoder/kl")
-    return net
+    hint = "name a weights folder or a run of autoencoder/kl; amphion train audioldm_small_vae makes one"
+    return open_source(source, AutoencoderKL, "autoencoder of mels", hint, device)
