@@ -124,7 +124,7 @@ def check(values: dict[str, Any], *, where: str = "recipe", overrides: Mapping[s
     with suppress(RecipeError):  # the check of the whole recipe reports this problem together with the others
         audio = validate(_Audio, {"audio": values.get("audio")}).audio
     without = "to train without metrics: trainer.metrics=[]"
-    hint = without if _has_metrics(values) and not registry.names("metrics") else None
+    hint = without if _has_metrics(values) and not registry.has_provider("metrics") else None
     context = {"audio": audio} if audio else None
     return validate(Recipe, values, where=where, hint=hint, context=context, overrides=overrides or {})
 

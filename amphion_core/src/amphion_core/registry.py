@@ -256,6 +256,11 @@ def _preferred(name: str) -> str | None:
     return next((dist.strip() for key, _, dist in pairs if key.strip() == name), None)
 
 
+def has_provider(kind: str) -> bool:
+    """Whether the distribution of ours that provides a kind, such as metrics, is installed; True for other kinds."""
+    return PROVIDERS.get(kind) in {None, *(ref.dist for ref in refs(kind))}
+
+
 def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
     installed = names(kind)
     of_family = family is not None and kind == "models"
@@ -265,11 +270,12 @@ def _unknown(kind: str, name: str, family: str | None) -> UnknownComponent:
     if others := [other for other in BASES if other != kind and name in names(other)]:
         see = f"{name} is a {others[0][:-1]}; amphion list {kind}"
         return UnknownComponent(f"no {noun} named {name!r} is installed", hint=see)
-    if provider and (kind in ("commands", "tasks") or not siblings):
-        what = f"of the family {family!r}" if of_family else f"named {name!r}"
-        return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")
     idents = {other.rpartition("/")[2]: other for other in installed}  # 'hifigan' without its family is meant too
     close = nearest(name, installed) or idents.get(nearest(name, idents) or "")
+    absent = not close and not has_provider(kind)
+    if provider and (kind in ("commands", "tasks") or not siblings or absent):
+        what = f"of the family {family!r}" if of_family else f"named {name!r}"
+        return UnknownComponent(f"no {noun} {what} is installed", hint=f"pip install {provider}")
     see = "amphion --help" if kind == "commands" else f"amphion list {kind}"
     return UnknownComponent(f"no {noun} named {name!r} is installed", hint=f"did you mean {close}?" if close else see)
 

@@ -48,12 +48,15 @@ def test_codes_and_audio_are_those_of_transformers(pair):
     torch.testing.assert_close(ours.latents(found), expected.quantized_representation, atol=1e-5, rtol=0)
     decoded = ours.decode(found)
     assert decoded.shape == given.shape and made.shape[1] < 400  # odd strides make their wave shorter
-    torch.testing.assert_close(decoded[:, 0, : made.shape[1]], made, atol=1e-5, rtol=0)
+    torch.testing.assert_close(decoded[:, 0, : made.shape[1]], made, atol=5e-5, rtol=0)
 
 
 def test_the_authors_layout_gives_the_same_codec(pair):
     """Names as in ``weights.pth`` of descript-audio-codec 1.0.0, with old weight norms."""
-    _, ours = pair
+    ours = type(pair[1])(pair[1].config)  # its weight norms are not folded yet
+    with torch.no_grad():
+        for tensor in ours.parameters():
+            tensor.add_(0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(tensor))))
     state: dict[str, Tensor] = {}
     for name, tensor in ours.state_dict().items():
         network, _, rest = name.partition(".")
@@ -77,6 +80,7 @@ def test_the_authors_layout_gives_the_same_codec(pair):
     }}  # fmt: skip
     again = amphion.import_model("codec/dac", {"state_dict": state, "metadata": metadata}, layout="descriptinc")
     assert again.sample_rate == 24000
+    ours.for_inference()
     found = ours.encode(wave(200))
     assert torch.equal(again.encode(wave(200)).indices, found.indices)
     torch.testing.assert_close(again.decode(found), ours.decode(found), atol=1e-6, rtol=0)

@@ -289,7 +289,13 @@ def test_each_metric_says_which_direction_is_better(clips):
 def test_every_recipe_is_valid_and_its_first_line_says_what_it_trains(path):
     recipe = recipes.read(path)
     assert recipe.name == path
-    others = {"apnet": "apnet", "diffwave": "diffwave", "waveglow": "waveglow"}
+    others = {
+        "apnet": "apnet",
+        "diffwave": "diffwave",
+        "waveglow": "waveglow",
+        "encodec": "codec",
+        "facodec": "facodec",
+    }
     others |= {"wavenet": "autoregressive_vocoder", "wavernn": "autoregressive_vocoder"}
     own = [trainer for name, trainer in others.items() if path.startswith(name)]
     assert recipe.trainer.name == (own[0] if own else "gan_vocoder")

@@ -160,7 +160,9 @@ def _show_use(ref: registry.ComponentRef, place: str = "", *, loads: bool = Fals
     for task in registry.refs("tasks"):
         if task.name == family:
             commands = [each.name for each in registry.refs("commands") if each.dist == task.dist]
-            print(f"commands: {', '.join(f'amphion {name}' for name in commands)}")
+            own = [name for name in commands if name.startswith(f"{family}/")]  # as codec/encode for the task codec
+            own = own or [name for name in commands if "/" not in name]
+            print(f"commands: {', '.join('amphion ' + name.replace('/', ' ') for name in own)}")
 
 
 def _model_of(recipe: Any) -> str:
