@@ -108,13 +108,22 @@ def test_a_published_checkpoint_gives_what_its_two_networks_give(case, kind):
     assert torch.allclose(net.unscaled(torch.tensor([[[1.0]]])), torch.ones(1, 10, 1))
 
 
+def test_a_published_checkpoint_that_reads_wenet_names_the_feature(case):
+    pytest.importorskip("transformers", reason="pip install transformers")
+    state, config = published(case)
+    state |= {"0.wenet_encoder.nn.weight": torch.ones(24, 5), "0.wenet_encoder.nn.bias": torch.ones(24)}
+    net = amphion.import_model("svc/transformer", state, layout="amphion", config=config)
+    assert [(part.name, part.config.dim) for part in net.config.content][-1] == ("wenet", 5)
+    assert torch.equal(net.condition.content["wenet"].weight, torch.ones(24, 5))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda state, config: config.pop("mel_min"), "mel_min is missing"),
         (lambda state, config: config.update(mel_max=torch.ones(9)), "9 values for 10 bands"),
         (lambda state, config: config["singers"].update(someone=16), "number 16"),
-        (lambda state, config: state.update({"0.wenet_encoder.nn.weight": torch.ones(24, 5)}), "WeNet"),
+        (lambda state, config: state.update({"0.mert_encoder.nn.weight": torch.ones(24, 5)}), "MERT"),
         (lambda state, config: state.update({"2.bias": torch.ones(1)}), "not a checkpoint"),
         (lambda state, config: state.pop("1.projection.bias"), "projection.bias"),
     ],

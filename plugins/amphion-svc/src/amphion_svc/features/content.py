@@ -1,4 +1,4 @@
-"""ContentExtractor: the base of features of what is said or sung, at 16 kHz in frames of 20 ms.
+"""ContentExtractor: the base of features of what is said or sung, at 16 kHz in frames of 20 ms or another length.
 
 Every recording is computed by itself, in windows where it is long. So neither padding nor other items of a batch change
 its frames, and memory does not grow with its length.
@@ -6,7 +6,7 @@ its frames, and memory does not grow with its length.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ from amphion_core.api import BaseConfig, FeatureExtractor
 from amphion_core.errors import AudioError, WeightsError
 from amphion_svc.features.windows import in_windows
 
-RATE, HOP = 16000, 320  # Hz, samples: a frame each 20 ms
+RATE, HOP = 16000, 320  # Hz, samples: a frame each 20 ms, where a feature does not state another `hop`
 BATCH_CPU, BATCH_OTHER = 1, 8  # windows computed at a time
 
 
@@ -39,6 +39,7 @@ class ContentExtractor(FeatureExtractor):
 
     config: Any
     sample_rate = RATE
+    hop: ClassVar[int] = HOP  # samples between frames
     frame_shift = HOP / RATE
     receptive: int  # samples that one frame needs
 
@@ -75,7 +76,7 @@ class ContentExtractor(FeatureExtractor):
 
     def frames(self, samples: int) -> int:
         """N, the number of frames of ``samples`` (T) samples: those that lie inside the recording."""
-        return max(0, (samples - self.receptive) // HOP + 1)
+        return max(0, (samples - self.receptive) // self.hop + 1)
 
     @torch.no_grad()
     def extract(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -87,7 +88,7 @@ class ContentExtractor(FeatureExtractor):
         counts = self._checked(wave, lengths)
         network_device = next(self.network.parameters()).device
         result = wave.new_zeros(len(wave), self.dim, self.frames(wave.shape[1]), dtype=torch.float32)
-        size = round(self.config.window / self.frame_shift)  # frames
+        hop, size = self.hop, round(self.config.window / self.frame_shift)  # samples, frames
         most = BATCH_CPU if network_device.type == "cpu" else BATCH_OTHER
         overlap = round(self.config.overlap / self.frame_shift)
         for row, item, samples in zip(result, wave, counts, strict=True):
@@ -96,7 +97,7 @@ class ContentExtractor(FeatureExtractor):
 
             def compute(starts: Sequence[int], whole: Tensor = whole, total: int = total) -> Tensor:
                 last = starts[-1] + size >= total
-                pieces = [whole[i * HOP : None if last else (i + size - 1) * HOP + self.receptive] for i in starts]
+                pieces = [whole[i * hop : None if last else (i + size - 1) * hop + self.receptive] for i in starts]
                 return self._checked_dim(self.compute(torch.stack(pieces)))
 
             in_windows(compute, total, size, overlap, most=most, into=row[:, :total])

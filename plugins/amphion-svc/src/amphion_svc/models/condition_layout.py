@@ -18,8 +18,10 @@ from amphion_core.mel import MelConfig
 
 HINT = "give the publisher's own config: amphion convert --config FILE"
 RANGE_HINT = "amphion convert --file mel_min=FILE --file mel_max=FILE: mel_min.npy and mel_max.npy of the training data"
-CONTENT = {"whisper_encoder": "whisper_encoder", "contentvec_encoder": "contentvec"}  # theirs: our feature
-UNKNOWN = {"wenet_encoder": "WeNet", "mert_encoder": "MERT"}
+CONTENT = {  # theirs: our feature
+    "whisper_encoder": "whisper_encoder", "contentvec_encoder": "contentvec", "wenet_encoder": "wenet",
+}  # fmt: skip
+UNKNOWN = {"mert_encoder": "MERT"}
 OTHERS = {
     "melody_encoder.nn.weight": "melody.weight", "melody_encoder.uv_embedding.weight": "unvoiced.weight",
     "loudness_encoder.nn.weight": "loudness.weight", "singer_encoder.nn.weight": "speaker.weight",
