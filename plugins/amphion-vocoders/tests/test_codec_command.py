@@ -142,3 +142,16 @@ def test_too_many_codebooks_are_refused(codec, sounds, tmp_path, capsys):
     words = (sounds / "mono.wav", "-o", tmp_path / "a.safetensors", "--codec", codec, "--codebooks", 9)
     assert run("encode", *words) == 2
     assert "codebooks: 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("codes", "size"), [(torch.full((3, 9), 99), 1000), (torch.zeros(4, 9), 16), (None, 16)])
+def test_damaged_codes_of_the_same_codec_are_refused(codec, sounds, tmp_path, capsys, codes, size):
+    path = tmp_path / "a.safetensors"
+    assert run("encode", sounds / "mono.wav", "-o", path, "--codec", codec) == 0
+    with safe_open(path, "pt") as file:
+        about, right = file.metadata(), file.get_tensor("codes")
+    wrong = right.float() if codes is None else codes.to(torch.int16).repeat(1, 40)
+    save_file({"codes": wrong}, path, about | {"codebook_size": str(size)})
+    assert run("decode", path, "-o", tmp_path / "a.wav", "--codec", codec) == 2
+    assert "its codes do not fit" in capsys.readouterr().err
+    assert not (tmp_path / "a.wav").exists()

@@ -89,7 +89,7 @@ def read_codes(path: Path, *, n_codebooks: int | None = None) -> CodeFile:
 
 
 def require_codec(path: Path, found: CodeFile, net: Codec, identity: str) -> None:
-    """Raise AudioError unless ``net`` made the codes."""
+    """Raise AudioError unless ``net`` made the codes and can decode them."""
     name = codec_name(net)
     if found.codec != name:
         raise AudioError(
@@ -101,10 +101,14 @@ def require_codec(path: Path, found: CodeFile, net: Codec, identity: str) -> Non
             f"{path} holds codes of a {name} with other weights ({found.identity}, not {identity})",
             hint="--codec with the weights that made them",
         )
+    indices = found.codes.indices
+    if len(indices) > net.n_codebooks or int(indices.max()) >= net.codebook_size:
+        raise AudioFileError(path, "its codes do not fit the codec", hint="encode the recording again")
 
 
 def _check(path: Path, codes: Tensor, samples: int, hop: int, size: int) -> None:
     """Raise AudioFileError for codes that contradict their metadata."""
-    fits = codes.ndim == 2 and codes.numel() > 0 and 0 < samples <= codes.shape[1] * hop
+    whole = codes.dtype in (torch.int16, torch.int32)
+    fits = whole and codes.ndim == 2 and codes.numel() > 0 and 0 < samples <= codes.shape[1] * hop
     if not fits or int(codes.min()) < 0 or int(codes.max()) >= size:
         raise AudioFileError(path, "its codes do not fit the sizes that it states", hint="encode the recording again")
