@@ -136,3 +136,9 @@ def test_whisper_of_transformers_takes_any_length_and_knows_its_languages(whispe
     assert isinstance(text, str) and text == found.transcribe(audio(wave), "en") and found.variant == whisper.name
     with pytest.raises(DataError, match="does not know the language 'fr'"):
         found.transcribe(audio(wave[:16000]), "fr")
+
+
+def test_stoi_is_not_defined_for_a_hundredth_of_a_second():
+    short = Audio(np.sin(np.arange(160) / 9).astype(np.float32), 16000)
+    with pytest.raises(DataError, match="STOI needs"):
+        metric("stoi").score(short, short)

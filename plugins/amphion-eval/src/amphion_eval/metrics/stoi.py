@@ -11,6 +11,8 @@ from amphion_core.api import Audio, BaseConfig, Metric, Score
 from amphion_core.errors import DataError
 from amphion_eval.analysis.signals import pair
 
+SHORTEST = 0.39  # seconds: 30 frames of 256 samples, 128 apart, at 10 kHz, last 0.397; pystoi fails at a few samples
+
 
 class STOI(Metric):
     """Correlation of short-time envelopes in 15 third-octave bands over 384 ms. The longer audio is cut."""
@@ -25,15 +27,18 @@ class STOI(Metric):
     extended: ClassVar[bool] = False
 
     def measure(self, generated: Audio, reference: Audio | None = None, *, text: str | None = None) -> Score:
-        """Raises DataError for silence, and if fewer than 30 frames are loud enough."""
+        """Raises DataError for silence, and if fewer than 30 frames are loud enough, as in audio below 0.4 seconds."""
         from pystoi import stoi
 
         x, s = pair(generated, reference)
+        too_short = DataError("STOI needs about 0.4 seconds of audio that is not silent")
+        if len(s) < SHORTEST * generated.sample_rate:
+            raise too_short
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             value = float(stoi(s, x, generated.sample_rate, extended=self.extended))
         if any("Not enough STFT frames" in str(warning.message) for warning in caught):
-            raise DataError("STOI needs about 0.4 seconds of audio that is not silent")
+            raise too_short
         return Score(value)
 
 
