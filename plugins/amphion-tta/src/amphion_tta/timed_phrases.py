@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from amphion_core.errors import DataError, shortened
+from amphion_core.errors import DataError, counted, shortened
 from amphion_tta.timed_events import EXAMPLE, NUMBER, Span, TimedEvent, find_name
 
 USUAL = 1.0  # seconds of an occurrence whose duration is not stated
@@ -166,7 +166,7 @@ def _spread(clauses: Sequence[_Clause], begin: float, end: float) -> list[list[S
     room = (end - begin) / sum(counts)
     if room < SHORTEST:
         raise DataError(
-            f"there is no room for {sum(counts)} sounds between {begin:g} s and {end:g} s",
+            f"there is no room for {counted(sum(counts), 'sound')} between {begin:g} s and {end:g} s",
             hint="state their times, or choose a longer sound with --seconds",
         )
     found, place = [], begin
