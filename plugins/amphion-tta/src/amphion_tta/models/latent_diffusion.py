@@ -6,6 +6,7 @@ the sizes and the layouts. Letters: B batch, T samples, F bands, N frames, Z lat
 latents.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -136,14 +137,14 @@ class LatentDiffusion(TextToAudio):
         seed: int | None = None,
         controls: Any = None,
     ) -> Synthesis:
-        """Encoded captions (B) -> mels (B, F, N) of ``duration`` seconds, to a frame. Item b draws from ``seed + b``.
+        """Encoded captions (B) -> mels (B, F, N) that cover ``duration`` seconds. Item b draws from ``seed + b``.
 
         Without ``negative`` there is no guidance. Raises DataError for more than ``max_duration``, and where the
         network gives numbers that are not finite.
         """
         mel = self.config.mel
         self._require_short(duration)
-        frames = max(1, round(duration * mel.sample_rate / mel.hop_length))
+        frames = max(1, math.ceil(duration * mel.sample_rate / mel.hop_length - 1e-6))
         noise, draws = self._noise(len(condition.states), frames, seed)
         made = self._generate(condition, negative, noise, draws, controls)
         return self._synthesis(self._decoded(made)[..., :frames])
