@@ -97,7 +97,7 @@ def test_what_is_left_out_has_the_requests_own_default(parser):
 
 
 def test_every_sort_of_field_is_read_back_with_its_type(parser):
-    line = "--caption 12 --duration 3 --seed 7 --mode good --size 2 --colour blue --no-loud --seeds 1 2"
+    line = "--caption 12 --duration 3 --seed 7 --mode good --size 2 --colour blue --no-loud --seeds 1 --seeds 2"
     made = read(parser, line + " --control steps=8 --control scale=0.5 --control kind=ode")
     assert made == Request(
         caption="12", duration=3.0, seed=7, mode="good", size=2, colour="blue", loud=False, seeds=(1, 2),

@@ -34,7 +34,8 @@ def add_request_options(
     """Add one option for each field of ``request`` except those in ``skip``, which the command reads in its own way.
 
     The help shows description, range and default. A field with a ``dict``, such as ``controls``, becomes the
-    repeatable ``--control NAME=VALUE``; a choice lists its values; a recording is the path of a file.
+    repeatable ``--control NAME=VALUE``; a tuple takes several values after one option or after each of several; a
+    choice lists its values; a recording is the path of a file.
     """
     for name, field in request.model_fields.items():
         if name not in skip:
@@ -74,7 +75,7 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
         flag = name.removesuffix("s")
         options |= {"action": "append", "metavar": "NAME=VALUE"}
     elif get_origin(kind) in (tuple, list):
-        options |= {"nargs": "+", "metavar": name.removesuffix("s").upper()}
+        options |= {"nargs": "+", "action": "extend", "metavar": name.removesuffix("s").upper()}
     elif choices := _choices(kind):
         options["choices"] = choices
     else:
