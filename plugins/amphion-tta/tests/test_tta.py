@@ -132,6 +132,8 @@ def test_the_candidate_that_is_nearest_to_the_caption_is_taken(tones, tmp_path):
         ({"caption": "rain", "seconds": 11}, "at most 10 seconds, and 11 are wanted"),
         ({"caption": "rain", "candidates": 2}, "2 candidates need a model that compares"),
         ({"caption": "rain", "inpaint": ["0-1"]}, "need a recording"),
+        ({"caption": "rain", "strength": 0.5}, "a strength says how far a recording is changed"),
+        ({"caption": "rain", "seconds": 1e-5}, "less than one sample of 16000 Hz"),
         ({"caption": "rain", "source": "street.wav", "inpaint": ["1-3"]}, "1-3 is not inside the recording"),
         ({"caption": "rain", "source": "street.wav", "inpaint": ["0-1", "0.5-2"]}, "0-1 and 0.5-2 overlap"),
     ],

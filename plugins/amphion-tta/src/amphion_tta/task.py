@@ -145,6 +145,14 @@ class TTATask(TaskFramework):
             seconds = len(recording) / self.sample_rate
         elif request.inpaint:
             raise DataError("spans to make anew need a recording", hint="--from RECORDING")
+        elif request.strength is not None:
+            raise DataError(
+                "a strength says how far a recording is changed, and there is none", hint="--from RECORDING"
+            )
+        if round(seconds * self.sample_rate) < 1:
+            raise DataError(
+                f"{seconds:g} seconds are less than one sample of {self.sample_rate} Hz", hint="--seconds 1"
+            )
         most = self.net.max_duration
         if most is not None and seconds > most + 1e-6:
             raise DataError(
