@@ -6,14 +6,16 @@ import torch
 from torch.nn import functional as F
 
 import amphion_core as amphion
-from amphion_core import recipe as recipes, yaml
+from amphion_core import loading, recipe as recipes, yaml
 from amphion_core.api import Batch, FeaturePart, TextCondition
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_core.features.mel import hop_aligned_mel
 from amphion_core.modules.diffusion import Diffusion, scheduler
-from amphion_core.training.run import train
+from amphion_core.training.run import train, with_absolute_paths
+from amphion_tta.autoencoders import AutoencoderPart, require_same_settings
 from amphion_tta.features.mel_latents import read_latents
 from amphion_tta.models.latent_unet import UNetConfig
+from amphion_tta.sampled_validation import SoundMetrics
 from amphion_tta.trainers.latent_diffusion import snr_weights
 
 MEL = amphion.get("models", "autoencoder/kl").example_config().mel
@@ -232,3 +234,33 @@ def test_wrong_parts_are_refused_before_training(autoencoder, tones):
         config = wider.config.replace(autoencoder={**AUTOENCODER, "latent_channels": 3})
         trainer = amphion.get("trainers", "latent_diffusion")
         trainer(trainer.Config(autoencoder=str(autoencoder)), model=type(wider.build())(config))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"mel": MEL.replace(fmax=7000.0)}, "mel.fmax: None there and 7000.0 here"),
+    ({"time_first": False}, "time_first: True there and False here"),
+    ({"groups": 4}, "groups: 2 there and 4 here"),
+])  # fmt: skip
+def test_an_autoencoder_with_other_settings_and_weights_of_the_same_shapes_is_refused(autoencoder, change, message):
+    part = AutoencoderPart.named(**{**AUTOENCODER, **change})
+    with pytest.raises(WeightsError) as caught:
+        require_same_settings(loading.open_weights(autoencoder), part, str(autoencoder))
+    assert message in caught.value.message
+    same = AutoencoderPart.named(**{**AUTOENCODER, "latent_scale": 0.5})
+    require_same_settings(loading.open_weights(autoencoder), same, str(autoencoder))
+
+
+def test_a_run_finds_its_autoencoder_and_text_encoder_from_another_folder(autoencoder, tmp_path, monkeypatch):
+    """Also in a part of the trainer. Names that are no folders of weights stay as they are."""
+    monkeypatch.chdir(autoencoder.parent)
+    given = recipe("nowhere", "weights")
+    sounds = SoundMetrics(vocoder="weights", controls={"steps": 2})
+    trainer = type(given.trainer)(given.trainer.name, given.trainer.config.replace(sounds=sounds))
+    model = type(given.model)(given.model.name, given.model.config.replace(text_encoder="weights"))
+    stored = with_absolute_paths(given.model_copy(update={"trainer": trainer, "model": model}))
+    place = str(autoencoder)
+    assert stored.trainer.config.autoencoder == stored.trainer.config.sounds.vocoder == place
+    assert stored.model.config.text_encoder == place and stored.model.config.unet == given.model.config.unet
+    monkeypatch.chdir(tmp_path)
+    unchanged = with_absolute_paths(given)
+    assert unchanged.trainer.config.autoencoder == "weights" and unchanged.model is given.model

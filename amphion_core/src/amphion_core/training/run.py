@@ -101,7 +101,11 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """``recipe`` with absolute paths of folders, so that its run can be resumed from another folder."""
+    """``recipe`` with absolute paths of folders, so that its run can be resumed from another folder.
+
+    These are the prepared folders, and the folders of weights that ``engine.init_from`` or a field of the model, of the
+    trainer or of their parts names.
+    """
 
     def whole(path: str) -> str:
         return str(absolute(Path(path).expanduser()))
@@ -117,7 +121,30 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
             for name, one in given.items()
         }
     engine = recipe.engine.model_copy(update={"init_from": given})
-    return recipe.model_copy(update={"data": data, "engine": engine})
+    parts = {"model": _with_absolute_folders(recipe.model), "trainer": _with_absolute_folders(recipe.trainer)}
+    return recipe.model_copy(update={"data": data, "engine": engine, **parts})
+
+
+def _with_absolute_folders(value: Any) -> Any:
+    """A config, a part, or several of them, with absolute paths where a field names a folder of weights."""
+    if isinstance(value, Part):
+        config = _with_absolute_folders(value.config)
+        return value if config is value.config else type(value)(value.name, config)
+    if isinstance(value, tuple):
+        found = [_with_absolute_folders(one) for one in value]
+        return value if all(new is old for new, old in zip(found, value, strict=True)) else tuple(found)
+    if not isinstance(value, BaseConfig):
+        return value
+    changed: dict[str, Any] = {}
+    for name in type(value).model_fields:
+        given = getattr(value, name)
+        if isinstance(given, str):
+            new: Any = str(absolute(Path(given).expanduser())) if given and _is_folder_of_weights(given) else given
+        else:
+            new = _with_absolute_folders(given)
+        if new is not given:
+            changed[name] = new
+    return value.model_copy(update=changed) if changed else value
 
 
 def _is_folder_of_weights(place: str) -> bool:

@@ -31,7 +31,7 @@ from amphion_core.api import (
 )  # fmt: skip
 from amphion_core.errors import DataError, RecipeError
 from amphion_core.features.mel import hop_aligned_mel
-from amphion_tta.autoencoders import AutoencoderPart, AutoencoderSource
+from amphion_tta.autoencoders import AutoencoderPart, AutoencoderSource, require_same_settings
 from amphion_tta.opening import open_text_encoder
 from amphion_tta.sampled_validation import SampledValidation, SoundMetrics
 from amphion_tta.trainers.caption_memory import CaptionMemory
@@ -117,6 +117,7 @@ class LatentDiffusionTrainer(ModelTrainer):
             )
         if isinstance(config.autoencoder, str):
             found = loading.open_weights(config.autoencoder)
+            require_same_settings(found, model.config.autoencoder, config.autoencoder)
             weights.load_state(model.autoencoder, found.state, what=f"the autoencoder {config.autoencoder}")
         self.weights = snr_weights(model.config.diffusion.levels(), self._formula(), config.min_snr)
         self.sampled = SampledValidation(config.sounds, model) if config.sounds else None
