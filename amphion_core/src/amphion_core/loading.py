@@ -81,11 +81,25 @@ def open_source(source: "str | ModelPart", family: "type[Network]", what: str, h
         return built.to(device).for_inference()
     try:
         net = load(source, device=device)
-    except (UnknownComponent, InvalidComponent) as error:
+    except (UnknownComponent, InvalidComponent, WeightsError) as error:
+        if _is_lost_folder(source):
+            raise WeightsError(
+                f"the {what} is missing: there is no folder {Path(source).expanduser().absolute()}",
+                hint=f"cd to the folder that has {source}, or: ln -s PLACE {source}; or {hint}",
+            ) from error
+        if isinstance(error, WeightsError):
+            raise
         raise WeightsError(f"the {what} {source!r} cannot be opened: {error.message}", hint=hint) from error
     if not isinstance(net, family):
         raise WeightsError(f"{source} has no {what}", hint=hint)
     return net
+
+
+def _is_lost_folder(source: str) -> bool:
+    """Whether ``source`` is the name of a folder that is not there, and not that of a card or a model."""
+    family, slash, _ = source.partition("/")
+    is_name = (slash and family in registry.FAMILIES) or source.partition("@")[0] in registry.names("models")
+    return bool(source) and not is_name and not Path(source).expanduser().exists()
 
 
 @clear_errors

@@ -111,6 +111,23 @@ def test_a_codec_without_weights_is_an_error_that_names_it(place, message):
         FeaturePart.named("codec_codes", codec=place).build().extract(torch.zeros(1, 8))
 
 
+@pytest.mark.parametrize("place", ["codecs", "runs/small", "no/such/folder", "/no/such/folder"])
+def test_a_codec_whose_folder_was_moved_is_missed_by_its_whole_path(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError) as raised:
+        open_codec(place)
+    assert f"no folder {tmp_path / place}" in raised.value.message  # an absolute place stays as it is
+    assert f"ln -s PLACE {place}" in raised.value.hint
+
+
+def test_the_error_of_a_damaged_codec_is_kept(tmp_path):
+    place = weights.save(Looking(Looking.Config()), tmp_path / "codec")
+    (place / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(WeightsError) as raised:
+        open_codec(str(place))
+    assert "missing" not in raised.value.message and "model.safetensors" in raised.value.message
+
+
 def test_more_codebooks_than_the_codec_has_are_refused(folder):
     with pytest.raises(RecipeError, match="the codec has 2"):
         _ = FeaturePart.named("codec_codes", codec=folder, n_codebooks=3).build().dim
