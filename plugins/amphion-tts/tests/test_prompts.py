@@ -251,6 +251,13 @@ def test_each_row_of_a_table_may_have_its_own_prompt(imitator, run):
     assert code == 2 and "line 3: " in err and "gone.wav" in err
 
 
+def test_a_row_may_state_only_the_text_of_the_prompt_that_the_command_names(imitator, listener, run):
+    write("me.wav", voice_like(4))
+    Path("rows.txt").write_text("id|text|prompt_text\na|Say this.|ab cd\n", encoding="utf-8")
+    code, _, err = run("tts", "--file", "rows.txt", "-o", "out/", "--prompt", "me.wav", "--model", imitator)
+    assert code == 0 and not listener.asked and "recogniser" not in err
+
+
 def test_a_stored_voice_is_listed_used_and_removed(imitator, run):
     write("me.wav", voice_like(4))
     code, out, err = run("voice", "add", "Anna", "me.wav", "--text", "good morning")

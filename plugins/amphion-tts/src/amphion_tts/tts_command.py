@@ -170,6 +170,8 @@ def _with_line(request: TTSRequest, line: Line, prompts: "dict[str, Audio]") -> 
         except AmphionError as error:
             raise DataError(f"{line.where}: {error.message}", hint=error.hint) from error
         changes |= {"prompt": prompts[line.prompt], "prompt_text": line.prompt_text or None}
+    elif line.prompt_text:
+        changes["prompt_text"] = line.prompt_text  # of the recording that --prompt names
     return request.replace(**changes)
 
 
