@@ -1,10 +1,12 @@
 """Speech in codes: what becomes of prompt and text, and what is said where something is missing."""
 
+import numpy as np
 import pytest
 import torch
 
 import amphion_core as amphion
-from amphion_core.api import Prompt
+from amphion_core import weights
+from amphion_core.api import Audio, Prompt
 from amphion_core.errors import DataError, RecipeError, WeightsError
 from amphion_tts.models.code_generation import CodeControls
 
@@ -50,6 +52,21 @@ def test_a_continuation_needs_no_text_of_the_prompt(net, heard):
     assert heard["prompt_ids"] == [] and heard["controls"] is controls
     net.synthesize(IDS, LENGTHS, prompt=prompt(), controls=controls)
     assert heard["prompt_ids"] == []  # its words are in the text
+
+
+def test_a_continuation_is_one_sentence_which_is_not_cut(tmp_path):
+    valle = amphion.get("models", "tts/valle")
+    task = amphion.task("tts", model=str(weights.save(valle(valle.example_config()), tmp_path / "model")))
+    given = {
+        "prompt": Audio(0.1 * np.random.default_rng(0).standard_normal(48000).astype(np.float32), 24000),
+        "controls": {"continuation": True},
+    }
+    with pytest.raises(DataError, match="2 sentences") as raised:
+        task.plan(task.request(text="the first one. the second one.", **given))
+    assert "--prompt-text" in raised.value.hint
+    text = "these are the words of the prompt, and after them come many others, until the sentence is at its end."
+    assert len(task.plan(task.request(text=text, prompt_text="a", prompt=given["prompt"]), early=True).pieces) > 1
+    assert len(task.plan(task.request(text=text, **given), early=True).pieces) == 1
 
 
 def test_what_is_missing_is_named(net, heard):

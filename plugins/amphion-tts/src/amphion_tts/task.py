@@ -101,8 +101,14 @@ class TTSTask(TaskFramework):
         given: TTSRequest = self.as_request(request, "text")
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
-        pieces = pieces_of(given, self.frontend, self._lexicon(given.lexicon), early=early)
-        heard = self._checked_prompt(given, says_all=bool(getattr(controls, "continuation", False)))
+        continuing = bool(getattr(controls, "continuation", False))
+        pieces = pieces_of(given, self.frontend, self._lexicon(given.lexicon), early=early and not continuing)
+        if continuing and (count := sum(bool(piece.ids) for piece in pieces)) > 1:
+            raise DataError(
+                f"the text has {count} sentences, and a continuation can speak one: it begins with the prompt's words",
+                hint="leave the control continuation out, and state what is said in the prompt: --prompt-text TEXT",
+            )
+        heard = self._checked_prompt(given, says_all=continuing)
         return Plan(given, pieces, speaker, self._prompt(heard), controls, heard)
 
     def _lexicon(self, lexicon: Lexicon | None) -> Pronunciations | None:
