@@ -101,7 +101,8 @@ class CodecSpeech(TextToSpeech):
             raise WeightsError(
                 f"the codec has {found.n_codebooks} codebooks of {found.codebook_size} entries, and the model uses"
                 f" {sizes[0]} of {sizes[1]}",
-                hint="set model.n_codebooks and model.codebook_size, or name the codec that the model was trained with",
+                hint=f"a trained model needs the codec it was trained with; in a recipe: model.codec=PLACE, or"
+                f" model.n_codebooks={min(found.n_codebooks, sizes[0])} model.codebook_size={found.codebook_size}",
             )
         return found
 
@@ -162,7 +163,7 @@ class CodecSpeech(TextToSpeech):
             codes = self.generate_codes(ids[row, :size], said, heard, generator, controls)
             if not codes.shape[1]:
                 raise DataError(
-                    "the speech ended before its first frame", hint="try another seed, or a prompt without a long pause"
+                    "the speech ended before its first frame", hint="--seed NUMBER, or a prompt without a long pause"
                 )
             waves.append(self._decoded(codec, heard, codes))
         sizes = [len(wave) for wave in waves]

@@ -210,7 +210,9 @@ class NaturalSpeech2(TextToSpeech):
             raise WeightsError(
                 f"the codec has {found.sample_rate} Hz, a hop of {found.hop_length} and {found.n_codebooks} codebooks,"
                 f" and the model {ours[0]} Hz, {ours[1]} and {c.n_codebooks}",
-                hint="set sample_rate and hop_length of audio, and model.n_codebooks, or name another codec",
+                hint="a trained model needs the codec it was trained with; in a recipe: model.codec=PLACE, or"
+                f" audio.sample_rate={found.sample_rate} audio.hop_length={found.hop_length}"
+                f" model.n_codebooks={min(found.n_codebooks, c.n_codebooks)}",
             )
         return found
 
@@ -223,7 +225,8 @@ class NaturalSpeech2(TextToSpeech):
         if found.shape[1] != self.config.latent_channels:
             raise WeightsError(
                 f"the codec has {found.shape[1]} latent channels, and the model {self.config.latent_channels}",
-                hint="set model.latent_channels, or name another codec",
+                hint="a trained model needs the codec it was trained with; in a recipe: model.codec=PLACE, or"
+                f" model.latent_channels={found.shape[1]}",
             )
         return (found / self.config.scale).clone()  # of inference mode before, and then unfit for training
 
