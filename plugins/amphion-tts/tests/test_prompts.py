@@ -251,6 +251,18 @@ def test_each_row_of_a_table_may_have_its_own_prompt(imitator, run):
     assert code == 2 and "line 3: " in err and "gone.wav" in err
 
 
+def test_the_recogniser_hears_each_prompt_of_a_table_once(imitator, listener, monkeypatch):
+    low, high = (Audio(voice_like(4, pitch=pitch), RATE) for pitch in (120, 260))
+    task = amphion.task("tts", model=str(imitator))
+    heard = [task.plan(task.request(text="Say this.", prompt=prompt)).heard for prompt in (low, high, low, high)]
+    assert heard[0] is heard[2] and heard[1] is heard[3] and len(listener.asked) == 2
+    monkeypatch.setattr("amphion_tts.task.KEPT", 2)
+    task.plan(task.request(text="Say this.", prompt=low, prompt_text="ab"))  # the first prompt gives way
+    assert task.plan(task.request(text="Say this.", prompt=high)).heard is heard[1]
+    task.plan(task.request(text="Say this.", prompt=low))
+    assert len(listener.asked) == 3
+
+
 def test_a_row_may_state_only_the_text_of_the_prompt_that_the_command_names(imitator, listener, run):
     write("me.wav", voice_like(4))
     Path("rows.txt").write_text("id|text|prompt_text\na|Say this.|ab cd\n", encoding="utf-8")

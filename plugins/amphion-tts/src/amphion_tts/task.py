@@ -23,6 +23,8 @@ from amphion_tts.speaking import BATCH, Voice, spoken_pieces
 from amphion_tts.spoken import Spoken
 from amphion_tts.voices import StoredVoice
 
+KEPT = 64  # checked prompts in memory, at most 15 seconds each; a recogniser may have taken seconds for each text
+
 
 class TTSTask(TaskFramework):
     """Speaks text with any ``tts/...`` model; a vocoder follows a model whose output is a mel."""
@@ -62,7 +64,7 @@ class TTSTask(TaskFramework):
         self.frontend: TextFrontend = self.net.config.frontend.build()
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
-        self._heard: tuple[Audio, str | None, bool, CheckedPrompt] | None = None  # the prompt of the last request
+        self._heard: dict[tuple[int, str | None, bool], tuple[Audio, CheckedPrompt]] = {}  # of the last requests
         self.vocoder: Vocoder | None = None
         self.note: str | None = None  # a sentence for the user about the choice of the vocoder
         if self.net.output == "mel":
@@ -164,7 +166,7 @@ class TTSTask(TaskFramework):
         return torch.tensor([index], device=self.net.device) if len(speakers) > 1 else None
 
     def _checked_prompt(self, request: TTSRequest, *, says_all: bool) -> CheckedPrompt | None:
-        """The recording to imitate, checked, with its text. That of the last request is kept: many texts share one.
+        """The recording to imitate, checked, with its text. The last ``KEPT`` are kept, because many texts share them.
 
         ``says_all``: the text begins with that of the prompt, so nobody needs to find it out.
         """
@@ -184,14 +186,16 @@ class TTSTask(TaskFramework):
                 f"{self.model_name} needs a recording of the voice to imitate",
                 hint=f"--prompt FILE ({BEST}), or --prompt NAME of a stored voice: amphion voice list",
             )
-        kept = self._heard
-        if kept is None or kept[0] is not given or kept[1:3] != (text, says_all):
+        key = id(given), text, says_all  # the recording is kept too, so no other one gets its id
+        if key not in self._heard:
             heard = checked_prompt(given, text)
             if self.net.needs_prompt_text and not says_all:
                 own = given.language if isinstance(given, StoredVoice) else self.frontend.config.language
                 heard = transcribed(heard, own)
-            self._heard = kept = given, text, says_all, heard
-        return kept[3]
+            if len(self._heard) == KEPT:
+                del self._heard[next(iter(self._heard))]
+            self._heard[key] = given, heard
+        return self._heard[key][1]
 
     def _prompt(self, heard: CheckedPrompt | None) -> Prompt | None:
         """The recording at the model's rate, with the symbols of its text."""
