@@ -378,7 +378,7 @@ class TextToAudio(ModelArchitecture):
 
     output: ClassVar[Literal["mel", "wave"]] = "mel"  # "mel": needs a vocoder of the same mel convention
     can_edit: ClassVar[bool] = False  # True: ``edit`` works
-    max_duration: float | None = None  # seconds, the longest sound that it makes; None: no limit of its own
+    max_duration: float | None = None  # seconds, the longest sound that it makes; None: no limit
 
     @property
     def sample_rate(self) -> int:

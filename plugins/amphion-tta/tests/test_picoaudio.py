@@ -74,7 +74,7 @@ def test_the_published_network_and_its_event_vectors_are_read(case):
 @pytest.mark.parametrize(
     ("state", "config", "message"),
     [
-        ({}, {"autoencoder": None}, "the autoencoder is a file of its own"),
+        ({}, {"autoencoder": None}, "the autoencoder, that of AudioLDM, is in another file"),
         ({}, {"attention_head_dim": None}, "2 levels, and nothing states the heads"),
         ({"vae.weight": torch.zeros(3, 3)}, {}, "one matrix of event vectors with 24 values each is expected"),
         ({"unet.more": torch.zeros(3)}, {}, "more"),
@@ -157,7 +157,7 @@ def test_a_language_model_may_read_the_caption():
     ("fields", "message"),
     [
         ({"rows": 20}, "20 is not a multiple of the 16 latents in frequency"),
-        ({"events": ("a", "A")}, "each needs a name of its own"),
+        ({"events": ("a", "A")}, "two have the same name"),
         ({"events": tuple("abcdefgh"), "vectors": 5}, "8 are stated, and there is room for 5"),
         ({"autoencoder": {"name": "autoencoder/kl", "time_first": False}}, "time_first=true"),
     ],

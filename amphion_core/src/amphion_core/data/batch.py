@@ -11,8 +11,6 @@ from torch import Tensor
 from amphion_core.component import Utterance
 
 Array = np.ndarray[Any, Any]
-
-
 Partners = Literal["own voice", "other voice"]  # who speaks the other item that a validation item comes with
 
 

@@ -63,7 +63,7 @@ class Corpus:
 
     ``rate`` in Hz is the model's. ``features`` are read from the cache, each at its own frame rate; where there are
     any, crops begin at a multiple of ``hop`` samples. ``reasons`` are the items that ``unusable`` leaves out.
-    With ``partners`` each item comes with an item of its own speaker or of another one, if there is one.
+    With ``partners`` each item comes with another item, of the same speaker or of another speaker, if there is one.
     Raises DataError: audio of another rate, audio that moved, no item that can be used.
     """
 

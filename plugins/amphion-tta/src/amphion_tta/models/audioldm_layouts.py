@@ -70,7 +70,7 @@ def read_amphion(schema: type[BaseConfig], state: Mapping[str, Any], config: Map
     autoencoder = given.pop("autoencoder", None)
     if not isinstance(autoencoder, Mapping):
         raise WeightsError(
-            "the publisher's autoencoder is a file of its own, and it is missing",
+            "the publisher's autoencoder is in another file, and that is missing",
             hint="amphion convert tta/audioldm_t5 FILE --layout amphion --file autoencoder=AUTOENCODER_FILE -o FOLDER",
         )
     named = strip_prefix(strip_prefix(unwrap(state, "model", "state_dict"), "module."), "unet.")

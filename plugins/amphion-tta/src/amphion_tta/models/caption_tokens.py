@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amphion_core.api import TextCondition, TextEncoder
 from amphion_core.errors import MissingPackage, WeightsError, first_line
 
 PAD, END, FIRST_BYTE = 0, 1, 3  # ids of ByT5: padding, the end of a text, the byte 0
@@ -51,6 +52,32 @@ class CaptionTokenizer(nn.Module):
         if self._reader is None:
             self._reader = _reader(bytes(self.json.cpu().numpy()))
         return list(self._reader.encode(text).ids)
+
+
+class TokenEncoder(TextEncoder):
+    """Base of the encoders that read tokens: ``forward`` maps ids (B, L) and mask (B, L) to a TextCondition."""
+
+    tokenizer: CaptionTokenizer
+    needs_packages = ("transformers",)
+    layouts = layouts_with_config = ("transformers",)
+    files_beside = {"tokenizer": ("tokenizer.json", "../tokenizer/tokenizer.json")}
+
+    def example_inputs(self) -> dict[str, Any]:
+        """Two captions of different lengths."""
+        ids, mask = self.tokenizer(["a dog barks", "rain"])
+        return {"ids": ids, "mask": mask}
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a caption, with those that mark its beginning and end."""
+        return self.tokenizer.count(text)
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> TextCondition:
+        """B captions -> TextCondition. A caption beyond ``max_tokens`` is cut. The empty one has the end symbol."""
+        ids, mask = self.tokenizer(texts)
+        with self.autocast():
+            found: TextCondition = self(ids.to(self.device), mask.to(self.device))
+        return found
 
 
 def stored_tokenizer(found: Any) -> Tensor:

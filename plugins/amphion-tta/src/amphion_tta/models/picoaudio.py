@@ -87,7 +87,7 @@ class PicoAudio(LatentDiffusion):
             if len(self.events) > most:
                 raise ValueError(f"events: {len(self.events)} are stated, and there is room for {most}")
             if len({name.casefold() for name in self.events}) < len(self.events) or "" in self.events:
-                raise ValueError("events: each needs a name of its own")
+                raise ValueError("events: two have the same name")
             return self
 
         @property

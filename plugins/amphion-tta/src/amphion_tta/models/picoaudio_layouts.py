@@ -1,7 +1,7 @@
 """The published checkpoint of PicoAudio under our names.
 
 What is known of it: the UNet has diffusers' names behind ``unet.``, and one more matrix holds a vector for each event.
-The autoencoder is AudioLDM's, and is given as a file of its own.
+The autoencoder is AudioLDM's, and is given as another file.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def read_zeyuxie29(
     given = dict(config or {})
     coder = given.get("autoencoder")
     if not isinstance(coder, Mapping):
-        raise WeightsError("the autoencoder is a file of its own, that of AudioLDM, and it is missing", hint=HINT)
+        raise WeightsError("the autoencoder, that of AudioLDM, is in another file, and that is missing", hint=HINT)
     state = strip_prefix(unwrap(state, "model", "state_dict"), "module.")
     whole = {name: tensor for name, tensor in state.items() if name.startswith("unet.")}
     values = flat_values({name: value for name, value in given.items() if name not in OWN})

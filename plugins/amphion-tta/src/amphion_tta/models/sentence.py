@@ -5,25 +5,22 @@ with unit length. The network is `BertModel` of transformers. Layout read: "tran
 ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from amphion_core.api import BaseConfig, TextCondition, TextEncoder
-from amphion_tta.models.caption_tokens import BYTES, CaptionTokenizer, stored_tokenizer
+from amphion_core.api import BaseConfig, TextCondition
+from amphion_tta.models.caption_tokens import BYTES, CaptionTokenizer, TokenEncoder, stored_tokenizer
 from amphion_tta.models.published_encoders import require_transformers, stated, without_prefix
 
 UNUSED = ("pooler.", "embeddings.position_ids", "cls.")  # parts of the pre-training, and a buffer of old versions
 
 
-class Sentence(TextEncoder):
+class Sentence(TokenEncoder):
     """Captions -> states (B, L, dim), one for each token; ``pooled`` (B, dim) is their mean with unit length."""
-
-    needs_packages = ("transformers",)
 
     class Config(BaseConfig):
         """The sizes of the network; the defaults are those of all-MiniLM-L6-v2."""
@@ -40,8 +37,6 @@ class Sentence(TextEncoder):
         )
 
     config: Config
-    layouts = layouts_with_config = ("transformers",)
-    files_beside = {"tokenizer": ("tokenizer.json", "../tokenizer/tokenizer.json")}
     languages = ("en",)
 
     def __init__(self, config: Config) -> None:
@@ -65,26 +60,10 @@ class Sentence(TextEncoder):
         """One layer of eight values; tokens are bytes."""
         return cls.Config(dim=8, layers=1, heads=2, inner_dim=16, vocabulary=BYTES, positions=64, max_tokens=64)
 
-    def example_inputs(self) -> dict[str, Any]:
-        """Two captions of different lengths."""
-        ids, mask = self.tokenizer(["a dog barks", "rain"])
-        return {"ids": ids, "mask": mask}
-
-    def token_count(self, text: str) -> int:
-        """Tokens of a caption, with the two that mark its beginning and end."""
-        return self.tokenizer.count(text)
-
     def forward(self, ids: Tensor, mask: Tensor) -> TextCondition:
         """ids (B, L), mask (B, L) -> TextCondition."""
         states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state * mask[..., None]
         return TextCondition(states, mask, F.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=1))
-
-    @torch.no_grad()
-    def encode(self, texts: Sequence[str]) -> TextCondition:
-        """B captions -> TextCondition. A caption beyond ``max_tokens`` is cut."""
-        ids, mask = self.tokenizer(texts)
-        with self.autocast():
-            return self(ids.to(self.device), mask.to(self.device))
 
     @classmethod
     def import_state_dict(

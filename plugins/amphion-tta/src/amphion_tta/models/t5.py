@@ -6,24 +6,21 @@ layers). The network is the encoder of `T5EncoderModel` of transformers. Layout 
 ``config.json``, ``model.safetensors`` and ``tokenizer.json``; a decoder inside is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from amphion_core.api import BaseConfig, TextCondition, TextEncoder
-from amphion_tta.models.caption_tokens import BYTES, CaptionTokenizer, stored_tokenizer
+from amphion_core.api import BaseConfig, TextCondition
+from amphion_tta.models.caption_tokens import BYTES, CaptionTokenizer, TokenEncoder, stored_tokenizer
 from amphion_tta.models.published_encoders import require_transformers, stated
 
 ENCODER = "encoder."
 
 
-class T5(TextEncoder):
+class T5(TokenEncoder):
     """Captions -> states (B, L, dim), one for each token; there is no pooled vector."""
-
-    needs_packages = ("transformers",)
 
     class Config(BaseConfig):
         """The sizes of the encoder; the defaults are those of T5 base."""
@@ -48,8 +45,6 @@ class T5(TextEncoder):
         )
 
     config: Config
-    layouts = layouts_with_config = ("transformers",)
-    files_beside = {"tokenizer": ("tokenizer.json", "../tokenizer/tokenizer.json")}
     languages = ("en", "de", "fr", "ro")  # of T5's training; FLAN-T5 was tuned on English above all
 
     def __init__(self, config: Config) -> None:
@@ -74,26 +69,10 @@ class T5(TextEncoder):
             dim=8, layers=1, heads=2, head_dim=4, inner_dim=16, buckets=8, vocabulary=BYTES, max_tokens=64
         )  # fmt: skip
 
-    def example_inputs(self) -> dict[str, Any]:
-        """Two captions of different lengths."""
-        ids, mask = self.tokenizer(["a dog barks", "rain"])
-        return {"ids": ids, "mask": mask}
-
-    def token_count(self, text: str) -> int:
-        """Tokens of a caption, with the symbol of its end."""
-        return self.tokenizer.count(text)
-
     def forward(self, ids: Tensor, mask: Tensor) -> TextCondition:
         """ids (B, L), mask (B, L) -> TextCondition."""
         states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return TextCondition(states * mask[..., None], mask)
-
-    @torch.no_grad()
-    def encode(self, texts: Sequence[str]) -> TextCondition:
-        """B captions -> TextCondition. A caption beyond ``max_tokens`` is cut. The empty one has the end symbol."""
-        ids, mask = self.tokenizer(texts)
-        with self.autocast():
-            return self(ids.to(self.device), mask.to(self.device))
 
     @classmethod
     def import_state_dict(
