@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,3 +125,18 @@ def test_the_small_recipe_has_the_parameters_that_it_states():
     with torch.device("meta"):
         net = recipes.read("transformer_svc_small").model.build()
     assert sum(parameter.numel() for parameter in net.parameters()) == pytest.approx(2.6e6, rel=0.02)
+
+
+def test_a_batch_has_the_recording_of_another_singer_with_its_number():
+    sounds = [np.full(2400 * size, size / 10, np.float32) for size in (1, 2, 3)]
+    names = ("tom", "ann", "tom")
+    first, second, third = (
+        Example(Utterance(f"u{place}", "x.wav", 0.1, speaker=name), sound)
+        for place, (name, sound) in enumerate(zip(names, sounds, strict=True))
+    )
+    collate = SpeakerCollator(MelConfig.preset("amphion_24k_100"), ("ann", "tom"))
+    batch = collate([replace(first, partner=second), replace(second, partner=third)])
+    assert batch["speaker"].tolist() == [1, 0] and batch["other_speaker"].tolist() == [0, 1]
+    assert batch["other_lengths"].tolist() == [4800, 7200]
+    assert np.array_equal(batch["other"][1].numpy(), sounds[2])
+    assert "other" not in collate([first, replace(second, partner=third)])

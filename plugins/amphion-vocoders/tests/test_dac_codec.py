@@ -47,12 +47,12 @@ def test_codes_and_audio_are_those_of_transformers(pair):
     assert torch.equal(found.indices, expected.audio_codes.transpose(0, 1))
     assert found.indices.unique().numel() > 8  # the codes tell networks apart
     torch.testing.assert_close(ours.latents(found), expected.quantized_representation, atol=1e-5, rtol=0)
-    exact = expected.quantized_representation.double()  # the decoders in float64: rounding hides no difference
+    exact = expected.quantized_representation.double()  # decoders in float64; folding rounded the weights to float32
     with torch.no_grad():
         made = copy.deepcopy(theirs).double().decode(quantized_representation=exact).audio_values
     decoded = copy.deepcopy(ours).double().decode_latents(exact)
     assert decoded.shape == given.shape and made.shape[1] < 400  # odd strides make their wave shorter
-    torch.testing.assert_close(decoded[:, 0, : made.shape[1]], made.float(), atol=1e-7, rtol=0)
+    torch.testing.assert_close(decoded[:, 0, : made.shape[1]], made.float(), atol=1e-5, rtol=0)
 
 
 def test_the_authors_layout_gives_the_same_codec(pair):

@@ -30,7 +30,8 @@ from amphion_core.api import (
 from amphion_core.data.usable import NO_TEXT
 from amphion_core.errors import RecipeError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_tts.models.aligner import binarization_loss, forward_sum_loss, hard_durations
+from amphion_tts.models.aligner import hard_durations
+from amphion_tts.trainers.aligner_training import aligner_losses, alignment_pictures
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.corpus_size import corpus_remarks
 from amphion_tts.trainers.duration_source import Durations, open_teacher
@@ -136,7 +137,9 @@ class FastSpeech2Trainer(ModelTrainer):
         c, totals = self.config, batch.totals
         mel = mel_spectrogram(batch["wave"], self.mel, batch["lengths"])  # (B, F, N)
         durations, log_p, path = self._durations(self.network, batch, mel)
-        aligning = self._aligner_losses(batch, log_p, path, step)
+        aligning: dict[str, Tensor] = {}
+        if log_p is not None and path is not None:
+            aligning = aligner_losses(batch, log_p, path, certain=step > c.binarization_start)
         if step <= c.aligner_steps:
             yield Update("model", c.alignment_weight * torch.stack([*aligning.values()]).sum(), aligning)
             return
@@ -160,21 +163,11 @@ class FastSpeech2Trainer(ModelTrainer):
             total = total + c.alignment_weight * loss
         yield Update("model", total, losses | aligning)
 
-    def _aligner_losses(self, batch: Batch, log_p: Tensor | None, path: Tensor | None, step: int) -> dict[str, Tensor]:
-        """The losses of the aligner by name, for its log-probabilities and path (B, N, L); empty without an aligner."""
-        if log_p is None or path is None:
-            return {}
-        frames = batch.totals["frames"]
-        losses = {"forward_sum": forward_sum_loss(log_p, batch["id_lengths"], batch["frames"]).sum() / frames}
-        if step > self.config.binarization_start:
-            losses["binarization"] = binarization_loss(log_p, path).sum() / frames
-        return losses
-
     def validation_step(self, batch: Batch) -> Validation:
         """Errors with the recording's own durations, pitch and energy; the alignment; and what is spoken from texts."""
         network = cast("FastSpeech2", self.ema.get("model", self.network))
         mel = mel_spectrogram(batch["wave"], self.mel, batch["lengths"])
-        durations, log_p, path = self._durations(network, batch, mel)
+        durations, log_p, _ = self._durations(network, batch, mel)
         pitch, energy = self._variances(batch, durations)
         out = self._speak(network, batch, mel, durations, pitch, energy)
         frames = batch["frames"].tolist()
@@ -188,10 +181,9 @@ class FastSpeech2Trainer(ModelTrainer):
         }
         ids = [id.replace("/", "_") for id in batch.ids]
         pictures = {id: out.refined[b, :, :n].float().cpu() for b, (id, n) in enumerate(zip(ids, frames, strict=True))}
-        if log_p is not None and path is not None:
+        if log_p is not None:
             scores |= alignment_scores(durations, batch["id_lengths"])
-            for b, (id, n, tokens) in enumerate(zip(ids, frames, batch["id_lengths"].tolist(), strict=True)):
-                pictures[f"alignment_{id}"] = log_p[b, :n, :tokens].softmax(-1).mT.cpu()
+            pictures |= alignment_pictures(batch, log_p)
         spoken = self.speaking(network, batch)
         return Validation({**scores, **spoken.scores}, spoken.audio, {**pictures, **spoken.pictures})
 

@@ -36,7 +36,8 @@ from amphion_core.errors import RecipeError
 from amphion_core.features.f0 import interpolate_f0
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.modules.item_noise import draw_noise, generators
-from amphion_tts.models.aligner import Aligner, binarization_loss, forward_sum_loss, hard_durations
+from amphion_tts.models.aligner import Aligner, hard_durations
+from amphion_tts.trainers.aligner_training import aligner_losses, alignment_pictures
 from amphion_tts.trainers.alignment_health import alignment_remarks, alignment_scores
 from amphion_tts.trainers.code_loss import code_loss, codebooks_of
 from amphion_tts.trainers.corpus_size import corpus_remarks
@@ -175,10 +176,7 @@ class NaturalSpeech2Trainer(ModelTrainer):
         c, totals = self.config, batch.totals
         durations, log_p, path = self._durations(batch)
         if log_p is not None and path is not None:
-            frames = totals["frames"]
-            losses = {"forward_sum": forward_sum_loss(log_p, batch["id_lengths"], batch["frames"]).sum() / frames}
-            if step > c.binarization_start:
-                losses["binarization"] = binarization_loss(log_p, path).sum() / frames
+            losses = aligner_losses(batch, log_p, path, certain=step > c.binarization_start)
             yield Update("aligner", torch.stack([*losses.values()]).sum(), losses)
             if step <= c.aligner_steps:
                 return
@@ -215,9 +213,7 @@ class NaturalSpeech2Trainer(ModelTrainer):
         pictures: dict[str, Tensor] = {}
         if log_p is not None:
             scores |= alignment_scores(durations, batch["id_lengths"])
-            rows = zip(batch.ids, batch["frames"].tolist(), batch["id_lengths"].tolist(), strict=True)
-            for b, (id, frames, tokens) in enumerate(rows):
-                pictures[f"alignment_{id.replace('/', '_')}"] = log_p[b, :frames, :tokens].softmax(-1).mT.cpu()
+            pictures = alignment_pictures(batch, log_p)
         spoken = self.speaking(network, batch)
         return Validation({**scores, **spoken.scores}, spoken.audio, {**pictures, **spoken.pictures})
 
