@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -218,6 +218,17 @@ def check_writable(path: str | Path) -> None:
     folder = _checked(path).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise not_written(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), Path(path))
+
+
+def check_not_overwritten(sources: Iterable[str | Path], targets: Iterable[str | Path], *, hint: str) -> None:
+    """Check that none of the ``targets``, which a command writes, is one of the ``sources``, which it reads.
+
+    Links are followed. The files need not exist. Raises AmphionError with the ``hint``.
+    """
+    found = {os.path.realpath(path): path for path in sources}  # unlike resolve, it takes links in a circle
+    for target in targets:
+        if (source := found.get(os.path.realpath(target))) is not None:
+            raise AmphionError(f"{shortened(target)} would overwrite {shortened(source)}, which is read", hint=hint)
 
 
 def check_folder(path: str | Path) -> None:

@@ -94,6 +94,15 @@ def test_a_list_is_generated_once_and_a_batch_changes_nothing(inside, tones, cap
     assert [row["kept"] for row in json.loads(capsys.readouterr().out)["files"]] == [True, False, True]
 
 
+def test_a_first_batch_that_fails_leaves_no_folder(inside, tones, capsys):
+    (inside / "list.csv").write_text("id,caption\na,rain\nb,wind\n")
+    before = sorted(inside.rglob("*"))
+    words = ["tta", "--file", "list.csv", "--seconds", "0.5", "--model", str(tones / "broken"), "-o", "new/sounds/"]
+    assert main(words) == 2
+    assert "numbers that are not finite" in capsys.readouterr().err
+    assert sorted(inside.rglob("*")) == before
+
+
 def test_spans_are_made_anew_and_the_rest_is_the_recording(inside, tones):
     words = ["tta", "a bell", "--from", "street.wav", "--inpaint", "0.5-1", "-o", "new.wav"]
     assert main([*words, "--model", str(tones / "wave")]) == 0
@@ -192,10 +201,18 @@ def test_a_model_that_cannot_edit_and_another_text_encoder_are_refused(tones, in
         (["rain", "-o", "rain.xyz"], "xyz"),
         (["rain", "--from", "nothing.wav"], "nothing.wav"),
         (["rain", "--batch", "0"], "--batch 0 is not from 1 to 1024"),
+        (
+            ["rain", "--from", "street.wav", "-o", "./street.wav"],
+            "street.wav would overwrite street.wav, which is read",
+        ),
+        (["--file", "one.csv", "--from", "street.wav", "-o", "."], "street.wav would overwrite street.wav"),
+        (["rain", "--from", "street.wav", "--seconds", "1"], "with --from the sound is as long as the recording"),
+        (["rain", "--from", "street.wav", "--inpaint", "0-1", "--seconds", "1"], "leave --seconds out"),
     ],
 )
 def test_bad_words_are_one_sentence_with_exit_code_2(inside, words, message, tones, capsys):
     (inside / "empty.txt").write_text("\n")
+    (inside / "one.csv").write_text("id,caption\nstreet,rain\n")
     (inside / "twice.csv").write_text("id,caption\na,rain\na,wind\n")
     before = sorted(inside.iterdir())
     assert main(["tta", *words, "--model", str(tones / "wave")]) == 2

@@ -206,6 +206,29 @@ def test_the_transcript_is_printed_and_used_for_every_sentence(imitator, listene
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["One.", "--prompt", "me.wav", "-o", "me.wav"], "me.wav"),
+        (["One.", "--prompt", "link.wav", "-o", "me.wav"], "me.wav"),
+        (["One.", "--prompt", "speech.wav"], "speech.wav"),
+        (["--file", "rows.csv", "-o", "."], "me.wav"),
+        (["--file", "talk.srt", "--subtitles", "talk.srt"], "talk.srt"),
+    ],
+)
+def test_a_file_that_is_read_is_never_overwritten(words, written, imitator, run):
+    write("me.wav", voice_like(4))
+    before = Path("me.wav").read_bytes()
+    Path("speech.wav").write_bytes(before)
+    Path("link.wav").symlink_to("me.wav")
+    Path("rows.csv").write_text("id,text,prompt\nme,One.,link.wav\n", encoding="utf-8")
+    Path("talk.srt").write_text("One.", encoding="utf-8")
+    files = sorted(Path().iterdir())
+    code, _, err = run("tts", *words, "--model", imitator)
+    assert code == 2 and f"{written} would overwrite" in err and ", which is read" in err and "hint: " in err
+    assert sorted(Path().iterdir()) == files and Path("me.wav").read_bytes() == before
+
+
 def test_without_a_recogniser_the_error_says_how_to_state_the_text(imitator, run, monkeypatch):
     write("me.wav", voice_like(4))
     monkeypatch.setitem(sys.modules, "faster_whisper", None)

@@ -77,3 +77,15 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(codec, sounds, tmp_
     assert run(sounds / "a.wav", tmp_path / "x.wav", tmp_path / "target.wav", tmp_path / "encodec") == 2
     assert "does not keep the timbre" in capsys.readouterr().err
     assert not (tmp_path / "x.wav").exists()
+
+
+def test_neither_the_source_nor_the_target_is_overwritten(sounds, tmp_path, capsys):
+    target, nothing = tmp_path / "target.wav", tmp_path / "no codec"  # is refused before the codec is opened
+    before = target.read_bytes()
+    for out in (target, sounds / "a.wav"):
+        assert run(sounds / "a.wav", out, target, nothing) == 2
+        said = capsys.readouterr().err
+        assert f"{out.name} would overwrite" in said and f"{out.stem}_converted.wav" in said
+    assert run(sounds, tmp_path, tmp_path / "a.wav", nothing) == 2
+    assert "a.wav, which is read\nhint: choose another folder" in capsys.readouterr().err
+    assert target.read_bytes() == before

@@ -81,7 +81,8 @@ def test_a_recording_is_never_overwritten(speech, tmp_path, capsys):
     before = (tmp_path / "a.wav").read_bytes()
     for source in (tmp_path, tmp_path / "a.wav"):
         assert main(["vocode", str(source), "-o", str(tmp_path)]) == 2
-        assert "would overwrite a recording" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "a.wav would overwrite" in said and "a.wav, which is read" in said
     assert (tmp_path / "a.wav").read_bytes() == before
 
 

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         raise DataError("no output is named", hint="-o converted.wav, or a folder")
     several = args.source.is_dir()
-    files, failed = pairs(args.source, args.out, None, also=(), done="converted")
+    files, failed = pairs(args.source, args.out, None, also=(), done="converted", voice=args.singer)
     if not several:
         _check_length(args.source)
     task, voice = _task(args)

@@ -15,7 +15,7 @@ from amphion_core.audio_files import AudioFileError, check_file
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.errors import AmphionError, DataError, counted
-from amphion_core.files import check_folder, make_folder, path_hint
+from amphion_core.files import check_folder, check_not_overwritten, make_folder, path_hint
 from amphion_core.made_before import MadeBefore
 from amphion_tta.caption_files import SHOWN, Caption, read_captions
 from amphion_tta.request import TTARequest, check_not_empty
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     import amphion_core as amphion
 
     captions, folder = _captions(args)
-    _check_output(args, folder)
+    files = [folder / f"{caption.name}.wav" for caption in captions] if folder else [Path(args.out or DEFAULT)]
+    _check_output(args, folder, files)
     recording = _recording(args.source)
     framework = amphion.get("tasks", "tta")
     _shorts(args)
@@ -92,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys(note for plan in plans for note in plan.notes):
         print(f"note: {note}", file=sys.stderr)
     if folder is None:
-        result = _write(task, [plans[0]], [Path(args.out or DEFAULT)])[0]
+        result = _write(task, plans, files)[0]
         print(json.dumps(result) if args.json else _sentence(result))
         return 0
-    results = _many(task, plans, [make_folder(folder) / f"{caption.name}.wav" for caption in captions], args.batch)
+    results = _many(task, plans, files, args.batch)
     if args.json:
         print(json.dumps({"files": results}))
     else:
@@ -119,14 +120,22 @@ def _captions(args: argparse.Namespace) -> tuple[list[Caption], Path | None]:
     return read_captions(args.file), Path(args.out)
 
 
-def _check_output(args: argparse.Namespace, folder: Path | None) -> None:
-    """Raise the error of an output that cannot be written, and DataError for a batch that cannot be."""
+def _check_output(args: argparse.Namespace, folder: Path | None, files: list[Path]) -> None:
+    """Raise the error of an output that cannot be written, and DataError for options that cannot be used."""
+    if args.source is not None and hasattr(args, "request.seconds"):
+        raise DataError(
+            "--seconds is given, and with --from the sound is as long as the recording",
+            hint="leave --seconds out, or cut the recording before",
+        )
     if not 1 <= args.batch <= 1024:
         raise DataError(f"--batch {args.batch} is not from 1 to 1024", hint="--batch 4")
     if folder is None:
         Audio.check_target(args.out or DEFAULT)
     else:
         check_folder(folder)
+    if args.source is not None:
+        hint = "choose another folder with -o" if folder else f"-o {files[0].with_stem(f'{files[0].stem}_new')}"
+        check_not_overwritten([args.source], files, hint=hint)
 
 
 def _recording(source: Path | None) -> Audio | None:
@@ -164,7 +173,10 @@ def _plans(task: "TTATask", captions: list[Caption], requests: list[TTARequest])
 
 
 def _many(task: "TTATask", plans: "list[Plan]", files: list[Path], batch: int) -> list[dict[str, Any]]:
-    """Generate what is not there yet from the same captions, options and weights, in batches of neighbours."""
+    """Generate what is not there yet from the same captions, options and weights, in batches of neighbours.
+
+    The folder is made when the first sounds are ready.
+    """
     made = MadeBefore(files[0].parent / ".sounds.jsonl")
     works = [task.work(plan) for plan in plans]
     results = [made.result([file], work) for file, work in zip(files, works, strict=True)]
@@ -209,6 +221,7 @@ def _write(task: "TTATask", plans: "list[Plan]", files: list[Path]) -> list[dict
     seconds = time.perf_counter() - start
     if (peak := max(sound.peak for sound in sounds)) > 1:
         warnings.warn(f"samples beyond full scale ({peak:.2f}) were clipped", UserWarning, stacklevel=2)
+    make_folder(files[0].parent)
     for sound, file in zip(sounds, files, strict=True):
         Audio(sound.samples.clip(-1, 1), sound.sample_rate).save(file)
     total = sum(sound.duration for sound in sounds)

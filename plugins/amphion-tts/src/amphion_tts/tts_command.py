@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_request_options, read_request
 from amphion_core.convolution_cache import keep_few_convolutions
 from amphion_core.errors import AmphionError, DataError, counted
-from amphion_core.files import check_folder, is_file, make_folder
+from amphion_core.files import check_folder, check_not_overwritten, is_file, make_folder
 from amphion_tts.playing import Player, find_player, pcm, play
 from amphion_tts.request import TTSRequest
 from amphion_tts.texts import Line, many_texts, one_text, refuse
@@ -129,7 +130,11 @@ def _outputs(args: argparse.Namespace, lines: list[Line], folder: Path | None, o
             raise DataError(f"{needing[0]} needs a file of audio", hint="-o speech.wav")
         return []
     audio = [folder / f"{line.name}.wav" for line in lines] if folder else [Path(str(out))]
-    return [Output.beside(path, args.timings, args.subtitles, many=folder is not None) for path in audio]
+    outputs = [Output.beside(path, args.timings, args.subtitles, many=folder is not None) for path in audio]
+    prompts = {getattr(args, "request.prompt", None), *(line.prompt for line in lines)}
+    hint = "choose another folder with -o" if folder else f"-o {audio[0].with_stem(f'{audio[0].stem}_new')}"
+    check_not_overwritten(filter(None, (args.file, *prompts)), chain(*(each.files for each in outputs)), hint=hint)
+    return outputs
 
 
 def _in_language(scorer: "type[Metric]", task: "TTSTask") -> "Metric":

@@ -36,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert each file. A failure does not stop the others. Exit code 1 if any failed."""
-    files, skipped = pairs(args.source, args.out, args.format and f".{args.format}", also=(), done="converted")
+    suffix = args.format and f".{args.format}"
+    files, skipped = pairs(args.source, args.out, suffix, also=(), done="converted", voice=args.target)
     task = open_task(args)
     if not hasattr(task.net, "convert_pieces"):
         raise AudioError(

@@ -1,6 +1,5 @@
 """Which files ``amphion vocode`` reads, and which it writes. Everything is checked before anything is written."""
 
-import os
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from amphion_core.audio import Audio
 from amphion_core.audio_files import SUFFIXES, AudioFileError, audio_files, check_file
 from amphion_core.audio_files.encoding import FORMATS
 from amphion_core.errors import AudioError, shortened
-from amphion_core.files import check_folder, ignores_case, path_hint
+from amphion_core.files import check_folder, check_not_overwritten, ignores_case, path_hint
 
 MEL_SUFFIXES = (".npy", ".safetensors")
 """Suffixes of files that may hold a mel."""
@@ -22,14 +21,16 @@ def is_mel_file(path: str | Path) -> bool:
 
 
 def pairs(
-    source: Path, out: Path, suffix: str | None, *, also: tuple[str, ...] = MEL_SUFFIXES, done: str = "vocoded"
-) -> tuple[list[tuple[Path, Path]], int]:
+    source: Path, out: Path, suffix: str | None, *, also: tuple[str, ...] = MEL_SUFFIXES, done: str = "vocoded",
+    voice: str | Path | None = None,
+) -> tuple[list[tuple[Path, Path]], int]:  # fmt: skip
     """(file to read, file to write), each written file different; and the number of files that cannot be read.
 
     ``suffix`` such as ``.flac`` is that of files in a folder; None: ``.wav``. Files of a folder keep their names with
     this suffix. ``also`` are suffixes that are read beside those of audio. A file that cannot be read is reported as
-    "not ``done``". Raises AudioError when there is nothing to read, when two files would become one, such as ``a.mp3``
-    and ``a.wav``, when a file would overwrite its own source, and when the output cannot be written.
+    "not ``done``". Raises AudioError when there is nothing to read, and when two files would become one, such as
+    ``a.mp3`` and ``a.wav``; AmphionError when a file would overwrite a source or the recording ``voice``, and when the
+    output cannot be written.
     """
     skipped: list[Path] = []
 
@@ -55,10 +56,9 @@ def pairs(
             raise AudioFileError(source, error.reason, hint=path_hint(source, error.hint or "")) from error
         found, targets = [source], [_target(source, out, suffix)]
         Audio.check_target(targets[0])
-    sources = {os.path.realpath(path) for path in found}  # unlike resolve, it takes links in a circle
-    for target in targets:
-        if os.path.realpath(target) in sources:
-            raise AudioError(f"{target} would overwrite a recording", hint="choose another folder with -o")
+    into_folder = source.is_dir() or out.is_dir()
+    hint = "choose another folder with -o" if into_folder else f"-o {out.with_stem(f'{out.stem}_{done}')}"
+    check_not_overwritten(found if voice is None else [*found, voice], targets, hint=hint)
     return list(zip(found, targets, strict=True)), len(skipped)
 
 
