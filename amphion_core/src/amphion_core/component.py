@@ -216,6 +216,19 @@ class TaskFramework(Component):
 
     Request: ClassVar[type[BaseConfig]]
 
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads may call ``generate`` and ``stream`` at a time. A server then lets them."""
+        return False
+
+    def voices(self) -> list[str]:
+        """The names of the voices that a request can choose; none for a task or a model with one voice."""
+        return []
+
+    def voice(self, name: str) -> dict[str, Any]:
+        """The fields of a request that choose a voice of ``voices``."""
+        raise DataError(f"there is no voice {shortened(name, 80)!r}", hint="leave the voice out")
+
     @classmethod
     def request(cls, **fields: Any) -> Any:
         """A checked request. Raises RecipeError that lists every problem with the nearest valid field."""
@@ -235,7 +248,10 @@ class TaskFramework(Component):
         """The requested audio. Raises AmphionError for a request that cannot be fulfilled."""
 
     def stream(self, request: Any) -> "Iterator[Audio]":
-        """The requested audio in pieces, each as soon as it is ready. One piece, unless a task overrides this."""
+        """The requested audio in pieces, each as soon as it is ready. One piece, unless a task overrides this.
+
+        A server may compute pieces of several requests in turn, each in another thread.
+        """
         yield self.generate(request)
 
 

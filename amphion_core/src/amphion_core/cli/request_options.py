@@ -57,16 +57,16 @@ def read_request(args: argparse.Namespace, task: "type[TaskFramework] | TaskFram
     """
     fields = {name.removeprefix(_PREFIX): value for name, value in vars(args).items() if name.startswith(_PREFIX)}
     for name, value in fields.items():
-        kind = _kind(task.Request.model_fields[name].annotation)
+        kind = kind_of(task.Request.model_fields[name].annotation)
         if _is_mapping(kind):
             fields[name] = dict(_pair(word, name) for word in value)
-        elif isinstance(value, str) and not _takes_text(kind):
+        elif isinstance(value, str) and not takes_text(kind):
             fields[name] = yaml.parse(value, where=name)
     return task.request(**fields, **given)
 
 
 def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
-    kind = _kind(field.annotation)
+    kind = kind_of(field.annotation)
     options: dict[str, Any] = {"dest": _PREFIX + name, "default": argparse.SUPPRESS, "help": _help(field)}
     flag = name
     if kind is bool:
@@ -85,7 +85,7 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     parser.add_argument("--" + flag.replace("_", "-"), **options)
 
 
-def _kind(annotation: Any) -> Any:
+def kind_of(annotation: Any) -> Any:
     """The type of a field without ``Annotated`` and ``| None``."""
     while get_origin(annotation) is not None:
         inner = get_args(annotation)
@@ -105,7 +105,7 @@ def _is_mapping(kind: Any) -> bool:
     return kind is dict or get_origin(kind) is dict
 
 
-def _takes_text(kind: Any) -> bool:
+def takes_text(kind: Any) -> bool:
     """Whether pydantic reads the typed word itself; the value of any other field is read as YAML."""
     if get_origin(kind) is Literal:
         return all(isinstance(each, str) for each in get_args(kind))

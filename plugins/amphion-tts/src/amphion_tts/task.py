@@ -1,6 +1,7 @@
 """Text to speech as a task: text -> symbols -> acoustic model (-> vocoder) -> audio, sentence by sentence."""
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from amphion_core.api import Audio, BaseConfig, Precision, Prompt, TaskFramework
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.speakers import speaker_index
 from amphion_core.vocoding import VocoderChoice, choose_vocoder, open_vocoder, own_vocoder
+from amphion_tts import voices as stored_voices
 from amphion_tts.lexicon import Lexicon, Pronunciations
 from amphion_tts.pieces import Piece, pieces_of
 from amphion_tts.plan import Plan
@@ -62,6 +64,7 @@ class TTSTask(TaskFramework):
                 hint="convert it again with a config that has a frontend, or call synthesize with ids",
             )
         self.frontend: TextFrontend = self.net.config.frontend.build()
+        self._planning = threading.RLock()  # what is kept between requests, and frontends such as eSpeak's
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
         self._heard: dict[tuple[int, str | None, bool], tuple[Audio, CheckedPrompt]] = {}  # of the last requests
@@ -79,6 +82,22 @@ class TTSTask(TaskFramework):
     def sample_rate(self) -> int:
         """Hz of the generated audio."""
         return self.net.sample_rate if self.vocoder is None else int(self.vocoder.config.mel.sample_rate)
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """On a CPU. On a GPU, several sentences at a time would share the recorded graphs of one network."""
+        return self.net.device.type == "cpu"
+
+    def voices(self) -> list[str]:
+        """The speakers of the model; for one that imitates a recording also the stored voices."""
+        speakers: tuple[str, ...] = getattr(self.net.config, "speakers", ())
+        return [*(speakers if len(speakers) > 1 else ()), *(stored_voices.names() if self.net.takes_prompt else ())]
+
+    def voice(self, name: str) -> dict[str, Any]:
+        """The speaker or the stored voice. Raises DataError for a name that neither has."""
+        if name in getattr(self.net.config, "speakers", ()):
+            return {"speaker": name}
+        return {"prompt": stored_voices.load(name)}
 
     def generate(self, request: TTSRequest | str) -> Audio:
         """The whole text as one mono audio.
@@ -101,6 +120,10 @@ class TTSTask(TaskFramework):
         ``early``: cut long sentences at the beginning at clauses.
         """
         given: TTSRequest = self.as_request(request, "text")
+        with self._planning:
+            return self._plan(given, early=early)
+
+    def _plan(self, given: TTSRequest, *, early: bool) -> Plan:
         speaker = self._speaker(given.speaker)
         controls = self.net.controls(given.controls)
         continuing = bool(getattr(controls, "continuation", False))

@@ -1,0 +1,80 @@
+"""Who may ask, and how much they may send: the key, the names of the host, and the size of a body."""
+
+import hmac
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from amphion_core.errors import AmphionError
+from amphion_core.serving.answers import Refused, answer
+from amphion_core.serving.settings import Settings, is_loopback
+
+OPEN = ("/health",)  # paths that need no key
+
+
+class Guard:
+    """Stands before the app. What it refuses never reaches a model."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with an error, or pass the request on with a body that is counted."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            self._check(scope["path"], headers)
+        except AmphionError as error:
+            return await answer(error)(scope, receive, send)
+        return await self.app(scope, _Counted(receive, self.settings), send)
+
+    def _check(self, path: str, headers: MutableMapping[str, str]) -> None:
+        if self.settings.key is not None:
+            if path not in OPEN and not _has_key(headers.get("authorization", ""), self.settings.key):
+                raise Refused(401, "the key is missing or wrong", hint="send the header Authorization: Bearer KEY")
+        elif not _is_local(headers.get("host", "")):  # a page of another site, whose name leads to this computer
+            raise Refused(
+                403, f"the host {headers.get('host', '')[:80]!r} is not this computer", hint="ask for 127.0.0.1"
+            )
+        elif (origin := headers.get("origin")) is not None and not _is_local(urlsplit(origin).netloc):
+            raise Refused(
+                403, f"a page of {origin[:80]} may not use this server", hint="ask from a program, or set a key"
+            )
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self.settings.max_bytes:
+            raise too_large(self.settings)
+
+
+class _Counted:
+    """The body of a request. Raises Refused where it is larger than the header said or the server takes."""
+
+    def __init__(self, receive: Receive, settings: Settings) -> None:
+        self._receive, self._settings, self._bytes = receive, settings, 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._settings.max_bytes:
+            raise too_large(self._settings)
+        return message
+
+
+def too_large(settings: Settings) -> Refused:
+    """The error for a body that is too large."""
+    return Refused(
+        413, f"the request has more than {settings.max_upload:g} MB",
+        hint="send a shorter or a compressed recording (.flac, .mp3); the server's option --max-upload is the limit",
+    )  # fmt: skip
+
+
+def _has_key(authorization: str, key: str) -> bool:
+    scheme, _, given = authorization.partition(" ")
+    return scheme.casefold() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
+
+
+def _is_local(host: str) -> bool:
+    name: Any = urlsplit(f"//{host}").hostname if host else None
+    return name is not None and is_loopback(name)
