@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from amphion_core.component import Component
 from amphion_core.config import BaseConfig, validate
 from amphion_core.errors import DataError, WeightsError
-from amphion_core.modules.folding import fold_weight_norms
+from amphion_core.modules.folding import fold_weight_norms, has_weight_norms
 from amphion_core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class ModelArchitecture(Component, nn.Module):
     layouts_with_config: ClassVar[tuple[str, ...]] = ()  # those that need the publisher's config
     files_beside: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # further files of a layout, beside its checkpoint
     precision: Precision = "float32"
+    _stored_fingerprint: str = ""  # that of the weights before `for_inference` folded their weight norms
 
     def __init__(self, config: BaseConfig) -> None:
         nn.Module.__init__(self)
@@ -81,7 +82,9 @@ class ModelArchitecture(Component, nn.Module):
         ``precision="bf16"`` computes in bfloat16 where that is faster; elsewhere it warns and stays in float32.
         """
         self.eval().requires_grad_(False)
-        fold_weight_norms(self)
+        if has_weight_norms(self):
+            self._stored_fingerprint = self.fingerprint()
+            fold_weight_norms(self)
         self.precision = resolve_precision(precision, self.device)
         return self
 
@@ -91,7 +94,13 @@ class ModelArchitecture(Component, nn.Module):
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
 
     def fingerprint(self) -> str:
-        """A checksum of the weights, by which interrupted work recognises that it used the same network."""
+        """A checksum of the weights, by which later work recognises the same network.
+
+        After `for_inference` it is that of the weights as they are stored, because the last bits of folded weights
+        depend on the processor.
+        """
+        if self._stored_fingerprint:
+            return self._stored_fingerprint
         crc = 0
         for tensor in self.state_dict().values():
             crc = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)

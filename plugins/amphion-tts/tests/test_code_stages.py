@@ -1,12 +1,16 @@
 """Training of VALL-E in two stages: sentences are spoken back code by code, and resumed runs are exact."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 import amphion_core as amphion
 from amphion_core import recipe as recipes, weights
+from amphion_core.api import open_codec
 from amphion_core.errors import DataError, RecipeError, WeightsError
+from amphion_core.loading import open_weights
 from amphion_core.parts import CodecPart
 from amphion_core.training import checkpoint
 from amphion_core.training.run import build_trainer, train
@@ -115,6 +119,29 @@ def test_the_second_stage_keeps_the_first_and_changes_its_own_weights(corpus, tm
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("ar."))
     changed = [name for name in before if name.startswith("nar.") and not torch.equal(before[name], after[name])]
     assert len(changed) > len(before) / 4
+
+
+def test_a_codec_that_was_trained_again_under_the_same_name_is_refused(corpus, tmp_path):
+    """When the model is used, when its training is resumed, and when the second stage begins with it."""
+    first = train(make(corpus, "tts/valle", "ar", 1), tmp_path / "ar")
+    codec = amphion.load(corpus / "codec")
+    assert amphion.load(first).config.codec_fingerprint == codec.fingerprint()
+    assert amphion.load(first).sample_rate == RATE
+    codec = open_weights(corpus / "codec").network()
+    codec.quantizer.layers[0].embed[0, 0] += 1
+    shutil.rmtree(corpus / "codec")
+    weights.save(codec, corpus / "codec")
+    open_codec.cache_clear()
+    net = amphion.load(first)
+    with pytest.raises(WeightsError, match="other weights") as caught:
+        _ = net.sample_rate
+    assert f"model.codec={corpus / 'codec'}" in caught.value.hint
+    with pytest.raises(WeightsError, match="other weights"):
+        train(make(corpus, "tts/valle", "ar", 1), tmp_path / "ar", resume=True)
+    with pytest.raises(WeightsError, match="trained with a codec of other weights"):
+        train(make(corpus, "tts/valle", "nar", 1, init=str(first)), tmp_path / "nar")
+    published = type(net)(net.config.replace(codec_fingerprint=""))
+    assert published.sample_rate == RATE  # weights that state no fingerprint work with any codec of these sizes
 
 
 def test_padding_counts_as_end_only_where_the_recipe_asks(corpus):

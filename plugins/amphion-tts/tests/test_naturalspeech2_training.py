@@ -11,7 +11,7 @@ from amphion_core import recipe as recipes, yaml
 from amphion_core.api import CodecPart, Codes, Prompt, open_codec
 from amphion_core.component import Utterance
 from amphion_core.data.manifest import Record
-from amphion_core.errors import RecipeError
+from amphion_core.errors import RecipeError, WeightsError
 from amphion_core.training.run import build_trainer, train
 from amphion_core.training.run_folder import RunFolder
 from amphion_core.weights import save
@@ -143,6 +143,14 @@ def run(recipe, folder):
 def learned(clips, codec, tmp_path_factory):
     """A run of 60 steps with learned durations: its weights and its curve."""
     return run(make(clips[0], codec, 60), tmp_path_factory.mktemp("learned") / "run")
+
+
+def test_the_trained_model_refuses_a_codec_of_other_weights(learned):
+    net = amphion.load(learned[0])
+    assert net.config.codec_fingerprint == net.codec.fingerprint()
+    other = type(net)(net.config.replace(codec_fingerprint="00000000"))
+    with pytest.raises(WeightsError, match=r"other weights .* than the codec that this model was trained with"):
+        _ = other.codec
 
 
 def test_two_sentences_are_learned_with_their_alignment(learned):

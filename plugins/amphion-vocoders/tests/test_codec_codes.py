@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import Field
 
+import amphion_core as amphion
 from amphion_core import registry, weights
 from amphion_core.api import SPOKEN, BaseConfig, Codec, CodecPart, Codes, FeaturePart, open_codec
 from amphion_core.data.extraction import complete_features
@@ -101,6 +102,23 @@ def test_an_untrained_codec_is_always_the_same():
     open_codec.cache_clear()
     assert open_codec(source).fingerprint() == one and torch.equal(state, torch.get_rng_state())
     assert FeaturePart.named("codec_codes", codec={"name": "codec/looking", "hop": 8}).build().frame_shift == 0.001
+
+
+def test_folded_weight_norms_leave_the_fingerprint_as_it_was():
+    encodec = amphion.get("models", "codec/encodec")
+    codec = encodec(encodec.example_config())
+    stored = codec.fingerprint()
+    assert codec.for_inference().fingerprint() == stored
+    assert encodec(encodec.example_config()).fingerprint() != stored
+
+
+def test_a_codec_of_another_fingerprint_is_refused_with_the_next_command():
+    source = CodecPart.named("codec/looking")
+    own = open_codec(source).fingerprint()
+    assert open_codec(source, "cpu", own) is open_codec(source, "cpu")
+    with pytest.raises(WeightsError, match="codec/looking has other weights") as raised:
+        open_codec(source, "cpu", "00000000")
+    assert "amphion train RECIPE model.codec=codec/looking" in raised.value.hint
 
 
 @pytest.mark.parametrize(("place", "message"), [

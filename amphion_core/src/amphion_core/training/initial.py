@@ -48,7 +48,9 @@ def load(
             stored = checkpoint.read(folder)[0]["networks"]
             if {name.partition(".")[0] for name in stored} == {*networks}:
                 if (folder.parent.parent / "config.yaml").is_file():  # else nothing states the mel convention
-                    _require_same_mel(model, open_weights(given), given)
+                    found = open_weights(given)
+                    _require_same_mel(model, found, given)
+                    _require_same_codec(model, found, given)
                 load_flat(networks, stored)
                 return []
         return _load_one("model", model, model, InitialWeights(source=given))
@@ -61,8 +63,10 @@ def load(
 def _load_one(name: str, target: nn.Module, model: nn.Module, given: InitialWeights) -> list[str]:
     """Load one source into one module; the notes about parameters that keep their initial values."""
     found = open_weights(given.source)
-    if given.mel == "same" and any(module is target for module in model.modules()):
-        _require_same_mel(model, found, given.source)
+    if any(module is target for module in model.modules()):
+        if given.mel == "same":
+            _require_same_mel(model, found, given.source)
+        _require_same_codec(model, found, given.source)
     state: dict[str, Any] = found.state
     what = f"the recipe's {name}, read from {given.source}"
     if given.part:
@@ -153,3 +157,17 @@ def _require_same_mel(model: nn.Module, found: Weights, source: str) -> None:
         hint="train with the mel of the weights: set audio=..., or, for a part that reads no mel,"
         f" engine.init_from='{{PART: {{source: {source}, mel: any}}}}'",
     )
+
+
+def _require_same_codec(model: nn.Module, found: Weights, source: str) -> None:
+    """Raises WeightsError if the source was trained on the codes of another codec than that of the model.
+
+    Configs without a ``codec_fingerprint`` are not compared.
+    """
+    ours = getattr(getattr(model, "config", None), "codec_fingerprint", "")
+    theirs = found.config.get("codec_fingerprint", "")
+    if ours and theirs and ours != theirs:
+        raise WeightsError(
+            f"{source} was trained with a codec of other weights ({theirs}) than model.codec of the recipe ({ours})",
+            hint=f"model.codec=PLACE of the codec of {source}; or train {source} again with the codec of the recipe",
+        )

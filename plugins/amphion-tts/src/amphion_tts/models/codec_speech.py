@@ -56,6 +56,9 @@ class CodecSpeechConfig(BaseConfig):
     codec: CodecSource = Field(
         default="codec/encodec", description="card, weights folder or run of the codec; or an untrained codec"
     )
+    codec_fingerprint: str = Field(
+        default="", description="checksum of the codec's weights in the training; empty: not known"
+    )
     n_codebooks: int = Field(default=8, ge=2, le=64, description="codebooks of the codec that are used, K")
     codebook_size: int = Field(default=1024, gt=1, le=1 << 15, description="entries of each codebook")
 
@@ -93,9 +96,10 @@ class CodecSpeech(TextToSpeech):
     def codec(self) -> Codec:
         """The codec of the config with its weights, on this network's device.
 
-        Raises WeightsError: there are no weights at this place, or it is a codec of other sizes.
+        Raises WeightsError: there are no weights at this place, or it is a codec of other sizes, or of other weights
+        than in the training.
         """
-        found = open_codec(self.config.codec, str(self.device))
+        found = open_codec(self.config.codec, str(self.device), self.config.codec_fingerprint)
         sizes = self.config.n_codebooks, self.config.codebook_size
         if found.n_codebooks < sizes[0] or found.codebook_size != sizes[1]:
             raise WeightsError(
@@ -113,7 +117,12 @@ class CodecSpeech(TextToSpeech):
 
     @classmethod
     def config_for(cls, config: Any, facts: CorpusFacts) -> Any:
-        """``config`` with the symbols of the corpus, for a frontend that has none. Raises DataError."""
+        """``config`` with the codec's fingerprint, and the symbols of the corpus for a frontend that has none.
+
+        Raises DataError for a text that does not fit a stated frontend, WeightsError where the codec has no weights.
+        """
+        codec = open_codec(config.codec, "cpu", config.codec_fingerprint)
+        config = config.replace(codec_fingerprint=codec.fingerprint())
         if config.frontend is None:
             return config
         texts = (utterance.text for utterance in facts.utterances())

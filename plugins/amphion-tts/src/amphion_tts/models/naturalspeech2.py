@@ -145,11 +145,12 @@ class NaturalSpeech2(TextToSpeech):
 
     @classmethod
     def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
-        """``config`` with the symbols of the corpus and the deviation of its latents, where it has none.
+        """``config`` with the codec's fingerprint, and where it has none the symbols and the deviation of the latents.
 
         Raises DataError for a text that does not fit a stated frontend, WeightsError where the codec has no weights.
         """
-        changes: dict[str, Any] = {}
+        codec = open_codec(config.codec, "cpu", config.codec_fingerprint)
+        changes: dict[str, Any] = {"codec_fingerprint": codec.fingerprint()}
         if config.frontend is not None:
             texts = (utterance.text for utterance in facts.utterances())
             changes["frontend"] = frontend_with_symbols(config.frontend, texts)
@@ -202,9 +203,11 @@ class NaturalSpeech2(TextToSpeech):
     def codec(self) -> Codec:
         """The codec of the config with its weights, on this network's device.
 
-        Raises WeightsError: there are no weights at this place, or it is a codec of another rate, hop or size.
+        Raises WeightsError: there are no weights at this place, or it is a codec of another rate, hop or size, or of
+        other weights than in the training.
         """
-        found, c = open_codec(self.config.codec, str(self.device)), self.config
+        c = self.config
+        found = open_codec(c.codec, str(self.device), c.codec_fingerprint)
         ours = c.mel.sample_rate, c.mel.hop_length
         if (found.sample_rate, found.hop_length) != ours or found.n_codebooks < c.n_codebooks:
             raise WeightsError(
@@ -333,7 +336,7 @@ def _deviation(config: NaturalSpeech2.Config, facts: CorpusFacts) -> float:
     """The root of the mean square of the latents in the first recordings of the corpus."""
     part = config.codes_feature
     facts.statistics(part)  # computes and caches the codes, which training needs too
-    codec, squares, count = open_codec(config.codec), 0.0, 0
+    codec, squares, count = open_codec(config.codec, "cpu"), 0.0, 0
     for manifest in facts.manifests:
         cache = FeatureCache(manifest, part, facts.config.cache)
         for index in range(min(len(manifest), MEASURED)):

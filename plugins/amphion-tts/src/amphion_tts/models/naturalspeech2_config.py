@@ -15,6 +15,9 @@ class NaturalSpeech2Config(BaseConfig):
     codec: CodecSource = Field(
         default="codec/encodec@24k", description="card, weights folder or run of the codec of the latents"
     )
+    codec_fingerprint: str = Field(
+        default="", description="checksum of the codec's weights in the training; empty: not known"
+    )
     n_codebooks: int = Field(default=16, gt=0, le=1024, description="codebooks whose sum is a latent")
     latent_channels: int = Field(default=128, gt=0, description="channels of the codec's latents")
     latent_scale: float | None = Field(
