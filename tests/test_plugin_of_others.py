@@ -242,6 +242,17 @@ def test_the_task_svc_converts_with_a_converter_of_others_and_a_vocoder(converte
     assert "trained with the feature voice of other weights (of another day)" in capsys.readouterr().err
 
 
+def test_a_page_shows_the_stages_that_the_plugin_reports(speech, tmp_path, capsys):
+    speaker = amphion.load(speech).config.speakers[1]
+    words = ["visualize", str(speech), "Good day.", "--set", f"speaker={speaker}", "--vocoder", "vocoder/griffin_lim"]
+    assert main([*words, "-o", str(tmp_path / "page")]) == 0
+    html = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "<h3>spread states</h3>" in html and "axes B C N" in html
+    assert '<img src="pictures/spread_states.png"' in html and "<h3>Durations and alignment</h3>" in html
+    assert (tmp_path / "page" / "pictures" / "spread_states.png").read_bytes().startswith(b"\x89PNG")
+    assert "index.html" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_a_codec_is_trained_against_a_discriminator_and_encodes_real_speech(codec, corpus):
     run = codec.parent
     assert curve(run, "codec/distance")[-1] < curve(run, "codec/distance")[0]

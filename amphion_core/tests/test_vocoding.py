@@ -75,7 +75,7 @@ def test_a_default_card_that_is_not_on_this_disk_is_not_taken(default_card, monk
 
 
 def test_without_a_vocoder_that_fits_the_error_says_what_there_is(default_card, monkeypatch):
-    monkeypatch.setattr("amphion_core.vocoding._weightless", lambda: iter(()))
+    monkeypatch.setattr("amphion_core.vocoding.weightless_vocoders", lambda: iter(()))
     with pytest.raises(UnknownComponent, match=r"\(vocoder/hifigan@small: another one\)"):
         open_vocoder(None, OTHER)
     monkeypatch.setattr(cards, "_collect", lambda refs: ((), ()))

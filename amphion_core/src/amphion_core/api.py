@@ -27,6 +27,7 @@ _MODULES = {
         "FrontendPart", "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart", "VocoderPart",
     ),
     "amphion_core.precision": ("Precision",),
+    "amphion_core.recording": ("is_recording", "record", "report", "report_step", "steps_as_mels"),
     "amphion_core.registry": ("SPOKEN", "v1"),
     "amphion_core.requests": ("AudioInput", "ControlValues"),
     "amphion_core.speakers": ("speaker_index",),
@@ -96,6 +97,13 @@ if TYPE_CHECKING:
         VocoderPart as VocoderPart,
     )
     from amphion_core.precision import Precision as Precision
+    from amphion_core.recording import (
+        is_recording as is_recording,
+        record as record,
+        report as report,
+        report_step as report_step,
+        steps_as_mels as steps_as_mels,
+    )
     from amphion_core.registry import SPOKEN as SPOKEN, v1 as v1
     from amphion_core.requests import AudioInput as AudioInput, ControlValues as ControlValues
     from amphion_core.speakers import speaker_index as speaker_index

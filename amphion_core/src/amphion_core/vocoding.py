@@ -40,7 +40,7 @@ def choose_vocoder(mel: "MelConfig | None" = None) -> VocoderChoice:
                 return VocoderChoice(card.name)
             others.append(card.name)
     fit = f"no trained vocoder for this mel convention is installed ({', '.join(others)}: another one)"
-    for name in _weightless():
+    for name in weightless_vocoders():
         reason = fit if others else "no trained vocoder is installed for general use"
         return VocoderChoice(name, f"{reason}, so {name} is used, which sounds worse; --vocoder names one")
     if others:
@@ -142,7 +142,8 @@ def _mel_of(name: str) -> Any:
     return getattr(validate(registry.get("models", stored.name).Config, stored.config, where=name), "mel", None)
 
 
-def _weightless() -> Iterator[str]:
+def weightless_vocoders() -> Iterator[str]:
+    """The names of the installed vocoders that need no weights, such as Griffin-Lim."""
     for ref in registry.refs("models"):
         if ref.name.startswith("vocoder/"):
             try:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from amphion_core.config import BaseConfig
 from amphion_core.errors import DataError, MissingPackage
+from amphion_core.recording import report_step
 
 RUNGE_KUTTA = 4  # steps with which the published PNDM begins
 
@@ -149,6 +150,7 @@ def sample(
         x = source.step(found, step, x, **extra).prev_sample
         if diffusion.clip == "every_step":
             x = x.clamp(-1, 1)
+        report_step(x, time=step)
     if start is not None and kept is not None:
         x = torch.where(kept, start, x)
     return x if diffusion.clip == "never" else x.clamp(-1, 1)

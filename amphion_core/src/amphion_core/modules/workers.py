@@ -4,6 +4,7 @@ torch splits every operation among its threads and waits for the slowest after e
 nearly every operation waits for it. Independent pieces wait only once, at the end.
 """
 
+import contextvars
 import os
 import threading
 from collections import deque
@@ -77,12 +78,13 @@ def _share(pieces: Sequence[Callable[[], Result]]) -> list[Result]:
 def _with_threads(count: int, work: Callable[[], Result]) -> Callable[[], Result]:
     """Return ``work`` for a worker thread, with ``count`` threads for its pieces and the caller's inference mode."""
     inference = torch.is_inference_mode_enabled()  # a new thread starts without it
+    context = contextvars.copy_context()  # nor with the caller's recorder, see `recording`
 
     def run() -> Result:
         before, _here.threads = getattr(_here, "threads", 0), count
         try:
             with torch.inference_mode(inference), torch.no_grad():
-                return work()
+                return context.run(work)
         finally:
             _here.threads = before
 

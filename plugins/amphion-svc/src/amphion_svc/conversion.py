@@ -10,6 +10,7 @@ from torch import Tensor
 
 from amphion_core.api import Audio, FeatureExtractor, Vocoder, VoiceConverter
 from amphion_core.audio import Samples
+from amphion_core.recording import report
 from amphion_svc.plan import Contour
 
 LOUDEST = 10.0  # factor on the level of a converted piece; more would raise the noise of a pause
@@ -71,11 +72,13 @@ class Converter:
             name: self.feature(extractor, padded) for name, extractor in self.extractors.items() if name not in features
         }
         lengths = torch.tensor([frames], device=self.net.device)
+        report("f0", f0[:, :frames], "BN", unit="Hz", mel=mel)
         made = self.net.convert(features, lengths, sound.speaker, f0=f0[:, :frames], seed=seed, controls=controls)
         if made.wave is not None:
             wave = made.wave[0]
         else:
             assert made.mel is not None and self.vocoder is not None
+            report("mel", made.mel[..., :frames], "BFN", mel=mel)
             pitch = (f0 if made.f0 is None else made.f0) if self.vocoder.needs_f0 else None
             wave = self.vocoder.vocode(made.mel[..., :frames], pitch, seed=seed)[0]
         samples = wave.float().cpu().numpy()[:count]

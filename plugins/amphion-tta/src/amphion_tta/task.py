@@ -25,6 +25,7 @@ from amphion_core.api import (
 )
 from amphion_core.audio import Samples
 from amphion_core.errors import AudioError, DataError, WeightsError, shortened
+from amphion_core.recording import report
 from amphion_core.vocoding import open_vocoder, own_vocoder
 from amphion_tta.edits import check_regions, joined
 from amphion_tta.languages import foreign_note
@@ -260,6 +261,7 @@ class TTATask(TaskFramework):
         wave: Tensor = made
         if found.mel is not None:
             assert self.vocoder is not None
+            report("mel", found.mel, "BFN", mel=self.net.config.mel)
             wave = self.vocoder.vocode(found.mel, seed=plan.request.seed)
             lengths = lengths * self.net.config.mel.hop_length
         most = round(plan.seconds * self.sample_rate)

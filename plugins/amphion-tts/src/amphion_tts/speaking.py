@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphion_core.api import Synthesis, TextFrontend, TextToSpeech, Vocoder
+from amphion_core.api import Synthesis, TextFrontend, TextToSpeech, Vocoder, is_recording, report
 from amphion_tts.pieces import Piece
 from amphion_tts.plan import Plan
 from amphion_tts.spoken import Spoken
@@ -65,9 +65,23 @@ def _spoken(voice: Voice, group: list[Planned]) -> Iterator[Spoken]:
     seeds = [plan.request.seed + piece.number for plan, piece in group]
     made = _synthesized(voice, group, seeds)
     durations = None if made.durations is None else made.durations.tolist()
+    if is_recording():
+        _report(voice, group, made)
     for row, (count, (_, piece)) in enumerate(zip(made.lengths.tolist(), group, strict=True)):
         frames = tuple(durations[row][: len(piece.ids)]) if durations else None
         yield _padded(voice, piece, _wave(voice, made, row, count, seeds[row]), frames)
+
+
+def _report(voice: Voice, group: list[Planned], made: Synthesis) -> None:
+    """What a recorder wants to know about the first piece of a group."""
+    piece = group[0][1]
+    table = voice.frontend.config.symbols
+    report("text", piece.text)
+    report("symbols", [table[number] for number in piece.ids])
+    if made.durations is not None:
+        report("durations", made.durations[:1, : len(piece.ids)], "BL", unit="frames", mel=voice.net.config.mel)
+    if made.mel is not None:
+        report("mel", made.mel[:1, :, : int(made.lengths[0])], "BFN", mel=voice.net.config.mel)
 
 
 def _synthesized(voice: Voice, group: list[Planned], seeds: list[int]) -> Synthesis:

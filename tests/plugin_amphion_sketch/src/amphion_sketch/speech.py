@@ -16,6 +16,7 @@ from amphion_core.api import (
     Prompt,
     Synthesis,
     TextToSpeech,
+    report,
 )
 from amphion_core.speakers import speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
@@ -149,6 +150,7 @@ class SketchSpeech(TextToSpeech):
         rows = [hidden[item].repeat_interleave(durations[item], 1).T for item in range(len(ids))]
         frames = durations.sum(1)
         spread = nn.utils.rnn.pad_sequence(rows, batch_first=True).mT
+        report("spread_states", spread, "BCN")
         made = self.decoder(spread, frames)
         if controls.variation:
             drawn = noise(len(ids), (int(frames.max()), made.shape[1]), seed, ids.device).mT

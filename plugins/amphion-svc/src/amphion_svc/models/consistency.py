@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from amphion_core.api import BaseConfig
 from amphion_core.modules.masks import masked
+from amphion_core.recording import report_step
 from amphion_svc.models.dilated_denoiser import DilatedDenoiser
 
 Solver = Literal["euler", "heun"]
@@ -99,6 +100,7 @@ def sample_edm(denoise: Denoise, noise: Tensor, times: Tensor, solver: Solver) -
     path = [*times.flip(0).tolist(), 0.0]
     for sigma, to in pairwise(path):
         x = solver_step(denoise, x, x.new_full((len(x),), sigma), x.new_full((len(x),), to), solver)
+        report_step(x, time=to)
     return x
 
 
@@ -113,4 +115,5 @@ def sample_consistency(denoise: Denoise, draw: Callable[[], Tensor], times: Tens
         if number:
             x = x + (sigma**2 - least**2) ** 0.5 * draw()
         x = denoise(x, x.new_full((len(x),), sigma))
+        report_step(x, time=sigma)
     return x

@@ -16,6 +16,7 @@ from amphion_core.api import Precision, Synthesis
 from amphion_core.config import BaseConfig, validate
 from amphion_core.modules.item_noise import draw_noise, generators
 from amphion_core.modules.packed_conv import pack_convolutions
+from amphion_core.recording import steps_as_mels
 from amphion_svc.models.acoustic_encoder import Conformer
 from amphion_svc.models.conditioned import (
     MelConverter,
@@ -150,10 +151,11 @@ class DiffCoMoSVC(MelConverter):
             with self.autocast():
                 return self.decoder(x, sigma, coarse, mask).float()
 
-        if self.config.stage == "student":
-            found = sample_consistency(denoise, draw, noise.times(steps + 1))
-        else:
-            found = sample_edm(denoise, draw(), noise.times(steps), "heun")
+        with steps_as_mels(self.unscaled, self.config.mel):
+            if self.config.stage == "student":
+                found = sample_consistency(denoise, draw, noise.times(steps + 1))
+            else:
+                found = sample_edm(denoise, draw(), noise.times(steps), "heun")
         return self.unscaled(found) * mask
 
     def for_inference(self, precision: Precision = "float32") -> Self:

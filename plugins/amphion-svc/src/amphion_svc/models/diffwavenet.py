@@ -19,6 +19,7 @@ from amphion_core.config import BaseConfig, validate
 from amphion_core.modules.diffusion import Diffusion, Sampler, sample
 from amphion_core.modules.item_noise import generators
 from amphion_core.modules.packed_conv import pack_convolutions
+from amphion_core.recording import steps_as_mels
 from amphion_svc.models.conditioned import (
     MelConverter,
     MelConverterConfig,
@@ -124,7 +125,8 @@ class DiffWaveNetSVC(MelConverter):
         made = condition.new_zeros(len(lengths), self.config.mel.n_mels, condition.shape[2], dtype=torch.float32)
         draws = generators(seed, len(lengths), condition.device)
         for row, part, count, draw in zip(made, condition, lengths.tolist(), draws, strict=True):
-            found = self._sample(part[None, :, :count], draw, chosen.sampler or SAMPLER, chosen.steps or STEPS)
+            with steps_as_mels(self.unscaled, self.config.mel):
+                found = self._sample(part[None, :, :count], draw, chosen.sampler or SAMPLER, chosen.steps or STEPS)
             row[:, :count] = self.unscaled(found)[0]
         return made
 

@@ -20,6 +20,7 @@ from amphion_core.errors import DataError
 from amphion_core.features.mel import hop_aligned_mel
 from amphion_core.modules.diffusion import Diffusion, Sampler, sample
 from amphion_core.modules.item_noise import generators
+from amphion_core.recording import steps_as_mels
 from amphion_tta.autoencoders import AutoencoderPart
 from amphion_tta.models.latent_unet import LatentUNet, UNetConfig
 
@@ -230,10 +231,11 @@ class LatentDiffusion(TextToAudio):
                 without, with_caption = self(x.repeat(2, 1, 1, 1), step.repeat(2), both).float().chunk(2)
             return without + guidance * (with_caption - without)
 
-        made = sample(
-            predict, noise, sampler=asked.sampler or c.sampler, steps=asked.steps or c.steps, diffusion=c.diffusion,
-            generator=draws, **start,
-        )  # fmt: skip
+        with steps_as_mels(self._decoded, c.mel):
+            made = sample(
+                predict, noise, sampler=asked.sampler or c.sampler, steps=asked.steps or c.steps,
+                diffusion=c.diffusion, generator=draws, **start,
+            )  # fmt: skip
         if not bool(made.isfinite().all()):
             raise DataError(
                 "the network made latents that are not finite numbers, so there is no sound",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from amphion_core.errors import DataError
+from amphion_core.recording import is_recording, report
 
 
 @torch.no_grad()
@@ -29,7 +30,11 @@ def monotonic_alignment(scores: Tensor, token_lengths: Tensor, frame_lengths: Te
         )
     by_frame = scores.detach().float().transpose(0, 1).contiguous().cpu().numpy()  # (N, B, L)
     best = torch.from_numpy(_best_tokens(by_frame, tokens, frames)).to(scores.device)  # (B, N)
-    return (best[..., None] == torch.arange(scores.shape[2], device=scores.device)).to(scores.dtype)
+    path = (best[..., None] == torch.arange(scores.shape[2], device=scores.device)).to(scores.dtype)
+    if is_recording():
+        report("alignment", scores.softmax(-1), "BNL")
+        report("path", path, "BNL")
+    return path
 
 
 def _best_tokens(scores: np.ndarray, tokens: np.ndarray, frames: np.ndarray) -> np.ndarray:

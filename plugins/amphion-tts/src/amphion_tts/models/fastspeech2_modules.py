@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amphion_core.modules.frame_norm import FrameNorm
+from amphion_core.recording import is_recording, report
 
 TABLE = 1024  # positions: tables of sines have a multiple of so many rows
 
@@ -76,6 +77,10 @@ class SelfAttention(nn.Module):
         heads = (batch, length, self.n_heads, channels // self.n_heads)
         q, k, v = (layer(x).view(heads).transpose(1, 2) for layer in (self.w_qs, self.w_ks, self.w_vs))  # (B, H, N, D)
         seen = None if mask is None else mask[:, None, None]
+        if is_recording():
+            scores = q @ k.mT / q.shape[-1] ** 0.5
+            weights = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
+            report("attention", weights.softmax(-1), "BHNM")
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).reshape(batch, length, channels)
         return self.layer_norm(x + self.drop(self.fc(y)))
 

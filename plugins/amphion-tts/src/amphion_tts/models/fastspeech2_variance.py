@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from amphion_core.errors import DataError
+from amphion_core.recording import is_recording, report
 from amphion_tts.models.fastspeech2_modules import ConvOverTime, masked
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
@@ -91,12 +92,22 @@ class VarianceAdaptor(nn.Module):
         if self.config.pitch_level == level:
             found_pitch = self.pitch_predictor(x, mask)
             used = self._controlled("pitch", found_pitch, controls) if pitch is None else pitch
+            self._report("pitch", used, level)
             x = masked(self.with_pitch(x, used), mask)
         if self.config.energy_level == level:
             found_energy = self.energy_predictor(x, mask)
             used = self._controlled("energy", found_energy, controls) if energy is None else energy
+            self._report("energy", used, level)
             x = masked(self.with_energy(x, used), mask)
         return x, found_pitch, found_energy
+
+    def _report(self, name: Literal["pitch", "energy"], values: Tensor, level: Level) -> None:
+        """Report the values (B, L) or (B, N) that are used, in the units of the corpus where these are known."""
+        mean, std = getattr(self.config, f"{name}_mean"), getattr(self.config, f"{name}_std")
+        if is_recording():
+            unit = "" if mean is None else "Hz" if name == "pitch" else "magnitude"
+            used = values if mean is None else values * std + mean
+            report(name, used, "BL" if level == "token" else "BN", unit=unit)
 
     def frames(self, log_durations: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         """ln(frames + 1) (B, L) -> whole frames (B, L); at least one for each item."""

@@ -24,6 +24,7 @@ from amphion_core.api import (
     Prompt,
     Synthesis,
     TextToSpeech,
+    is_recording,
 )  # fmt: skip
 from amphion_core.config import validate
 from amphion_core.errors import DataError, RecipeError, WeightsError
@@ -393,7 +394,7 @@ class VITS(TextToSpeech):
 
     def _speech(self) -> Speech:
         """How this network infers: with recorded graphs after ``for_inference`` on a GPU, else plainly."""
-        if not isinstance(self.dec.packed, GPUGenerator):
+        if not isinstance(self.dec.packed, GPUGenerator) or is_recording():  # a graph cannot report
             return CPUSpeech(self) if self.device.type == "cpu" else Speech(self)
         if self._graphs is None or self._graphs.decoder is not self.dec.packed:
             self._graphs = GPUSpeech(self)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from amphion_core.modules.cuda_graphs import GraphCache, rounded
 from amphion_core.modules.masks import length_mask
 from amphion_core.modules.workers import run_on_one_thread
+from amphion_core.recording import report
 from amphion_tts.models.alignment import expand, path_of_durations
 from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
 
@@ -60,7 +61,10 @@ class Speech:
         z_p = expand(m_p, path)
         if noise is not None:
             z_p = z_p + noise * torch.exp(expand(logs_p, path)) * noise_scale
-        return self.net.flow.reverse(z_p * mask, mask, g)
+        report("prior", z_p, "BCN")
+        z = self.net.flow.reverse(z_p * mask, mask, g)
+        report("latents", z, "BCN")
+        return z
 
     def decode(self, z: Tensor, frames: Tensor, g: Tensor | None) -> Tensor:
         """(B, C, N) -> (B, T); each item at its own length."""
