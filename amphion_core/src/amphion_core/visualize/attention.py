@@ -11,6 +11,7 @@ from amphion_core.recording import Recorder, record
 from amphion_core.visualize.explanations import ATTENTION, SELF_ATTENTION
 from amphion_core.visualize.page import Page, card, columns
 from amphion_core.visualize.pictures import Array, Line, chart
+from amphion_core.visualize.sounds import shortened_recording
 
 WIDTH = 0.2  # g of guided attention: how wide the diagonal is
 MOST_HEADS = 12  # pictures of attention on a page
@@ -82,8 +83,6 @@ def _add_heads(page: Page, recorder: Recorder) -> None:
 
 def add_aligned(page: Page, task: Any, recording: str, fields: Mapping[str, Any]) -> None:
     """The chapter about a recording whose text a model for text to speech aligns with it. Raises DataError."""
-    from amphion_core.visualize.making import shortened_recording
-
     text = fields.get("text")
     if not isinstance(text, str):
         raise DataError("a recording is aligned with its text, and none is given", hint='--set text="WHAT IS SAID"')

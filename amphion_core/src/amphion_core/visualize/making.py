@@ -13,12 +13,12 @@ from amphion_core.errors import DataError, UnknownComponent
 from amphion_core.families import TextEncoder, Vocoder, VoiceConverter
 from amphion_core.recording import STEP, Recorder, record
 from amphion_core.visualize.page import Page, check_out, whole_folder
+from amphion_core.visualize.sounds import shortened_recording
 from amphion_core.vocoding import needs_no_weights
 
 if TYPE_CHECKING:
     from amphion_core.component import TaskFramework
 
-SECONDS = 12.0  # of a recording that a page shows
 KNOWN = {  # stages that a chapter other than the general one shows
     "text", "symbols", "durations", "mel", "f0", "pitch", "energy", "prior", "latents", "attention", "alignment",
     "path", STEP,
@@ -72,12 +72,6 @@ def architecture(model: str) -> str:
         if needs_no_weights(model, family):  # type: ignore[type-abstract, arg-type]
             return registry.find("models", model).name
     return loading.open_weights(model).name
-
-
-def shortened_recording(path: str) -> Audio:
-    """The beginning of a recording, as long as a page shows. Raises AudioError."""
-    audio = Audio.load(path).mono()
-    return Audio(audio.samples[: round(SECONDS * audio.sample_rate)], audio.sample_rate)
 
 
 def _only(inputs: Sequence[str], what: str) -> str:

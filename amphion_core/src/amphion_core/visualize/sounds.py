@@ -10,8 +10,15 @@ from amphion_core.mel import MelConfig
 from amphion_core.visualize.pictures import Array
 from amphion_core.vocoding import open_vocoder, weightless_vocoders
 
+SECONDS = 12.0  # of a recording that a page shows
 CLICK = 0.008  # seconds
 OVERTONES = 8  # of the hum
+
+
+def shortened_recording(path: str) -> Audio:
+    """The beginning of a recording, as long as a page shows. Raises AudioError."""
+    audio = Audio.load(path).mono()
+    return Audio(audio.samples[: round(SECONDS * audio.sample_rate)], audio.sample_rate)
 
 
 def sound_of_mel(values: Array, mel: MelConfig) -> Audio | None:
