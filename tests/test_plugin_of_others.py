@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from pydantic import Field
 
 import amphion_core as amphion
-from amphion_core import registry, yaml
+from amphion_core import onnx_export, registry, weights, yaml
 from amphion_core.api import BaseConfig, Codes, Synthesis, TextCondition, Update
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError
@@ -221,6 +222,17 @@ def test_a_converter_learns_from_features_of_three_rates_and_uses_them(converter
     pulse = amphion.build("vocoder/sketch_pulse", mel=mel.model_dump()).for_inference()
     assert pulse.needs_f0
     assert pulse.vocode(made.mel, made.f0).shape == (1, lengths[0] * mel.hop_length)
+
+
+@pytest.mark.skipif(not all(map(find_spec, onnx_export.PACKAGES)), reason='pip install "amphion-core[onnx]"')
+def test_a_vocoder_of_others_is_exported_by_the_command(tmp_path, capsys):
+    net = amphion.build("vocoder/sketch_pulse")
+    weights.save(net, tmp_path / "pulse")
+    assert main(["export", str(tmp_path / "pulse"), "-o", str(tmp_path / "pulse.onnx")]) == 0
+    assert "input f0: Hz, everywhere above 0" in capsys.readouterr().out
+    mel, f0 = torch.randn(1, 80, 7) - 4, torch.full((1, 7), 200.0)
+    found = onnx_export.run(tmp_path / "pulse.onnx", {"mel": mel.numpy(), "f0": f0.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found["wave"]), net(mel, f0), atol=1e-4, rtol=0)
 
 
 def test_the_task_svc_converts_with_a_converter_of_others_and_a_vocoder(converter, corpus, tmp_path, capsys):

@@ -22,6 +22,7 @@ _MODULES = {
     "amphion_core.data.batch": ("Batch", "Collate", "Example"),
     "amphion_core.data.facts": ("CorpusFacts", "Statistics"),
     "amphion_core.mel": ("Mel", "MelConfig"),
+    "amphion_core.onnx_graph": ("OnnxGraph", "vocoder_graph"),
     "amphion_core.parts": (
         "AugmentationPart", "CodecPart", "DatasetPart", "DiscriminatorPart", "EmbeddingPart", "FeaturePart",
         "FrontendPart", "MetricPart", "ModelPart", "Part", "RecognizerPart", "TrainerPart", "VocoderPart",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     )
     from amphion_core.hooks import hookimpl as hookimpl
     from amphion_core.mel import Mel as Mel, MelConfig as MelConfig
+    from amphion_core.onnx_graph import OnnxGraph as OnnxGraph, vocoder_graph as vocoder_graph
     from amphion_core.parts import (
         AugmentationPart as AugmentationPart,
         CodecPart as CodecPart,

@@ -22,6 +22,7 @@ from amphion_core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:
     from amphion_core.data.facts import CorpusFacts
+    from amphion_core.onnx_graph import OnnxGraph
     from amphion_core.parts import FeaturePart
 
 
@@ -87,6 +88,13 @@ class ModelArchitecture(Component, nn.Module):
             fold_weight_norms(self)
         self.precision = resolve_precision(precision, self.device)
         return self
+
+    def onnx_graph(self) -> "OnnxGraph":
+        """What ``amphion export`` writes of this network. Raises DataError unless a model overrides it."""
+        raise DataError(
+            f"{type(self).__name__} cannot be exported: it does not state its graph",
+            hint="docs/export.md lists the models that can be exported; a model states its graph in onnx_graph",
+        )
 
     @property
     def device(self) -> torch.device:

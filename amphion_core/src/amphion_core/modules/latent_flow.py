@@ -127,6 +127,8 @@ class Flow(nn.Module):
 
 def _shift_in_pieces(coupling: Coupling, kept: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
     """`Coupling.shift`; on a CPU with several threads, pieces of time on one thread each."""
+    if torch.compiler.is_compiling():
+        return coupling.shift(kept, mask, condition)
     length, threads = kept.shape[2], threads_for_pieces()
     if kept.device.type != "cpu" or torch.is_grad_enabled() or threads == 1 or length < MIN_PIECE * threads:
         return coupling.shift(kept, mask, condition)

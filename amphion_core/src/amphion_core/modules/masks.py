@@ -19,7 +19,7 @@ def masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 def without_needless_mask(mask: Tensor | None) -> Tensor | None:
     """Return None if every position is valid, so that inference on a CPU skips the products; else the mask."""
-    if mask is None or torch.is_grad_enabled() or mask.device.type != "cpu":
+    if mask is None or torch.is_grad_enabled() or torch.compiler.is_compiling() or mask.device.type != "cpu":
         return mask  # on a GPU the test below would wait for the device
     return None if bool(mask.all()) else mask
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig, Mel, MelConfig, Vocoder
+from amphion_core.api import BaseConfig, Mel, MelConfig, OnnxGraph, Vocoder
 from amphion_core.errors import AudioError
 
 
@@ -47,3 +47,15 @@ class SketchPulse(Vocoder):
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
         """(B, F, N), (B, N) -> (B, T)."""
         return self(mel, f0)[:, 0]
+
+    def onnx_graph(self) -> OnnxGraph:
+        """The mel (B, F, N) and F0 (B, N) -> the wave (B, 1, T)."""
+        bands = self.config.mel.n_mels
+
+        def inputs(length: int) -> dict[str, Tensor]:
+            frames = torch.arange(length) / length
+            return {"mel": -3 - frames.expand(2, bands, -1), "f0": 120 + 40 * frames.expand(2, -1)}
+
+        axes = {"mel": {0: "batch", 2: "frames"}, "f0": {0: "batch", 1: "frames"}}
+        described = {"mel": "logarithmic mel", "f0": "Hz, everywhere above 0", "wave": "samples"}
+        return OnnxGraph(self, inputs, ("wave",), axes, described, lengths=(4, 10))

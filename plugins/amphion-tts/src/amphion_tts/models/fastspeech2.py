@@ -25,6 +25,7 @@ from amphion_core.api import (
     FrontendPart,
     Mel,
     MelConfig,
+    OnnxGraph,
     Precision,
     Prompt,
     Synthesis,
@@ -326,6 +327,12 @@ class FastSpeech2(TextToSpeech):
         """As for every model; convolutions are also laid out for the CPU."""
         super().for_inference(precision)
         return pack_convolutions(self) if self.device.type == "cpu" else self
+
+    def onnx_graph(self) -> OnnxGraph:
+        """Texts (B, L) -> their mels (B, F, N); see ``fastspeech2_onnx.py``."""
+        from amphion_tts.models.fastspeech2_onnx import fastspeech2_graph
+
+        return fastspeech2_graph(self)
 
     @classmethod
     def import_state_dict(

@@ -33,10 +33,14 @@ def masked(x: Tensor, mask: Tensor | None) -> Tensor:
 @lru_cache(maxsize=16)
 def _sine_table(count: int, channels: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
-        place = torch.arange(count, dtype=torch.float64)[:, None]
-        pair = torch.arange(channels, dtype=torch.float64) // 2
-        angle = place / 10000 ** (2 * pair / channels)
-        return torch.where(torch.arange(channels) % 2 == 0, angle.sin(), angle.cos()).float().to(device)
+        return _sines(count, channels).to(device)
+
+
+def _sines(count: int, channels: int) -> Tensor:
+    place = torch.arange(count, dtype=torch.float64)[:, None]
+    pair = torch.arange(channels, dtype=torch.float64) // 2
+    angle = place / 10000 ** (2 * pair / channels)
+    return torch.where(torch.arange(channels) % 2 == 0, angle.sin(), angle.cos()).float()
 
 
 def positions(count: int, channels: int, device: torch.device) -> Tensor:
@@ -46,6 +50,8 @@ def positions(count: int, channels: int, device: torch.device) -> Tensor:
     """
     if device.type == "meta":
         return torch.empty(count, channels, device=device)
+    if torch.compiler.is_exporting():  # the count is a symbol there
+        return _sines(count, channels)
     return _sine_table(-(-count // TABLE) * TABLE, channels, device)[:count]
 
 

@@ -47,11 +47,21 @@ def spread(x: Tensor, durations: Tensor, size: int) -> Tensor:
     Rows behind the end of an item are 0.
     """
     ends = durations.cumsum(1)
-    frame = torch.arange(size, device=x.device).repeat(len(x), 1)
-    token = torch.searchsorted(ends, frame, right=True)  # the first token that ends behind this frame
+    frame = torch.arange(size, device=x.device).repeat(x.shape[0], 1)  # len(x) would be a constant in an export
+    if torch.compiler.is_exporting():  # ONNX has no search in sorted values
+        token = (frame[..., None] >= ends[:, None]).sum(2)
+    else:
+        token = torch.searchsorted(ends, frame, right=True)  # the first token that ends behind this frame
     inside = token < x.shape[1]
     rows = token.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[2])
     return masked(x.gather(1, rows), inside)
+
+
+def _bin(values: Tensor, edges: Tensor) -> Tensor:
+    """The number of edges (K) that are below each value: (B, N) -> (B, N) of int."""
+    if torch.compiler.is_exporting():  # ONNX has no search in sorted values
+        return (edges < values[..., None]).sum(-1)
+    return torch.bucketize(values.contiguous(), edges)
 
 
 class VarianceAdaptor(nn.Module):
@@ -74,11 +84,11 @@ class VarianceAdaptor(nn.Module):
 
     def with_pitch(self, x: Tensor, values: Tensor) -> Tensor:
         """x (B, N, C) with the embedding of the normalised pitch (B, N) added."""
-        return x + self.pitch_embedding(torch.bucketize(values.contiguous(), self.pitch_bins))
+        return x + self.pitch_embedding(_bin(values, self.pitch_bins))
 
     def with_energy(self, x: Tensor, values: Tensor) -> Tensor:
         """x (B, N, C) with the embedding of the normalised energy (B, N) added."""
-        return x + self.energy_embedding(torch.bucketize(values.contiguous(), self.energy_bins))
+        return x + self.energy_embedding(_bin(values, self.energy_bins))
 
     def vary(
         self, x: Tensor, mask: Tensor | None, level: Level, pitch: Tensor | None, energy: Tensor | None,
@@ -113,7 +123,7 @@ class VarianceAdaptor(nn.Module):
         """ln(frames + 1) (B, L) -> whole frames (B, L); at least one for each item."""
         mel = self.config.mel
         longest = LONGEST_TOKEN * mel.sample_rate / mel.hop_length
-        found = torch.round((torch.expm1(log_durations.float()) * scale).clamp(0, longest)).long()
+        found = torch.round((torch.expm1(log_durations.float()) * scale).clamp(0.0, longest)).long()
         found = found if mask is None else found * mask
         found[:, 0] += found.sum(1) == 0
         return found

@@ -20,6 +20,7 @@ from amphion_core.api import (
     FrontendPart,
     Mel,
     MelConfig,
+    OnnxGraph,
     Precision,
     Prompt,
     Synthesis,
@@ -338,6 +339,12 @@ class VITS(TextToSpeech):
             pack_convolutions(part)
         self.dec.for_inference(self.precision)
         return self
+
+    def onnx_graph(self) -> OnnxGraph:
+        """One text (1, L) -> its wave (1, T), with the noise drawn in the graph; see ``vits_onnx.py``."""
+        from amphion_tts.models.vits_onnx import vits_graph
+
+        return vits_graph(self)
 
     @classmethod
     def import_state_dict(

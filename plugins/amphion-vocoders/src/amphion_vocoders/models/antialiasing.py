@@ -47,8 +47,8 @@ class AntiAliasedSnake(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T), T at least 1."""
         fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-        kernels = compiled() if fits else None
-        if kernels is None or torch.compiler.is_compiling():
+        kernels = compiled() if fits and not torch.compiler.is_compiling() else None
+        if kernels is None:
             return plain(x, *self.factors())
         result: Tensor = kernels.activation(x.float(), *self.factors())
         return result.to(x.dtype)  # in bfloat16 the loop and both conversions take less time than torch operations

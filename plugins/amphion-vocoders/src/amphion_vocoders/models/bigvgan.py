@@ -15,13 +15,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import Mel, MelConfig, Precision
+from amphion_core.api import Mel, MelConfig, OnnxGraph, Precision, vocoder_graph
 from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_vocoders.models.antialiasing import AntiAliasedSnake
 from amphion_vocoders.models.bigvgan_packed import PackedBigVGAN
 from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.generator_config import GeneratorConfig
+from amphion_vocoders.models.lowpass import lowpass
 from amphion_vocoders.models.packed_module import PackedModule
 
 
@@ -145,6 +146,11 @@ class BigVGAN(FeedForwardVocoder):
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
         return self.generator(mel)
+
+    def onnx_graph(self) -> OnnxGraph:
+        """The mel (B, F, N) -> the wave (B, T)."""
+        lowpass(torch.device("cpu"), torch.float32)  # its cache must not be filled while the graph is recorded
+        return vocoder_graph(self)
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does, and reorder the weights: see ``bigvgan_packed.py``."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amphion_core.api import Vocoder
+from amphion_core.api import OnnxGraph, Vocoder, vocoder_graph
 from amphion_vocoders.models.mel_input import check_mel
 from amphion_vocoders.models.packed_module import PackedModule
 
@@ -41,3 +41,7 @@ class FeedForwardVocoder(Vocoder):
         with nullcontext() if packed else self.autocast():  # packed weights have their own precision
             wave: Tensor = self(mel, **others)
         return wave[:, 0].float().clamp_(-1, 1)
+
+    def onnx_graph(self) -> OnnxGraph:
+        """The mel (B, F, N) -> the wave (B, T)."""
+        return vocoder_graph(self)

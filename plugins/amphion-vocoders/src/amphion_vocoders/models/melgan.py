@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from amphion_core.api import BaseConfig, Mel, MelConfig
+from amphion_core.api import BaseConfig, Mel, MelConfig, OnnxGraph, vocoder_graph
 from amphion_core.config import validate
 from amphion_core.modules.padding import reflect
 from amphion_vocoders.models.feed_forward import FeedForwardVocoder
@@ -83,6 +83,10 @@ class MelGAN(FeedForwardVocoder):
             x = stage(x)  # (B, C / 2, N * rate)
         x = torch.tanh(self.post(reflect(F.leaky_relu(x, SLOPE), EDGE, EDGE)))
         return x[..., :samples]
+
+    def onnx_graph(self) -> OnnxGraph:
+        """The mel (B, F, N) -> the wave (B, T); shorter mels than ``shortest`` are not extended."""
+        return vocoder_graph(self, shortest=self.shortest)
 
     @classmethod
     def import_state_dict(

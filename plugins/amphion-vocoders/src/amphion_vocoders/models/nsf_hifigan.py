@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from amphion_core.api import Mel, MelConfig, Precision
+from amphion_core.api import Mel, MelConfig, OnnxGraph, Precision, vocoder_graph
 from amphion_core.config import validate
 from amphion_vocoders.models.feed_forward import FeedForwardVocoder
 from amphion_vocoders.models.generator_config import GeneratorConfig
@@ -110,6 +110,14 @@ class NSFHiFiGAN(FeedForwardVocoder):
         check_f0_values(f0)
         draws = None if seed is None else self.source.draws(seed, start, stop, mel.device)
         return self.one_pass(mel, signal=self.source(f0, draws, start, stop))
+
+    def onnx_graph(self) -> OnnxGraph:
+        """The mel (B, F, N), F0 (B, N) in Hz and what the source draws -> the wave (B, T); see ``nsf_onnx.py``."""
+        if self.source is None:
+            return vocoder_graph(self)
+        from amphion_vocoders.models.nsf_onnx import source_graph
+
+        return source_graph(self)
 
     def for_inference(self, precision: Precision = "float32") -> Self:
         """Prepare as every model does, and reorder the weights as HiFi-GAN does."""

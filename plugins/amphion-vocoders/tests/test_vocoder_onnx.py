@@ -1,0 +1,72 @@
+"""Exported vocoders give onnxruntime the audio of the network, at any length and batch."""
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+import amphion_core as amphion
+from amphion_core import onnx_export, weights
+from amphion_core.cli.main import main
+
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, onnx_export.PACKAGES)), reason='pip install "amphion-core[onnx]"'
+)
+
+
+def lively(name, **changes):
+    """The example network with weights that are far from their first values, so that every layer matters."""
+    cls = amphion.get("models", name)
+    torch.manual_seed(0)
+    net = cls(cls.example_config().replace(**changes))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return net
+
+
+def compared(net, path, frames):
+    """The audio of onnxruntime and of the network for three random mels that the export has not seen."""
+    made = onnx_export.export(net, path)
+    assert max(made.differences.values()) <= 1e-4
+    inputs = net.onnx_graph().inputs(frames)
+    for name, value in inputs.items():
+        inputs[name] = torch.cat([value, value.flip(0)]) if len(value) == 2 else value  # a batch of four
+    inputs["mel"] = torch.randn(4, net.config.mel.n_mels, frames, generator=torch.Generator().manual_seed(1)) - 2
+    with torch.no_grad():
+        expected = net.onnx_graph().module(**inputs)
+    found = onnx_export.run(path, {name: value.numpy() for name, value in inputs.items()})["wave"]
+    assert expected.shape == (4, frames * net.config.mel.hop_length) and expected.std() > 1e-3
+    return torch.from_numpy(found), expected
+
+
+CASES = [
+    ("vocoder/hifigan", {}), ("vocoder/hifigan", {"mean": (0.5,) * 4, "scale": (2.0,) * 4, "resblock": "2"}),
+    ("vocoder/melgan", {}), ("vocoder/vocos", {}), ("vocoder/apnet", {}), ("vocoder/apnet2", {}),
+    ("vocoder/bigvgan", {}), ("vocoder/nsf_hifigan", {}), ("vocoder/nsf_hifigan", {"source": "mini"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES, ids=[name + "".join(changes) for name, changes in CASES])
+def test_onnxruntime_makes_the_audio_of_the_network(name, changes, tmp_path):
+    found, expected = compared(lively(name, **changes), tmp_path / "made.onnx", frames=41)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_a_vocoder_that_repeats_a_step_for_each_sample_cannot_be_exported(tmp_path, capsys):
+    wavernn = amphion.get("models", "vocoder/wavernn")
+    weights.save(wavernn(wavernn.example_config()), tmp_path / "weights")
+    assert main(["export", str(tmp_path / "weights"), "-o", str(tmp_path / "made.onnx")]) == 2
+    assert "WaveRNN cannot be exported" in capsys.readouterr().err
+    assert not (tmp_path / "made.onnx").exists()
+
+
+def test_the_vocoder_of_the_voice_kathleen_is_exported_by_the_command(tmp_path, capsys):
+    pytest.importorskip("amphion_voice_kathleen")
+    assert main(["export", "vocoder/hifigan@kathleen", "-o", str(tmp_path / "made.onnx")]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1].startswith(f"wrote {tmp_path / 'made.onnx'}")
+    net = amphion.load("vocoder/hifigan@kathleen")
+    mel = torch.randn(1, 80, 30, generator=torch.Generator().manual_seed(1)) - 4
+    found = onnx_export.run(tmp_path / "made.onnx", {"mel": mel.numpy()})["wave"]
+    torch.testing.assert_close(torch.from_numpy(found), net.vocode(mel), atol=1e-4, rtol=0)
