@@ -37,7 +37,7 @@ class MelOfText(nn.Module):
         durations = adaptor.frames(log_durations, tokens, length_scale)
         counts = durations.sum(1)
         size: Any = counts.max().clamp_min(FEWEST).item()
-        torch._check(size >= FEWEST)
+        torch._check(size >= FEWEST)  # type: ignore[no-untyped-call]
         frames = valid(counts, size)
         x, *_ = adaptor.vary(spread(x, durations, size), frames, "frame", None, None)
         return net._decode(x, frames)[1].contiguous(), counts, durations

@@ -39,7 +39,7 @@ class SpokenText(nn.Module):
             noise = torch.randn(1, 2, ids.shape[1]) * duration_noise_scale
         m_p, logs_p, durations, frames = speech.plan(ids, lengths, noise, g, length_scale)
         size: Any = frames[0].item()
-        torch._check(size >= 1)
+        torch._check(size >= 1)  # type: ignore[no-untyped-call]
         noise = torch.randn(1, net.config.latent_channels, size)
         z = speech.latent(m_p, logs_p, durations, frames, noise, g, noise_scale, size)
         return net.dec(z, g)[:, 0], durations.long()
