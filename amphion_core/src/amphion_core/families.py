@@ -37,6 +37,7 @@ class ModelArchitecture(Component, nn.Module):
     files_beside: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # further files of a layout, beside its checkpoint
     precision: Precision = "float32"
     _stored_fingerprint: str = ""  # that of the weights before `for_inference` folded their weight norms
+    is_thread_safe: ClassVar[bool] = False  # True: on a CPU, several threads may generate with one network at a time
 
     def __init__(self, config: BaseConfig) -> None:
         nn.Module.__init__(self)

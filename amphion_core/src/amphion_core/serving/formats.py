@@ -32,7 +32,8 @@ class Encoder:
         import soundfile
         import soxr
 
-        self.form, self.channels = form, 1 if form == "pcm" else channels
+        most = {"pcm": 1, "mp3": 2, "opus": 2}.get(form, 8)
+        self.form, self.channels = form, channels if channels <= most else 1
         self.rate = _fitting(form, sample_rate)
         self._resampler: Any = None
         if self.rate != sample_rate:

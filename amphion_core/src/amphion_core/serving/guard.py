@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import MutableMapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +27,9 @@ class Guard:
         try:
             self._check(scope["path"], headers)
         except AmphionError as error:
-            return await answer(error)(scope, receive, send)
-        return await self.app(scope, _Counted(receive, self.settings), send)
+            await answer(error)(scope, receive, send)
+        else:
+            await self.app(scope, _Counted(receive, self.settings), send)
 
     def _check(self, path: str, headers: MutableMapping[str, str]) -> None:
         if self.settings.key is not None:
@@ -39,12 +39,12 @@ class Guard:
             raise Refused(
                 403, f"the host {headers.get('host', '')[:80]!r} is not this computer", hint="ask for 127.0.0.1"
             )
-        elif (origin := headers.get("origin")) is not None and not _is_local(urlsplit(origin).netloc):
+        elif (origin := headers.get("origin")) is not None and not _is_local(origin.partition("://")[2]):
             raise Refused(
                 403, f"a page of {origin[:80]} may not use this server", hint="ask from a program, or set a key"
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.settings.max_bytes:
+        if length.isdecimal() and float(length) > self.settings.max_bytes:
             raise too_large(self.settings)
 
 
@@ -76,5 +76,8 @@ def _has_key(authorization: str, key: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    name: Any = urlsplit(f"//{host}").hostname if host else None
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
     return name is not None and is_loopback(name)

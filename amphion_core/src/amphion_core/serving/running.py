@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 import amphion_core as amphion
 from amphion_core.audio import Audio
+from amphion_core.errors import AudioError
 from amphion_core.serving.answers import Refused
 from amphion_core.serving.offers import Offer
 from amphion_core.serving.settings import Settings
@@ -76,7 +79,7 @@ class Runner:
     @property
     def models(self) -> list[Offer]:
         """The models in memory."""
-        return [offer for offer, made in self._models.items() if made.done()]
+        return [offer for offer, made in self._models.items() if _is_ready(made)]
 
     @property
     def is_computing(self) -> bool:
@@ -108,6 +111,8 @@ class Runner:
         made = _Pieces(loaded.task, request)
         try:
             while (piece := await self.in_time(self.compute(loaded.pool, made), slot)) is not None:
+                if not np.isfinite(piece.samples).all():
+                    raise AudioError("the audio has samples that are not finite (NaN or infinite)")
                 yield piece
         finally:
             made.close()
@@ -121,7 +126,7 @@ class Runner:
     def close(self) -> None:
         """Start nothing new. What is computed at present ends by itself."""
         for made in self._models.values():
-            if made.done() and not made.cancelled() and made.exception() is None:
+            if _is_ready(made):
                 made.result().pool.shutdown(wait=False, cancel_futures=True)
 
     async def in_time(self, waiting: Awaitable[Any], slot: Slot) -> Any:
@@ -142,12 +147,9 @@ class Runner:
 
     def _forget_unused(self) -> None:
         """Make room for one more model: those that nobody uses and that were not used for longest go first."""
-        idle = sorted(
-            (made.result().used, offer)
-            for offer, made in self._models.items()
-            if made.done() and made.exception() is None and not made.result().users
-        )
-        for _, offer in idle[: max(0, len(self._models) + 1 - self.settings.max_models)]:
+        ready = {offer: made.result() for offer, made in self._models.items() if _is_ready(made)}
+        idle = sorted((offer for offer in ready if not ready[offer].users), key=lambda offer: ready[offer].used)
+        for offer in idle[: max(0, len(self._models) + 1 - self.settings.max_models)]:
             self._models.pop(offer).result().pool.shutdown(wait=False)
 
     def _step(self, work: Callable[[], Any]) -> Any:
@@ -168,6 +170,10 @@ class Runner:
         finally:
             with self._lock:
                 self._running -= 1
+
+
+def _is_ready(made: asyncio.Task[Loaded]) -> bool:
+    return made.done() and not made.cancelled() and made.exception() is None
 
 
 class _Pieces:

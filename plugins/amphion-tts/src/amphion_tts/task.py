@@ -67,6 +67,7 @@ class TTSTask(TaskFramework):
         self._planning = threading.RLock()  # what is kept between requests, and frontends such as eSpeak's
         self._pronunciations: Pronunciations | None = None
         self._weights: list[str] | None = None
+        self._stored: dict[str, StoredVoice] = {}
         self._heard: dict[tuple[int, str | None, bool], tuple[Audio, CheckedPrompt]] = {}  # of the last requests
         self.vocoder: Vocoder | None = None
         self.note: str | None = None  # a sentence for the user about the choice of the vocoder
@@ -85,8 +86,9 @@ class TTSTask(TaskFramework):
 
     @property
     def is_thread_safe(self) -> bool:
-        """On a CPU. On a GPU, several sentences at a time would share the recorded graphs of one network."""
-        return self.net.device.type == "cpu"
+        """On a CPU, with networks that are. On a GPU, sentences would share the recorded graphs of one network."""
+        networks = [net for net in (self.net, self.vocoder) if net is not None]
+        return self.net.device.type == "cpu" and all(net.is_thread_safe for net in networks)
 
     def voices(self) -> list[str]:
         """The speakers of the model; for one that imitates a recording also the stored voices."""
@@ -97,7 +99,11 @@ class TTSTask(TaskFramework):
         """The speaker or the stored voice. Raises DataError for a name that neither has."""
         if name in getattr(self.net.config, "speakers", ()):
             return {"speaker": name}
-        return {"prompt": stored_voices.load(name)}
+        found = stored_voices.load(name)
+        known = self._stored.get(found.name)
+        if known is None or known.about != found.about:
+            self._stored[found.name] = known = found
+        return {"prompt": known}  # the same object as before, so that a recogniser hears it once
 
     def generate(self, request: TTSRequest | str) -> Audio:
         """The whole text as one mono audio.

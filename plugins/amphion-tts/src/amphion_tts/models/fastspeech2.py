@@ -177,7 +177,7 @@ class FastSpeech2(TextToSpeech):
     layouts = ("ming024", "amphion")
     layouts_with_config = ("amphion",)
     output = "mel"
-    takes_seeds = True
+    takes_seeds = is_thread_safe = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -135,7 +135,7 @@ class VITS(TextToSpeech):
     config: Config
     layouts = layouts_with_config = ("jaywalnut310", "amphion", "piper", "transformers", "coqui")
     output = "wave"
-    takes_seeds = True
+    takes_seeds = is_thread_safe = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

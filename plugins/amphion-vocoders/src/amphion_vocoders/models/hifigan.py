@@ -163,6 +163,7 @@ class HiFiGAN(FeedForwardVocoder):
     mean: Tensor
     scale: Tensor
     layouts = layouts_with_config = ("jik876", "amphion", "transformers")
+    is_thread_safe = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
