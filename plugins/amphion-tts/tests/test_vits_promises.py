@@ -186,7 +186,7 @@ def test_a_control_that_cannot_be_is_an_error_that_lists_the_controls(tiny, fiel
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"upsample_kernels": (5, 4)}, "upsample_kernels: 5 needs the parity of rate 2"),
+        ({"upsample_kernels": (1, 4)}, "upsample_kernels: 1 is below the rate 2"),
         ({"upsample_kernels": (4,)}, "upsample_kernels: 1 kernels for 2 rates"),
         ({"upsample_rates": (2, 4)}, r"upsample_rates: product 8 is not mel\.hop_length 4"),
         ({"channels": 18}, "channels: 18 cannot be halved 2 times"),

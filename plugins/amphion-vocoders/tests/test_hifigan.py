@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 import amphion_core as amphion
 from amphion_core import weights
-from amphion_core.api import Vocoder
+from amphion_core.api import MelConfig, Vocoder
 from amphion_core.errors import AudioError, RecipeError, UnknownComponent, WeightsError
 from amphion_core.loading import convert
 from amphion_core.precision import bf16_is_fast
@@ -51,14 +51,15 @@ def small_transformers(family="SpeechT5", **changes):
     return lively(getattr(transformers, f"{family}HifiGan")(config))
 
 
-def assert_same_as(theirs, frames=30):
+def assert_same_as(theirs, frames=30, longer=0):
     config = theirs.config.to_dict()
     ours: Vocoder = amphion.import_model("vocoder/hifigan", theirs.state_dict(), layout="transformers", config=config)
-    mel = torch.randn(2, frames, 80, generator=torch.Generator().manual_seed(1))
+    mel = torch.randn(2, frames, theirs.config.model_in_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wave = theirs(mel)
     assert float(wave.std()) > 0.01  # else there is nothing to compare
-    torch.testing.assert_close(ours.vocode(mel.mT), wave, atol=1e-5, rtol=0)
+    assert wave.shape[1] == frames * ours.config.mel.hop_length + longer
+    torch.testing.assert_close(ours.vocode(mel.mT), wave[:, : wave.shape[1] - longer], atol=1e-5, rtol=0)
     return ours
 
 
@@ -73,6 +74,14 @@ def test_same_waveform_as_transformers_when_the_mel_is_standardised_first():
     theirs.scale *= torch.linspace(0.5, 2, 80)
     ours = assert_same_as(theirs)
     assert ours.config.mel.sample_rate == 16000 and ours.config.mel.log == "log10"
+
+
+def test_kernels_of_another_parity_than_their_rates_as_in_the_vocoder_of_audioldm():
+    theirs = small_transformers(
+        model_in_dim=64, upsample_rates=[5, 4, 2, 2, 2], upsample_kernel_sizes=[16, 16, 8, 4, 4]
+    )
+    ours = assert_same_as(theirs, longer=32)  # theirs has one sample more after the first stage, which becomes 32
+    assert ours.config.mel == MelConfig.preset("audioldm_16k_64")
 
 
 def test_a_standardising_network_survives_saving(tmp_path):
@@ -220,7 +229,7 @@ def test_the_slopes_are_stated_once(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"upsample_kernels": (4, 5)}, "upsample_kernels: 5 needs the parity of rate 2"),
+        ({"upsample_kernels": (4, 1)}, "upsample_kernels: 1 is below the rate 2"),
         ({"upsample_rates": (2, 4)}, r"upsample_rates: product 8 is not mel\.hop_length 4"),
         ({"resblock_dilations": ((1,),)}, "resblock_dilations: 1 rows for 3 kernels"),
         ({"resblock_dilations": ((1,), (), (1,))}, "every block needs at least one dilation"),

@@ -13,7 +13,7 @@ from amphion_core import weights
 from amphion_core.api import Audio, FeaturePart, Vocoder
 from amphion_core.checkpoints.weight_names import check_keys, expected_shapes, to_folded, to_parametrized
 from amphion_core.cli.main import main
-from amphion_core.errors import AudioError, WeightsError
+from amphion_core.errors import AudioError, RecipeError, WeightsError
 from amphion_core.features.mel import mel_spectrogram
 from amphion_core.loading import convert
 from amphion_core.modules.folding import fold_weight_norms
@@ -373,3 +373,8 @@ def test_mini_needs_a_second_stage():
     fields = {"upsample_rates": (4,), "upsample_kernels": (8,), "source": "mini"}
     with pytest.raises(ValueError, match="source: mini is added in the second stage"):
         amphion.build("vocoder/nsf_hifigan", **TINY | fields)
+
+
+def test_a_kernel_that_would_move_the_stages_against_the_source_is_refused():
+    with pytest.raises(RecipeError, match="upsample_kernels: each needs the parity of its rate"):
+        amphion.build("vocoder/nsf_hifigan", **TINY | {"upsample_kernels": (4, 5)})

@@ -35,12 +35,19 @@ class GeneratorConfig(BaseConfig):
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
         check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
+        if not keep_length(self.upsample_rates, self.upsample_kernels):
+            raise ValueError("upsample_kernels: each needs the parity of its rate")
         check_blocks(self.resblock_kernels, self.resblock_dilations)
         return self
 
 
+def keep_length(rates: tuple[int, ...], kernels: tuple[int, ...]) -> bool:
+    """Whether every stage makes exactly ``rate`` samples of one; else it makes one more, at the end of its output."""
+    return all((kernel - rate) % 2 == 0 for rate, kernel in zip(rates, kernels, strict=True))
+
+
 def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
-    """Raise ValueError unless the stages turn each frame into exactly ``hop`` samples."""
+    """Raise ValueError unless the stages turn each frame into ``hop`` samples; see `keep_length` for the end."""
     if len(rates) != len(kernels):
         raise ValueError(f"upsample_kernels: {len(kernels)} kernels for {len(rates)} rates")
     if wrong := [rate for rate in rates if rate < 1]:
@@ -48,8 +55,8 @@ def check_stages(hop: int, channels: int, rates: tuple[int, ...], kernels: tuple
     if math.prod(rates) != hop:
         raise ValueError(f"upsample_rates: product {math.prod(rates)} is not mel.hop_length {hop}")
     for rate, kernel in zip(rates, kernels, strict=True):
-        if kernel < rate or (kernel - rate) % 2:  # else the output length is not N * hop
-            raise ValueError(f"upsample_kernels: {kernel} needs the parity of rate {rate} and at least its size")
+        if kernel < rate:
+            raise ValueError(f"upsample_kernels: {kernel} is below the rate {rate}, so some samples would be empty")
     if channels % 2 ** len(rates):
         raise ValueError(f"channels: {channels} cannot be halved {len(rates)} times")
 

@@ -4,9 +4,11 @@ Kong, Kim, Bae: "HiFi-GAN: Generative Adversarial Networks for Efficient and Hig
 arXiv:2010.05646. Section numbers refer to it.
 Layouts read: "jik876" (authors' release), "amphion", "transformers" (SpeechT5HifiGan, FastSpeech2ConformerHifiGan).
 Deviations: convolutions have PyTorch's own initialisation. The authors' code has it too in effect, because its weight
-norm overwrites the N(0, 0.01) that it sets. Some published weights standardise the mel first: `mean` and `scale`.
+norm overwrites the N(0, 0.01) that it sets. Some published weights standardise the mel first: `mean` and `scale`. Where
+a kernel and its rate have different parity, published networks make some samples more than N * hop; ours cuts them off.
 """
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any, ClassVar, Self
@@ -22,7 +24,7 @@ from amphion_core.config import validate
 from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.modules.gpu_convolutions import TimeConv1d, TimeConvTranspose1d, channels_last
 from amphion_vocoders.models.feed_forward import FeedForwardVocoder
-from amphion_vocoders.models.generator_config import GeneratorConfig
+from amphion_vocoders.models.generator_config import GeneratorConfig, check_blocks, check_stages, keep_length
 from amphion_vocoders.models.hifigan_gpu import GPUGenerator
 from amphion_vocoders.models.hifigan_packed import PackedGenerator
 from amphion_vocoders.models.packed_module import PackedModule
@@ -40,6 +42,12 @@ class HiFiGANGenerator(PackedModule):
     class Config(GeneratorConfig):
         """What a model states of its generator. The defaults are the paper's V1."""
 
+        @model_validator(mode="after")
+        def _stages_agree(self) -> Self:  # here, unlike in other generators, a kernel may have any parity
+            check_stages(self.mel.hop_length, self.channels, self.upsample_rates, self.upsample_kernels)
+            check_blocks(self.resblock_kernels, self.resblock_dilations)
+            return self
+
     slope: ClassVar[float] = 0.1  # leaky ReLU inside the stages
     last_slope: ClassVar[float] = 0.01  # leaky ReLU before the last convolution, as published
 
@@ -49,6 +57,8 @@ class HiFiGANGenerator(PackedModule):
     ) -> None:  # fmt: skip
         super().__init__()
         channels = config.channels
+        self.hop = math.prod(config.upsample_rates)
+        self.keeps_length = keep_length(config.upsample_rates, config.upsample_kernels)
         self.conv_pre = TimeConv1d(in_channels, channels, 7, padding=3)
         if condition_channels:
             self.cond = nn.Conv1d(condition_channels, channels, 1)
@@ -69,8 +79,10 @@ class HiFiGANGenerator(PackedModule):
         if self.uses_packed:
             return self.packed(x, None if condition is None else self.cond(condition), added)
         if x.is_cuda:  # convolutions over channels that lie side by side are faster there
-            return self._equations(channels_last(x), condition, added).squeeze(2)
-        return self._equations(x, condition, added)
+            wave = self._equations(channels_last(x), condition, added).squeeze(2)
+        else:
+            wave = self._equations(x, condition, added)
+        return wave if self.keeps_length else wave[..., : x.shape[2] * self.hop]
 
     def _equations(self, x: Tensor, condition: Tensor | None, added: Added | None = None) -> Tensor:
         """(B, C, N) -> (B, 1, T), or the same with a further dimension of size 1 before the last."""
@@ -90,14 +102,16 @@ class HiFiGANGenerator(PackedModule):
         return torch.tanh(self.conv_post(F.leaky_relu(x, self.last_slope)))
 
     def for_inference(self, precision: Precision = "float32") -> Self:
-        """Fold the weight norms and reorder the weights for the device's convolutions.
+        """Fold the weight norms; reorder the weights for the device's convolutions where all stages keep the length.
 
         ``precision`` must be one that this device supports, see ``resolve_precision``.
         """
         self.eval().requires_grad_(False)
         fold_weight_norms(self)
         device = next(self.parameters()).device.type
-        if device == "cuda":
+        if not self.keeps_length:
+            self.packed = None
+        elif device == "cuda":
             self.packed = GPUGenerator(self, precision)
         else:
             self.packed = PackedGenerator(self, precision) if device == "cpu" and PackedGenerator.available() else None

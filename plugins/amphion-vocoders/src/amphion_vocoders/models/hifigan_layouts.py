@@ -19,6 +19,7 @@ STAGES = {"transformers": "upsampler.", "jik876": "ups.", "amphion": "ups."}
 """How the names of the upsampling layers begin in each layout. The names of the other layers are the same in all."""
 
 LONGEST_HOP = 1 << 20  # samples
+AUDIOLDM = MelConfig.preset("audioldm_16k_64")
 MEL = {
     "sample_rate": ("sampling_rate", "sample_rate"), "n_fft": ("n_fft",), "win_length": ("win_size", "win_length"),
     "hop_length": ("hop_size", "hop_length"), "n_mels": ("num_mels", "n_mel", "model_in_dim"),
@@ -90,7 +91,7 @@ def _transformers_fields(given: Values, slope: float) -> dict[str, Any]:
     """transformers has residual block 1 only, and states no mel: it is that of its feature extractors.
 
     SpeechT5FeatureExtractor works at 16 kHz, and ESPnet's extractor for FastSpeech2Conformer at 22.05 kHz. Both have
-    the same values otherwise.
+    the same values otherwise. A network of 64 bands at 16 kHz is AudioLDM's vocoder, with AudioLDM's mel.
     """
     if (stated := given.number("leaky_relu_slope", slope)) != slope:
         raise given.problem(
@@ -99,6 +100,8 @@ def _transformers_fields(given: Values, slope: float) -> dict[str, Any]:
             hint="amphion list --pretrained shows weights that load",
         )
     rate = given.whole("sampling_rate", 22050)
+    if (rate, given.whole("model_in_dim", 80)) == (AUDIOLDM.sample_rate, AUDIOLDM.n_mels):
+        return generator_fields(given.with_defaults(resblock="1"), AUDIOLDM.model_dump())
     mel = {"sample_rate": rate, "fmin": 80.0, "fmax": min(7600.0, rate / 2), "log": "log10", "floor": 1e-10}
     return generator_fields(given.with_defaults(resblock="1"), mel | {"epsilon": 0.0, "padding": "center"})
 
