@@ -168,3 +168,19 @@ def test_perplexity_counts_the_entries_in_use():
     torch.testing.assert_close(perplexity(indices, ENTRIES), torch.tensor([1.0, 4.0]))
     codebook = EMACodebook(ENTRIES, DIM, kmeans=False)
     assert codebook.perplexity().item() == pytest.approx(ENTRIES)
+
+
+def test_a_bypassed_quantiser_passes_vectors_on_and_k_means_comes_afterwards():
+    quantizer = ResidualQuantizer([EMACodebook(ENTRIES, DIM) for _ in range(2)])
+    latents = vectors(2, DIM, 20).requires_grad_()
+    quantizer.bypassed = True
+    found = quantizer(latents)
+    assert torch.equal(found.latents, latents) and not found.commitment.any() and found.indices.shape == (2, 2, 20)
+    (gradient,) = torch.autograd.grad(found.latents.square().sum(), latents)
+    assert torch.equal(gradient, 2 * latents)
+    for layer in quantizer.layers:
+        layer.after_update()
+        assert not layer.inited and not layer.cluster_size.any()
+    assert not torch.equal(quantizer.eval()(latents).latents, latents)
+    quantizer.train().bypassed = False
+    assert quantizer(latents).commitment.any() and all(layer.inited for layer in quantizer.layers)

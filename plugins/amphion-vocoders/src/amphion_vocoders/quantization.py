@@ -180,16 +180,23 @@ class ResidualQuantizer(nn.Module):
 
     ``dropout`` (quantiser dropout): the probability with which an item in training uses only the first codebooks, their
     number drawn evenly from 1 to K, so that one network serves all bitrates. All computation is float32.
+
+    While a trainer has set ``bypassed``, training passes the vectors on as they are: codebooks that are moving averages
+    collect nothing, and their k-means waits for the first vectors afterwards. Other codebooks, and `encode`, ignore it.
     """
 
     def __init__(self, layers: list[EMACodebook] | list[FactorizedCodebook], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.dropout = dropout
+        self.bypassed = False
         self._averages = all(isinstance(layer, EMACodebook) for layer in layers)
 
     def forward(self, latents: Tensor) -> Quantized:
         """(B, C, N) -> the sum of the chosen vectors with gradients, and the losses; see `Quantized`."""
+        if self.bypassed and self.training and self._averages:
+            zeros = latents.new_zeros(len(self.layers), len(latents), latents.shape[2], dtype=torch.float32)
+            return Quantized(latents.float(), zeros.long(), zeros, zeros, ())
         with torch.autocast(latents.device.type, enabled=False):
             start = rest = latents.float().mT  # (B, N, C)
             used = self._used(len(latents), latents.device)

@@ -22,6 +22,7 @@ from amphion_core.checkpoints.publisher_values import flat_values
 from amphion_core.checkpoints.weight_names import expected_shapes, strip_prefix, to_parametrized, unwrap
 from amphion_core.config import validate
 from amphion_vocoders.discriminators.checks import check_wave
+from amphion_vocoders.models.initial_weights import zero_biases
 from amphion_vocoders.models.snake import Snake
 from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
 
@@ -70,6 +71,7 @@ class DAC(Codec):
         )
         self.decoder = _Decoder(dim, config.decoder_channels, config.strides[::-1])
         self.context = _context(config.strides)
+        zero_biases(self)
 
     @classmethod
     def example_config(cls) -> Config:

@@ -14,11 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_core.api import BaseConfig
 from amphion_core.errors import DataError
 from amphion_core.modules.padding import reflect
+from amphion_vocoders.models.initial_weights import variance_preserving
 
 Memory = dict[nn.Module, Any]
 """What the layers of one network keep of one signal."""
@@ -62,7 +62,7 @@ class Convolution(nn.Module):
         self, channels: int, out: int, kernel: int, *, stride: int = 1, dilation: int = 1, causal: bool
     ) -> None:
         super().__init__()
-        self.conv = weight_norm(nn.Conv1d(channels, out, kernel, stride, dilation=dilation))
+        self.conv = variance_preserving(nn.Conv1d(channels, out, kernel, stride, dilation=dilation))
         self.stride, self.causal = stride, causal
         self.around = (kernel - 1) * dilation + 1 - stride  # samples of padding
 
@@ -92,7 +92,7 @@ class Upsampling(nn.Module):
 
     def __init__(self, channels: int, out: int, stride: int, *, causal: bool) -> None:
         super().__init__()
-        self.conv = weight_norm(nn.ConvTranspose1d(channels, out, 2 * stride, stride))
+        self.conv = variance_preserving(nn.ConvTranspose1d(channels, out, 2 * stride, stride))
         self.stride = stride
         self.left = 0 if causal else stride - stride // 2  # of the surplus samples, those before the signal
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from amphion_core.api import Batch, Codec, DiscriminatorPart, MelConfig, ModelArchitecture, Update, Validation
 from amphion_core.errors import RecipeError
-from amphion_vocoders.quantization import EMACodebook, perplexity
+from amphion_vocoders.quantization import EMACodebook, ResidualQuantizer, perplexity
 from amphion_vocoders.trainers.adversarial import Adversarial, Discriminators, Matching
 from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
 from amphion_vocoders.trainers.vocoder_trainer import VocoderTrainer
@@ -55,6 +55,10 @@ class CodecTrainer(VocoderTrainer):
             description="divide the losses of a discriminator by the number of its sub-discriminators",
         )
         discriminator_start: int = Field(default=1, gt=0, le=2**31 - 1, description="first step with discriminators")
+        codebook_start: int = Field(
+            default=1, gt=0, le=2**31 - 1,
+            description="first step with codebooks that are moving averages; before it the decoder reads the latents",
+        )  # fmt: skip
         mel_weight: float = Field(default=15.0, gt=0, le=1e6, description="weight of the mel loss of seven windows")
         wave_weight: float = Field(
             default=0.0, ge=0, le=1e6, description="weight of the mean absolute difference of the waves"
@@ -122,6 +126,9 @@ class CodecTrainer(VocoderTrainer):
 
     def training_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """``wave`` (B, T), all of one length -> the discriminator's update, then the codec's."""
+        for module in self.model.modules():
+            if isinstance(module, ResidualQuantizer):
+                module.bypassed = step < self.config.codebook_start
         copies, items = self.copies(self.model, batch), batch.totals["items"]
         judged = bool(len(self.discriminator)) and step >= self.config.discriminator_start
         if judged:
