@@ -37,9 +37,11 @@ def opened(browser):
 
     def show(folder, **window):
         page = browser.new_page(**window)
+        page.set_default_timeout(120_000)  # milliseconds; a busy machine is no fault of the page
         page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(f"failed {request.url}"))
+        stopped = "net::ERR_ABORTED"  # the page was closed, or a player got another sound, while one was loading
+        page.on("requestfailed", lambda one: None if one.failure == stopped else wrong.append(f"failed {one.url}"))
         local = ("file:", "data:")
         page.on("request", lambda request: None if request.url.startswith(local) else wrong.append(request.url))
         page.goto((folder / "index.html").as_uri())
@@ -163,6 +165,7 @@ def test_a_recording_is_aligned_with_its_text(fastspeech2, song, opened, tmp_pat
     [
         (["tts/nothing@here", "Hello."], "nothing"),
         (["VOICE", ""], "nothing to say"),
+        (["VOICE", "x" * 5000, "--set", "pause=-1"], "pause: input should be greater than or equal to 0"),
         (["VOICE", "Hello.", "--set", "speeed=2"], "speeed: no such field"),
         (["VOICE", "Hello.", "--set", "speed"], "'speed' is not NAME=VALUE"),
         (["VOICE", "SONG"], "a recording is aligned with its text, and none is given"),
@@ -254,3 +257,135 @@ def test_a_run_shows_its_curves_and_the_samples_of_each_validation(opened, tmp_p
     page.wait_for_function("() => document.querySelector('output').textContent === 'step 300'")
     check_common(page)
     page.close()
+
+
+@pytest.fixture(scope="module")
+def converter(folder):
+    """A tiny diffusion model that converts, with two singers."""
+    kind = amphion.get("models", "svc/diffwavenet")
+    torch.manual_seed(0)
+    return weights.save(kind(kind.example_config().replace(speakers=("ann", "ben"))), folder / "converter")
+
+
+@pytest.fixture(scope="module")
+def conversion(converter, song, folder):
+    """A page about the song by two singers, made once for several tests."""
+    words = [
+        "visualize",
+        str(converter),
+        str(song),
+        "--vocoder",
+        "vocoder/griffin_lim",
+        "-o",
+        str(folder / "conversion"),
+    ]
+    fields = ["--set", "singer=ann", "--set", "controls={steps: 4}", "--compare", "singer=ben"]
+    assert main([*words, *fields]) == 0
+    return folder / "conversion"
+
+
+def test_a_diffusion_model_shows_its_steps_for_two_conditions(conversion, opened):
+    steps = data_of(conversion)["steps"]
+    assert steps["condition"] == ["singer ann", "singer ben"] and steps["number"][0] == [1, 2, 3, 4]
+    assert steps["noise"][0] == sorted(steps["noise"][0], reverse=True)
+    assert steps["metrics"]["mcd"][0][-1] == 0 < steps["metrics"]["mcd"][0][0]
+    page = opened(conversion)
+    strip = page.locator(".strip")
+    assert strip.locator("img.frame").count() == strip.locator("audio.frame").count() == 2
+    slider, marker = strip.locator("input"), strip.locator(".marker").first
+    before = marker.get_attribute("x1")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert strip.locator("output").inner_text() == "step 3 of 4" and marker.get_attribute("x1") != before
+    assert [one.get_attribute("src") for one in strip.locator("img.frame").all()] == [
+        "pictures/step-3.png", "pictures/step-3-second.png",
+    ]  # fmt: skip
+    check_common(page)
+    page.close()
+
+
+def test_a_conversion_shows_both_melodies_and_shades_the_errors(conversion, opened):
+    first = data_of(conversion)["singing"][0]
+    assert first["label"] == "singer ann" and 0 <= first["voicing_errors"] <= 1
+    page = opened(conversion)
+    chapter = page.locator(".chapter").first
+    assert [*chapter.locator("h3").all_inner_texts()] == ["Listen", "Melody", "Energy"]
+    label = chapter.locator("svg.chart").first.get_attribute("aria-label")
+    assert "song, in the new key: " in label and chapter.locator("svg rect").count() > 0
+    page.close()
+
+
+def test_errors_of_a_melody_are_found_where_they_are():
+    from amphion_core.visualize.singing import pitch_errors, spans
+
+    melody = np.array([0.0, 200.0, 200.0, 200.0, 0.0])
+    found = np.array([0.0, 200.0, 400.0, 0.0, 150.0])
+    errors = pitch_errors(melody, found)
+    np.testing.assert_allclose(errors, [0, 0, 12, 0, 0], atol=1e-9)
+    assert spans(abs(errors) > 0.5, 0.01) == [(0.02, 0.03)]
+    assert spans((melody > 0) != (found > 0), 1.0) == [(3.0, 5.0)]
+
+
+def test_one_mel_through_two_vocoders(folder, song, opened, tmp_path):
+    kind = amphion.get("models", "vocoder/hifigan")
+    sizes = {"channels": 16, "resblock_kernels": (3,), "resblock_dilations": ((1,),)}
+    torch.manual_seed(0)
+    place = weights.save(kind(kind.Config(mel=MelConfig.preset("hifigan_22k_80"), **sizes)), folder / "hifigan")
+    assert main(["visualize", str(place), str(song), "-o", str(tmp_path / "page")]) == 0
+    rows = data_of(tmp_path / "page")["vocoders"]
+    assert str(folder) not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert [row["name"] for row in rows] == ["hifigan", "vocoder/griffin_lim"]
+    assert rows[1]["difference_db"] < rows[0]["difference_db"]  # the network is not trained
+    page = opened(tmp_path / "page")
+    assert page.locator("img").count() == 8 and page.locator("audio").count() == 6
+    assert page.locator("table tbody tr").count() == 2
+    check_common(page)
+    page.close()
+
+
+def test_what_is_below_a_rising_tone_is_measured():
+    from amphion_core.visualize.vocoders import energy_below, sweep
+
+    mel = MelConfig.preset("hifigan_22k_80")
+    tone, track = sweep(mel)
+    mirrored = 0.3 * np.sin(2 * np.pi * np.cumsum(track[-1] * 0.5 - track * 0.4) / mel.sample_rate)
+    dirty = Audio(tone.samples + 0.1 * mirrored.astype(np.float32), mel.sample_rate)
+    assert energy_below(tone, track) < -50 < -35 < energy_below(dirty, track) < -15  # the alias is 20 dB below the tone
+
+
+def test_levels_of_a_codec_are_switched_on_and_off(folder, song, opened, tmp_path):
+    kind = amphion.get("models", "codec/encodec")
+    torch.manual_seed(0)
+    place = weights.save(kind(kind.example_config()), folder / "codec")
+    net = amphion.load(place)
+    assert main(["visualize", str(place), str(song), "-o", str(tmp_path / "page")]) == 0
+    states = data_of(tmp_path / "page")["switches"]["levels"]
+    count = min(4, net.n_codebooks)
+    assert len(states) == 2**count - 1
+    page = opened(tmp_path / "page")
+    boxes, image, output = page.locator("fieldset input"), page.locator("img.frame"), page.locator("output")
+    assert image.get_attribute("src") == f"pictures/levels-{'1' * count}.png"
+    boxes.first.focus()
+    page.keyboard.press("Space")
+    off = "0" + "1" * (count - 1)
+    assert image.get_attribute("src") == states[off]["image"] and output.inner_text() == states[off]["label"]
+    for box in boxes.all()[1:]:
+        box.uncheck()
+    assert "nothing is left" in output.inner_text() and image.is_hidden()
+    boxes.first.check()
+    check_common(page)
+    page.close()
+
+
+def test_all_levels_of_a_codec_together_are_its_roundtrip():
+    from amphion_core.visualize.codec import _sums, groups_of
+
+    kind = amphion.get("models", "codec/encodec")
+    torch.manual_seed(0)
+    net = kind(kind.example_config()).for_inference()
+    codes = net.encode(torch.randn(1, 1, 40 * net.hop_length, generator=torch.Generator().manual_seed(0)))
+    sums = _sums(net, codes)
+    torch.testing.assert_close(net.decode_latents(sums[-1]), net.decode(codes))
+    for levels in range(1, 40):
+        groups = groups_of(levels)
+        assert [level for group in groups for level in group] == [*range(levels)] and len(groups) <= 4

@@ -16,8 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="a text for tts (or a recording, with --set text=...), a caption for tta, a recording for svc; a second "
-        "one is shown beside the first",
+        help="a text for tts (or a recording, with --set text=...), a caption for tta, a recording for svc, vocoder "
+        "and codec; a second one is shown beside the first",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="the folder to write; an earlier page is replaced"
@@ -31,8 +31,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a field in which a second condition differs, shown beside the first; may be repeated",
     )  # fmt: skip
     parser.add_argument("--vocoder", help="the vocoder of models whose output is a mel (the model's own)")
+    parser.add_argument(
+        "--against", action="append", default=[], metavar="VOCODER",
+        help="a further vocoder of the same mel, for a page about vocoders; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, or auto: a GPU if there is one (cpu)")
-    complete(parser, model=("cards", "paths"), inputs=("paths",), vocoder=("cards:vocoder", "paths"))
+    complete(
+        parser,
+        model=("cards", "paths"),
+        inputs=("paths",),
+        vocoder=("cards:vocoder", "paths"),
+        against=("cards:vocoder",),
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     index = make_page(
         args.model, args.inputs, args.out, fields=dict(map(_pair, args.set)), others=dict(map(_pair, args.compare)),
-        vocoder=args.vocoder, device=args.device,
+        vocoder=args.vocoder, against=args.against, device=args.device,
     )  # fmt: skip
     print(f"wrote {index}; open it in a browser, no server is needed")
     return 0

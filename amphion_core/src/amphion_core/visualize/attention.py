@@ -48,7 +48,7 @@ def add_attention(page: Page, recorder: Recorder) -> None:
         _add_heads(page, recorder)
 
 
-def _add_alignment(page: Page, recorder: Recorder) -> None:
+def _add_alignment(page: Page, recorder: Recorder, sound: str = "") -> None:
     parts = []
     alignment, path = recorder.last("alignment"), recorder.last("path")
     if alignment is not None:
@@ -63,7 +63,7 @@ def _add_alignment(page: Page, recorder: Recorder) -> None:
             "Durations on the path", [Line("frames", np.arange(len(counts)), counts, step=True)], x_label="symbol",
             y_label="frames",
         )  # fmt: skip
-        parts.append(card("Durations", steps, note="How many frames each symbol takes on the path."))
+        parts.append(card("Durations", steps, sound, note="How many frames each symbol takes on the path."))
     page.chapter(ATTENTION, [columns(*parts)])
 
 
@@ -96,7 +96,7 @@ def add_aligned(page: Page, task: Any, recording: str, fields: Mapping[str, Any]
         )  # fmt: skip
     page.facts.append(("text", text))
     page.facts.append(("symbols", f"{len(ids)} for {audio.duration:.2f} s"))
-    add_attention(page, recorder)
+    _add_alignment(page, recorder, page.player("recording", audio, "The recording"))
 
 
 def _matrix(page: Page, title: str, weights: Array, rows: str, columns_name: str) -> str:

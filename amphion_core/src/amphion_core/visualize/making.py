@@ -11,8 +11,9 @@ from amphion_core import loading, registry
 from amphion_core.audio import Audio
 from amphion_core.errors import DataError, UnknownComponent
 from amphion_core.families import TextEncoder, Vocoder, VoiceConverter
+from amphion_core.files import is_file
 from amphion_core.recording import STEP, Recorder, record
-from amphion_core.visualize.page import Page, check_out, whole_folder
+from amphion_core.visualize.page import Page, check_out, short_name, whole_folder
 from amphion_core.visualize.sounds import shortened_recording
 from amphion_core.vocoding import needs_no_weights
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 KNOWN = {  # stages that a chapter other than the general one shows
     "text", "symbols", "durations", "mel", "f0", "pitch", "energy", "prior", "latents", "attention", "alignment",
-    "path", STEP,
+    "path", "key_shift", STEP,
 }  # fmt: skip
 
 
@@ -38,13 +39,14 @@ class Made:
 
 def make_page(
     model: str, inputs: Sequence[str], out: Path, *, fields: Mapping[str, Any] | None = None,
-    others: Mapping[str, Any] | None = None, vocoder: str | None = None, device: str = "cpu",
+    others: Mapping[str, Any] | None = None, vocoder: str | None = None, against: Sequence[str] = (),
+    device: str = "cpu",
 ) -> Path:  # fmt: skip
     """Write the page about ``model`` and ``inputs`` into the folder ``out``; returns its ``index.html``.
 
     ``fields`` are further fields of the task's request. ``others``, or a second input, is a second condition, shown
-    beside the first. A run folder without inputs gives its curves. Raises AmphionError for everything that a user can
-    get wrong; then nothing is written.
+    beside the first. ``against`` are further vocoders of a page about vocoders. A run folder without inputs gives its
+    curves. Raises AmphionError for everything that a user can get wrong; then nothing is written.
     """
     out = Path(out)
     check_out(out)
@@ -60,8 +62,20 @@ def make_page(
     name = architecture(model)
     family = name.partition("/")[0]
     with whole_folder(out) as folder:
-        page = Page(folder, f"Inside {model}", [("model", model), ("input", " and ".join(map(str, inputs)))])
-        _add_task(page, model, family, inputs, fields, others, vocoder, device)
+        shown = " and ".join(map(short_name, inputs))
+        page = Page(folder, f"Inside {short_name(model)}", [("model", short_name(model)), ("input", shown)])
+        if family == "vocoder":
+            from amphion_core.visualize.vocoders import add_vocoders
+
+            recording = shortened_recording(_only(inputs, "a page about vocoders shows"))
+            add_vocoders(page, [model, *against], recording, device=device)
+        elif family == "codec":
+            from amphion_core.visualize.codec import add_codec
+
+            recording = shortened_recording(_only(inputs, "a page about a codec shows"))
+            add_codec(page, loading.load(model, device=device), recording)
+        else:
+            _add_task(page, model, family, inputs, fields, others, vocoder, device)
         page.finish()
     return out / "index.html"
 
@@ -69,7 +83,7 @@ def make_page(
 def architecture(model: str) -> str:
     """The registry name of the model at a place. Raises UnknownComponent, WeightsError."""
     for family in (Vocoder, VoiceConverter, TextEncoder):
-        if needs_no_weights(model, family):  # type: ignore[type-abstract, arg-type]
+        if needs_no_weights(model, family):
             return registry.find("models", model).name
     return loading.open_weights(model).name
 
@@ -88,8 +102,9 @@ def _add_task(
     if family not in registry.names("tasks"):
         known = ", ".join(registry.names("tasks"))
         raise UnknownComponent(f"no task runs models of the family {family!r}", hint=f"models of these can: {known}")
-    task: TaskFramework = amphion.task(family, model=model, device=device, **({"vocoder": vocoder} if vocoder else {}))
-    if family == "tts" and Path(inputs[0]).is_file():
+    own: dict[str, Any] = {"vocoder": vocoder} if vocoder else {}
+    task: TaskFramework = amphion.task(family, model=model, device=device, **own)
+    if family == "tts" and is_file(inputs[0]):
         from amphion_core.visualize.attention import add_aligned
 
         add_aligned(page, task, _only(inputs, "an alignment needs"), fields)
@@ -102,18 +117,25 @@ def _add_task(
     made = [_generate(task, given, own) for given, own in conditions]
     made = _labelled(made, inputs, fields, others)
     page.facts.append(("time to compute", f"{made[0].seconds:.2f} s for {made[0].audio.duration:.2f} s of sound"))
-    add_chapters(page, made)
+    add_chapters(page, task, made)
 
 
-def add_chapters(page: Page, made: Sequence[Made]) -> None:
+def add_chapters(page: Page, task: "TaskFramework", made: Sequence[Made]) -> None:
     """The chapters that fit what was recorded."""
-    from amphion_core.visualize import attention, speech, stages
+    from amphion_core.visualize import attention, sampling, singing, speech, stages
 
     first = made[0].recorder
     page.data["stages"] = [stages.described(stage) for stage in first.stages if stage.name != STEP]
     if first.last("symbols") is not None:
         for one in made:
             speech.add_speech(page, one)
+    net = getattr(task, "net", None)
+    if isinstance(net, VoiceConverter):
+        tracker = net.pitch_feature.build()
+        for one in made:
+            singing.add_singing(page, one, tracker)
+    if first.last(STEP) is not None:
+        sampling.add_sampling(page, task, made)
     if first.last("attention") is not None or first.last("alignment") is not None:
         attention.add_attention(page, first)
     others = [stage for stage in first.stages if stage.name not in KNOWN]
@@ -147,7 +169,7 @@ def _labelled(
     if others:
         labels = [", ".join(f"{key} {own.get(key, 'as by default')}" for key in others) for own in (fields, others)]
     else:
-        labels = [Path(one).stem if Path(one).is_file() else one for one in inputs]
+        labels = [Path(one).stem if is_file(one) else one for one in inputs]
     return [
         Made(label, one.request, one.audio, one.recorder, one.seconds) for label, one in zip(labels, made, strict=True)
     ]

@@ -15,7 +15,7 @@ import numpy as np
 
 from amphion_core.audio import Audio
 from amphion_core.errors import AmphionError
-from amphion_core.files import not_written
+from amphion_core.files import is_file, not_written
 from amphion_core.visualize.pictures import Array, difference_png, spectrum_png
 
 MARK = "window.amphionPage = "  # how data.js begins: by it a page of ours is recognised and may be replaced
@@ -111,6 +111,11 @@ class Page:
         (self.folder / "data.js").write_text(f"{MARK}{text};\n", encoding="utf-8")
         for name in ("page.css", "page.js"):
             (self.folder / name).write_bytes(resources.files(__package__).joinpath(name).read_bytes())
+
+
+def short_name(place: str) -> str:
+    """The name of a card or a text as it is, and of a path its last part: where it lies is nobody else's business."""
+    return Path(place).name if is_file(place) or (len(place) < 4096 and Path(place).is_dir()) else place
 
 
 def image(address: str, label: str) -> str:

@@ -31,7 +31,7 @@ def add_training(page: Page, run: Path) -> None:
             f"{run} has no curve yet: its metrics.jsonl is empty", hint="wait until the first steps are logged"
         )
     last = max(point["step"] for point in points)
-    page.facts += [("run", str(run)), ("steps", f"{last:,}")]
+    page.facts += [("run", run.name), ("steps", f"{last:,}")]
     curves = _curves(points)
     page.data["curves"] = {name: {"step": steps, "value": values} for name, (steps, values) in curves.items()}
     frames, labels = _samples(page, run)

@@ -11,6 +11,7 @@ from torch import Tensor
 from amphion_core.api import Audio, BaseConfig, FeatureExtractor, Precision, TaskFramework, Vocoder
 from amphion_core.audio import Samples
 from amphion_core.errors import AudioError, DataError, WeightsError, nearest, shortened
+from amphion_core.recording import report
 from amphion_core.sounds import sounding
 from amphion_core.speakers import SHOWN, speaker_index
 from amphion_core.vocoding import needs_no_weights, open_vocoder, own_vocoder
@@ -134,6 +135,7 @@ class SVCTask(TaskFramework):
 
     def convert(self, plan: Plan) -> Iterator[Audio]:
         """The slices of a plan, each with the silence before it; together as long as the recording."""
+        report("key_shift", [plan.key_shift], "K", unit="semitones")
         rate, fade = self.sample_rate, round(FADE * self.sample_rate)
         done, tail = 0, np.zeros(0, np.float32)  # the samples that were given out; what the last slice says after them
         for number, cut in enumerate(plan.slices):

@@ -75,13 +75,13 @@ def _spoken(voice: Voice, group: list[Planned]) -> Iterator[Spoken]:
 def _report(voice: Voice, group: list[Planned], made: Synthesis) -> None:
     """What a recorder wants to know about the first piece of a group."""
     piece = group[0][1]
-    table = voice.frontend.config.symbols
+    table, mel = voice.frontend.config.symbols, getattr(voice.net.config, "mel", None)
     report("text", piece.text)
     report("symbols", [table[number] for number in piece.ids])
     if made.durations is not None:
-        report("durations", made.durations[:1, : len(piece.ids)], "BL", unit="frames", mel=voice.net.config.mel)
+        report("durations", made.durations[:1, : len(piece.ids)], "BL", unit="frames", mel=mel)
     if made.mel is not None:
-        report("mel", made.mel[:1, :, : int(made.lengths[0])], "BFN", mel=voice.net.config.mel)
+        report("mel", made.mel[:1, :, : int(made.lengths[0])], "BFN", mel=mel)
 
 
 def _synthesized(voice: Voice, group: list[Planned], seeds: list[int]) -> Synthesis:

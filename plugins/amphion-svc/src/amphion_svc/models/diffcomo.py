@@ -151,7 +151,7 @@ class DiffCoMoSVC(MelConverter):
             with self.autocast():
                 return self.decoder(x, sigma, coarse, mask).float()
 
-        with steps_as_mels(self.unscaled, self.config.mel):
+        with steps_as_mels(lambda x: self.unscaled(x.clamp(-1, 1)), self.config.mel):
             if self.config.stage == "student":
                 found = sample_consistency(denoise, draw, noise.times(steps + 1))
             else:

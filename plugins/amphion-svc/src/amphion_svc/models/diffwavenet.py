@@ -125,7 +125,7 @@ class DiffWaveNetSVC(MelConverter):
         made = condition.new_zeros(len(lengths), self.config.mel.n_mels, condition.shape[2], dtype=torch.float32)
         draws = generators(seed, len(lengths), condition.device)
         for row, part, count, draw in zip(made, condition, lengths.tolist(), draws, strict=True):
-            with steps_as_mels(self.unscaled, self.config.mel):
+            with steps_as_mels(lambda x: self.unscaled(x.clamp(-1, 1)), self.config.mel):
                 found = self._sample(part[None, :, :count], draw, chosen.sampler or SAMPLER, chosen.steps or STEPS)
             row[:, :count] = self.unscaled(found)[0]
         return made

@@ -1,0 +1,1 @@
+window.amphionPage = {"vocoders": [{"name": "vocoder/hifigan@kathleen", "difference_db": 5.9618, "below_tone_db": -8.4091}, {"name": "vocoder/griffin_lim", "difference_db": 6.1553, "below_tone_db": -54.582}]};
