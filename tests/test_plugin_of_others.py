@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pydantic import Field
 
 import amphion_core as amphion
 from amphion_core import onnx_export, registry, weights, yaml
-from amphion_core.api import BaseConfig, Codes, Synthesis, TextCondition, Update
+from amphion_core.api import BaseConfig, Codes, Synthesis, TextCondition, Update, vocoder_graph
 from amphion_core.cli.main import main
 from amphion_core.errors import RecipeError
 from amphion_core.testing import CheckFailed, checks_of, family_checks, network_checks, run_checks, trainer_checks
@@ -30,6 +31,13 @@ from amphion_core.training.run_folder import RunFolder
 
 SOURCE = Path(__file__).with_name("plugin_amphion_sketch")
 STEPS = 12  # of each of the plugin's recipes
+
+
+class Noise(torch.nn.Module):
+    """The module of a graph that draws."""
+
+    def forward(self, mel):
+        return torch.rand_like(mel[:, 0])
 
 
 class Unbounded(BaseConfig):
@@ -392,6 +400,8 @@ def mean_with_padding(self, texts):
          {"convert": lambda self, features, lengths, speaker, **other: Synthesis(lengths, mel=speaker.sum()
           * torch.ones(len(lengths), 8, int(lengths.max())))}, "differs by"),
         ("tts/sketch_speech", network_checks.check_controls, {"Controls": Unbounded}, "without a range"),
+        ("vocoder/sketch_pulse", network_checks.check_onnx_graph,
+         {"onnx_graph": lambda self: replace(vocoder_graph(self), module=Noise())}, "the graph is random"),
     ],
 )  # fmt: skip
 def test_the_kit_finds_what_is_wrong_with_a_model(name, check, changes, reason):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from amphion_core.errors import RecipeError
+from amphion_core.families import ModelArchitecture
 from amphion_core.registry import ComponentRef
 from amphion_core.testing.base import Check, CheckFailed, example_config, require, require_described, tensors
 
@@ -90,4 +91,31 @@ def check_controls(ref: ComponentRef) -> None:
         raise CheckFailed("an unknown control is accepted")
 
 
-MODEL: tuple[Check, ...] = (check_example_is_small, check_forward, check_gradient, check_state_dict, check_controls)
+@torch.no_grad()
+def check_onnx_graph(ref: ComponentRef) -> None:
+    """A graph for ``amphion export`` computes at both lengths, is not random, and describes its inputs and outputs.
+
+    Nothing is exported, which would take seconds.
+    """
+    cls = ref.load()
+    if cls.onnx_graph is ModelArchitecture.onnx_graph:
+        return
+    graph = cls(example_config(ref)).eval().onnx_graph()
+    for length in graph.lengths:
+        inputs = graph.inputs(length)
+        found, again = (list(tensors(graph.module(**inputs))) for _ in range(2))
+        require(len(found) == len(graph.outputs), f"the graph returns {len(found)} tensors for {graph.outputs}")
+        equal = all(map(torch.equal, found, again))
+        require(equal, "the graph is random for its example inputs; multiply what it draws by an input that is 0")
+    for name in (*inputs, *graph.outputs):
+        require(graph.described.get(name), f"{name}: the graph does not say what it is")
+    for name, axes in graph.axes.items():
+        require(name in inputs, f"axes: {name} is no input of the graph")
+        require(max(axes, default=0) < inputs[name].dim(), f"axes: {name} has {inputs[name].dim()} axes only")
+        alone = [axis for axis in axes if inputs[name].shape[axis] < 2]
+        require(not alone, f"{name}: the example has size 1 at the axes {alone}, which may vary; give it 2 or more")
+
+
+MODEL: tuple[Check, ...] = (
+    check_example_is_small, check_forward, check_gradient, check_state_dict, check_controls, check_onnx_graph,
+)  # fmt: skip
