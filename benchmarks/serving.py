@@ -9,7 +9,8 @@ piper-tts[http] belongs into a separate environment, whose python is an argument
 right refusal. It prints the memory of the server on the way, then kills the server, starts it again at the same port,
 and asks once more. Linux only.
 Run: python benchmarks/serving.py [python of piper's environment] [requests of a round, default 48] [rounds, default 3]
-     python benchmarks/serving.py soak [number of requests, default 10000]
+     python benchmarks/serving.py batch: processor time of a sentence alone and among four that are computed at once
+     python benchmarks/serving.py soak [number of requests, default 10000] [voice]
 """
 
 import io
@@ -28,10 +29,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import soundfile
+from side_by_side import medians
 
 from amphion_core import cards
 
@@ -67,8 +70,8 @@ class Server:
 
 
 @contextmanager
-def ours(port: int = 0) -> Iterator[Server]:
-    command = [str(Path(sys.executable).with_name("amphion")), "serve", "tts", "--model", VOICE, "--preload"]
+def ours(port: int = 0, voice: str = VOICE) -> Iterator[Server]:
+    command = [str(Path(sys.executable).with_name("amphion")), "serve", "tts", "--model", voice, "--preload"]
     process = subprocess.Popen(
         [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -166,6 +169,27 @@ def compare(servers: dict[str, Server], count: int, rounds: int) -> None:
         print(f"| {len(text)} characters | {' | '.join(f'{1000 * a:.0f} ms, {1000 * b:.0f} ms' for a, b in times)} |")
 
 
+def batch() -> None:
+    """Processor time of a sentence alone and in a batch, in this process on one thread, for two voices."""
+    import torch
+
+    import amphion_core as amphion
+    from amphion_tts.speaking import Voice, spoken_pieces
+
+    torch.set_num_threads(1)
+    for model in (VOICE, "tts/fastspeech2@kathleen"):
+        task = amphion.task("tts", model=model)
+        voice = Voice(task.net, task.vocoder, task.frontend, task.sample_rate)
+        pieces = [(plan, piece) for text in SENTENCES for plan in [task.plan(text)] for piece in plan.pieces]
+
+        def speak(size: int, voice: Voice = voice, pieces: Any = pieces) -> int:
+            return len(list(spoken_pieces(voice, pieces, size)))
+
+        found = medians({str(size): partial(speak, size) for size in (1, 4)}, rounds=3, clock=time.process_time)
+        shown = ", ".join(f"{1000 * seconds / len(pieces):.0f} ms" for seconds in found.values())
+        print(f"{model}: {shown} of one core for a sentence alone, and for one of four at once", flush=True)
+
+
 def samples(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
     return soundfile.read(io.BytesIO(data), dtype="int16")[0]
 
@@ -183,7 +207,7 @@ BROKEN: tuple[tuple[int, bytes], ...] = (
 )
 
 
-def soak(count: int) -> None:
+def soak(count: int, voice: str) -> None:
     def speak(client: httpx.Client, url: str, text: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
         path, body = request_of("ours", text)
         return samples(client.post(url + path, json=body).raise_for_status().content)
@@ -208,7 +232,7 @@ def soak(count: int) -> None:
         return "" if difference <= TOLERANCE else f"request {number}: differs by {difference}"
 
     clients = [httpx.Client(timeout=600) for _ in range(16)]
-    with ours() as server:
+    with ours(voice=voice) as server:
         expected = {text: speak(clients[0], server.url, text) for text in SHORT}
         problems: list[str] = []
         begin = time.perf_counter()
@@ -222,7 +246,7 @@ def soak(count: int) -> None:
         server.process.kill()
         server.process.wait()
         port = int(server.url.rpartition(":")[2])
-    with ours(port) as server:
+    with ours(port, voice) as server:
         for text in SHORT:
             given = speak(httpx.Client(timeout=600), server.url, text)
             assert np.abs(given.astype(int) - expected[text]).max() <= TOLERANCE
@@ -232,8 +256,10 @@ def soak(count: int) -> None:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended too
     words = sys.argv[1:]
+    if words[:1] == ["batch"]:
+        return batch()
     if words[:1] == ["soak"]:
-        return soak(int(words[1]) if len(words) > 1 else 10_000)
+        return soak(int(words[1]) if len(words) > 1 else 10_000, words[2] if len(words) > 2 else VOICE)
     count, rounds = (int(words[place]) if len(words) > place else value for place, value in ((1, 48), (2, 3)))
     run: Callable[[dict[str, Server]], None] = partial(compare, count=count, rounds=rounds)
     with ours() as server:

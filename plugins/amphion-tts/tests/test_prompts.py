@@ -314,6 +314,17 @@ def test_a_stored_voice_is_listed_used_and_removed(imitator, run):
     assert code == 2 and "there is no file and no stored voice 'anna'" in err
 
 
+def test_a_stored_voice_is_a_voice_of_the_task_and_is_heard_once(imitator, listener):
+    voices.add("anna", Audio(voice_like(4), RATE))
+    task = amphion.task("tts", model=str(imitator))
+    assert task.voices() == ["anna"] and not task.is_thread_safe  # its network does not say that it is
+    for _ in range(2):
+        assert task.generate(task.request(text="abc", **task.voice("anna"))).duration > 0
+    assert len(listener.asked) == 1
+    with pytest.raises(DataError, match="no stored voice 'ana'"):
+        task.voice("ana")
+
+
 def test_a_name_that_a_file_and_a_voice_have_is_refused(run, imitator):
     voices.add("anna", Audio(voice_like(4), RATE), text="abc")
     write("anna.wav", voice_like(4))
