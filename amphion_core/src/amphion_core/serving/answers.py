@@ -45,7 +45,9 @@ def answer(error: Exception) -> JSONResponse:
         log.error("unexpected %s", type(error).__name__, exc_info=error)
         known = Refused(500, f"unexpected {type(error).__name__}", hint="the log of the server has the details")
     status = status_of(known)
-    headers = {"Retry-After": str(known.retry_after)} if isinstance(known, Refused) and known.retry_after else None
+    headers = {"Retry-After": str(known.retry_after)} if isinstance(known, Refused) and known.retry_after else {}
+    if status in (401, 403, 408, 413):  # the rest of the body may still be on its way
+        headers["Connection"] = "close"
     return JSONResponse(as_json(known, status), status, headers)
 
 

@@ -1,7 +1,9 @@
 """Who may ask, and how much they may send: the key, the names of the host, and the size of a body."""
 
+import asyncio
 import hmac
 from collections.abc import MutableMapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +13,7 @@ from amphion_core.serving.answers import Refused, answer
 from amphion_core.serving.settings import Settings, is_loopback
 
 OPEN = ("/health",)  # paths that need no key
+DRAINED = 5.0  # seconds that the rest of a refused body may take
 
 
 class Guard:
@@ -27,6 +30,7 @@ class Guard:
         try:
             self._check(scope["path"], headers)
         except AmphionError as error:
+            await _drain(receive)
             await answer(error)(scope, receive, send)
         else:
             await self.app(scope, _Counted(receive, self.settings), send)
@@ -58,8 +62,18 @@ class _Counted:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._settings.max_bytes:
+            if message.get("more_body"):
+                await _drain(self._receive)
             raise too_large(self._settings)
         return message
+
+
+async def _drain(receive: Receive) -> None:
+    """Read the rest of a refused body, because a client that is still sending does not see the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAINED):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def too_large(settings: Settings) -> Refused:
