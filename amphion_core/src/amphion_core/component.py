@@ -212,9 +212,13 @@ class TaskFramework(Component):
     """Inference for one task: a request becomes audio.
 
     ``Request`` describes what a user may request. Command line, demo page and server are generated from its fields.
+    ``command`` is how ``amphion`` is called for this task, such as ``vocode {audio} --vocoder {model}``: a name in
+    braces is a field of ``Request`` or ``Config``. Other fields have options of their own names; ``-o`` names the file.
+    Empty: the task has no command.
     """
 
     Request: ClassVar[type[BaseConfig]]
+    command: ClassVar[str] = ""
 
     @property
     def is_thread_safe(self) -> bool:
@@ -253,6 +257,14 @@ class TaskFramework(Component):
         A server may compute pieces of several requests in turn, each in another thread.
         """
         yield self.generate(request)
+
+    def pieces(self, request: Any) -> "tuple[Iterator[Audio], int | None]":
+        """The pieces that ``generate`` joins, and how many they are, or None where that is not known before.
+
+        Between two pieces a caller can show progress, and stop. By default the pieces are those of ``stream``; a task
+        whose ``stream`` gives other audio than ``generate`` overrides this method.
+        """
+        return self.stream(request), None
 
 
 @dataclass(frozen=True, slots=True)

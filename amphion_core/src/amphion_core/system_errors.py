@@ -46,7 +46,7 @@ def explained(error: BaseException) -> AmphionError | None:
         )
     if isinstance(error, RecursionError):
         return AmphionError("the input is nested too deeply", hint="write it with fewer levels of brackets or keys")
-    if isinstance(error, MemoryError) or _is_torch_memory(error):
+    if is_memory_error(error):
         return AmphionError("there is not enough memory", hint="use a shorter input or a smaller batch")
     pydantic = sys.modules.get("pydantic_core")  # not imported: who raised its error has imported it
     if pydantic is not None and isinstance(error, pydantic.ValidationError):
@@ -68,8 +68,10 @@ def _of_system(error: OSError) -> AmphionError | None:
     return AmphionError(f"{shortened(error.filename)}: {reason}", hint="check the path and its permissions")
 
 
-def _is_torch_memory(error: BaseException) -> bool:
-    """Whether torch found no memory: a class of errors for GPUs, a RuntimeError with certain words for the CPU."""
+def is_memory_error(error: BaseException | None) -> bool:
+    """Whether memory ran out. torch has a class for GPUs, and a RuntimeError with certain words for the CPU."""
+    if isinstance(error, MemoryError):
+        return True
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True

@@ -8,19 +8,13 @@ A command needs three lines beside its own options::
 """
 
 import argparse
-import types
 from collections.abc import Collection
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic.fields import FieldInfo
 
-from amphion_core import yaml
-from amphion_core.audio import Audio
 from amphion_core.config import BaseConfig, limits
-from amphion_core.errors import RecipeError
-from amphion_core.requests import FromFile
+from amphion_core.request_fields import choices_of, is_file, is_mapping, kind_of, typed_values
 
 if TYPE_CHECKING:
     from amphion_core.component import TaskFramework
@@ -56,13 +50,7 @@ def read_request(args: argparse.Namespace, task: "type[TaskFramework] | TaskFram
     Raises RecipeError that lists every field that is wrong, and AudioError for a recording that cannot be read.
     """
     fields = {name.removeprefix(_PREFIX): value for name, value in vars(args).items() if name.startswith(_PREFIX)}
-    for name, value in fields.items():
-        kind = kind_of(task.Request.model_fields[name].annotation)
-        if _is_mapping(kind):
-            fields[name] = dict(_pair(word, name) for word in value)
-        elif isinstance(value, str) and not takes_text(kind):
-            fields[name] = yaml.parse(value, where=name)
-    return task.request(**fields, **given)
+    return task.request(**typed_values(task.Request, fields), **given)
 
 
 def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
@@ -71,57 +59,18 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     flag = name
     if kind is bool:
         options["action"] = argparse.BooleanOptionalAction
-    elif _is_mapping(kind):
+    elif is_mapping(kind):
         flag = name.removesuffix("s")
         options |= {"action": "append", "metavar": "NAME=VALUE"}
     elif get_origin(kind) in (tuple, list):
         options |= {"nargs": "+", "action": "extend", "metavar": name.removesuffix("s").upper()}
-    elif choices := _choices(kind):
+    elif choices := choices_of(kind):
         options["choices"] = choices
     else:
-        options["metavar"] = "FILE" if _is_file(kind) else name.upper()
+        options["metavar"] = "FILE" if is_file(kind) else name.upper()
     if field.is_required():
         options["required"] = True
     parser.add_argument("--" + flag.replace("_", "-"), **options)
-
-
-def kind_of(annotation: Any) -> Any:
-    """The type of a field without ``Annotated`` and ``| None``."""
-    while get_origin(annotation) is not None:
-        inner = get_args(annotation)
-        if get_origin(annotation) in (Union, types.UnionType):
-            several = [each for each in inner if each is not type(None)]
-            if len(several) != 1:
-                return annotation
-            annotation = several[0]
-        elif hasattr(annotation, "__metadata__"):
-            annotation = inner[0]
-        else:
-            return annotation
-    return annotation
-
-
-def _is_mapping(kind: Any) -> bool:
-    return kind is dict or get_origin(kind) is dict
-
-
-def takes_text(kind: Any) -> bool:
-    """Whether pydantic reads the typed word itself; the value of any other field is read as YAML."""
-    if get_origin(kind) is Literal:
-        return all(isinstance(each, str) for each in get_args(kind))
-    return kind in (str, int, float) or _is_file(kind) or bool(_choices(kind))
-
-
-def _is_file(kind: Any) -> bool:
-    return kind in (Audio, Path) or (isinstance(kind, type) and issubclass(kind, FromFile))
-
-
-def _choices(kind: Any) -> list[str]:
-    if get_origin(kind) is Literal:
-        return [str(each) for each in get_args(kind)]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return [str(each.value) for each in kind]
-    return []
 
 
 def _help(field: FieldInfo) -> str:
@@ -130,10 +79,3 @@ def _help(field: FieldInfo) -> str:
     if default not in (None, {}, (), ""):
         text += f" ({str(default).lower() if isinstance(default, bool) else default})"
     return text.replace("%", "%%")
-
-
-def _pair(word: str, name: str) -> tuple[str, Any]:
-    key, equals, value = word.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"{word!r} is not NAME=VALUE", hint=f"write --{name.removesuffix('s')} NAME=VALUE")
-    return key, yaml.parse(value, where=key)

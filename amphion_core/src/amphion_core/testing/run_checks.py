@@ -1,6 +1,7 @@
 """The checks of tasks and of recipes: what a user runs by name."""
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ def checks_for(ref: ComponentRef) -> Iterator[Check]:
 
 
 def check_request(ref: ComponentRef) -> None:
-    """``Request`` is described, its numbers have ranges, and a command line can be made from it."""
+    """``Request`` is described, its numbers have ranges, options can be made from it, and ``command`` fits it."""
     component = ref.load()
+    known = {*component.Request.model_fields, *component.Config.model_fields}
+    strange = [name for name in re.findall(r"\{(\w+)\}", component.command) if name not in known]
+    require(not strange, f"command names {strange}, which are no fields of Request or Config")
     require_described(component.Request, "Request")
     parser = argparse.ArgumentParser()
     add_request_options(parser, component.Request)
@@ -49,6 +53,11 @@ def check_generate(ref: ComponentRef) -> None:
     require(np.array_equal(one.samples, other.samples), "the same request gives another audio")
     pieces = Audio.concatenate(list(task.stream(request)))
     require(np.array_equal(one.samples, pieces.samples), "stream gives another audio than generate")
+    found, count = task.pieces(request)
+    made = list(found)
+    require(count in (None, len(made)), f"pieces announces {count} pieces and gives {len(made)}")
+    joined = Audio.concatenate(made)
+    require(np.array_equal(one.samples, joined.samples), "the pieces of pieces are not the audio of generate")
 
 
 def _example_request(component: Any) -> Any:

@@ -56,6 +56,7 @@ class SVCTask(TaskFramework):
 
     config: Config
     Request = SVCRequest
+    command = "svc {audio} --singer {singer} --singer {target}"
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, AudioError, MissingPackage.

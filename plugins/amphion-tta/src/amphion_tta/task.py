@@ -71,6 +71,7 @@ class TTATask(TaskFramework):
 
     config: Config
     Request = TTARequest
+    command = "tta {caption} --from {source}"
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, AudioError, MissingPackage.

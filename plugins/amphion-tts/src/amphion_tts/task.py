@@ -45,6 +45,7 @@ class TTSTask(TaskFramework):
 
     config: Config
     Request = TTSRequest
+    command = "tts {text}"
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, and AudioError when mel conventions differ."""
@@ -119,6 +120,11 @@ class TTSTask(TaskFramework):
         Long sentences at the beginning are cut at clauses, so that the first audio comes early.
         """
         yield from self.speak(self.plan(request, early=True))
+
+    def pieces(self, request: TTSRequest | str) -> tuple[Iterator[Audio], int]:
+        """The sentences of `generate`, and their number."""
+        plan = self.plan(request)
+        return self.speak(plan), len(plan.pieces)
 
     def plan(self, request: TTSRequest | str, *, early: bool = False) -> Plan:
         """Everything that is checked before anything is spoken. Raises the errors of ``generate``.

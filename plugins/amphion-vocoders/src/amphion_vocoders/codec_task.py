@@ -38,6 +38,7 @@ class CodecTask(TaskFramework):
 
     config: Config
     Request = CodecRequest
+    command = "codec roundtrip {audio} --codec {model}"
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the codec. Raises UnknownComponent, WeightsError, and AudioError for a model that is no codec."""

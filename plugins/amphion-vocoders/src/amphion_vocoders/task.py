@@ -46,6 +46,7 @@ class VocoderTask(TaskFramework):
 
     config: Config
     Request = VocoderRequest
+    command = "vocode {audio} --vocoder {model}"
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the vocoder. Raises UnknownComponent, WeightsError, AudioError, and RecipeError for ``f0``."""
