@@ -26,7 +26,7 @@ VOICE = [
     "plugins/amphion-eval[asr-base]",
 ]
 TESTED = [
-    "amphion_core[crepe,f0,huggingface,lhotse,onnx,praat,ray,serve,swift,tidy,train]",
+    "amphion_core[crepe,demo,f0,huggingface,lhotse,onnx,praat,ray,serve,swift,tidy,train]",
     "plugins/amphion-vocoders[fast]",
     "plugins/amphion-tts[chinese,textgrid,voice]",
     "plugins/amphion-voice-kathleen",

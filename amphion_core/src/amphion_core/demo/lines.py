@@ -33,7 +33,7 @@ def command_line(typed: Typed, pattern: str) -> str:
     if not pattern:
         return ""
     fields = {**typed.config, **typed.request}
-    words, behind, used = ["amphion"], [], set()
+    words, behind, used = ["amphion"], list[str](), set[str]()
     for part in re.findall(r"--?[\w-]+ \{\w+\}|\S+", pattern):
         option, _, name = part.rpartition(" ")
         found = re.fullmatch(r"\{(\w+)\}", name)

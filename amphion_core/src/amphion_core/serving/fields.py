@@ -19,9 +19,9 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from amphion_core.audio import Audio
-from amphion_core.request_fields import kind_of, takes_text
 from amphion_core.config import BaseConfig
 from amphion_core.errors import AmphionError, DataError, counted, shortened
+from amphion_core.request_fields import kind_of, takes_text
 from amphion_core.requests import FromFile
 from amphion_core.serving.answers import Refused
 from amphion_core.serving.settings import Settings
