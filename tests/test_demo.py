@@ -183,6 +183,19 @@ def test_a_sentence_is_spoken_and_the_shown_lines_speak_the_same(page, place, tm
     assert np.array_equal(audio.samples, again.samples)
 
 
+def test_a_request_is_cancelled(page):
+    open_tab(page, "Text to speech")
+    choose(page, "tts", "tts/fastspeech2@kathleen")
+    page.get_by_role("textbox", name=re.compile("^Text ")).fill("A sentence follows the other. " * 200)
+    page.locator("#tts-run").click()
+    page.locator("#tts-status").get_by_text(re.compile("generating: .* of 200 pieces")).wait_for()
+    picture(page, "progress")
+    page.locator("#tts-cancel").click()
+    page.locator("#tts-status").get_by_text("Cancelled.").wait_for()
+    page.get_by_role("textbox", name=re.compile("^Text ")).fill("Another one.")
+    assert generate(page, "tts") == "Done."
+
+
 def test_a_model_has_its_own_controls(page):
     open_tab(page, "Text to speech")
     choose(page, "tts", "tts/fastspeech2@kathleen")

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -101,7 +102,9 @@ def serve(
                 mcp_server=False, enable_monitoring=False, run_history=False, footer_links=[], show_error=True,
             )  # fmt: skip
             print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-            threading.Event().wait()
+            ended = threading.Event()
+            signal.signal(signal.SIGTERM, lambda *_: ended.set())
+            ended.wait()
         finally:
             jobs.close()
             page.close(verbose=False)
