@@ -23,7 +23,7 @@ QUIET = [
     "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 ]  # fmt: skip
 SKETCH = Path(__file__).with_name("plugin_amphion_sketch")
-PATIENCE = 60_000  # milliseconds; a busy computer needs some seconds for the first use of a model
+PATIENCE = 240_000  # milliseconds after which something counts as stuck
 CODEC = {"sample_rate": 8000, "filters": 2, "dim": 4, "strides": (8, 5), "codebooks": 3, "codebook_size": 16}
 
 
