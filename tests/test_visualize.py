@@ -310,6 +310,8 @@ def test_a_conversion_shows_both_melodies_and_shades_the_errors(conversion, open
     page = opened(conversion)
     chapter = page.locator(".chapter").first
     assert [*chapter.locator("h3").all_inner_texts()] == ["Listen", "Melody", "Energy"]
+    titles = page.locator("h2").all_inner_texts()
+    assert [title.partition(": ")[2] for title in titles] == ["singer ann", "singer ben", ""]
     label = chapter.locator("svg.chart").first.get_attribute("aria-label")
     assert "song, in the new key: " in label and chapter.locator("svg rect").count() > 0
     page.close()

@@ -128,12 +128,12 @@ def add_chapters(page: Page, task: "TaskFramework", made: Sequence[Made]) -> Non
     page.data["stages"] = [stages.described(stage) for stage in first.stages if stage.name != STEP]
     if first.last("symbols") is not None:
         for one in made:
-            speech.add_speech(page, one)
+            speech.add_speech(page, one, condition=one.label if len(made) > 1 else "")
     net = getattr(task, "net", None)
     if isinstance(net, VoiceConverter):
         tracker = net.pitch_feature.build()
         for one in made:
-            singing.add_singing(page, one, tracker)
+            singing.add_singing(page, one, tracker, condition=one.label if len(made) > 1 else "")
     if first.last(STEP) is not None:
         sampling.add_sampling(page, task, made)
     if first.last("attention") is not None or first.last("alignment") is not None:

@@ -44,11 +44,12 @@ class Page:
     _chapters: list[str] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
 
-    def chapter(self, about: Explanation, parts: Sequence[str]) -> None:
-        """Add a chapter: what it explains, and its parts as HTML."""
+    def chapter(self, about: Explanation, parts: Sequence[str], *, condition: str = "") -> None:
+        """Add a chapter: what it explains, and its parts as HTML; ``condition`` tells it from another of its kind."""
+        title = f"{about.title}: {escape(condition)}" if condition else about.title
         number = len(self._chapters) + 1
         self._chapters.append(
-            f'<section class="chapter" aria-labelledby="chapter-{number}"><h2 id="chapter-{number}">{about.title}</h2>'
+            f'<section class="chapter" aria-labelledby="chapter-{number}"><h2 id="chapter-{number}">{title}</h2>'
             f'<div class="explanation"><p>{about.sentences}</p>'
             f'<p class="equation" role="math" aria-label="{escape(about.in_words)}">{about.equation}</p>'
             f'<p class="paper">{escape(about.paper)} <a href="{about.address}">{about.address}</a></p></div>'

@@ -15,7 +15,7 @@ QUIETEST = -70.0  # dB of full scale
 Spans = list[tuple[float, float]]
 
 
-def add_singing(page: Page, made: Any, tracker: Any) -> None:
+def add_singing(page: Page, made: Any, tracker: Any, *, condition: str = "") -> None:
     """The chapter about one conversion: ``made`` holds the request with the song, the result, and what was recorded.
 
     ``tracker`` is a feature that finds F0.
@@ -59,7 +59,7 @@ def add_singing(page: Page, made: Any, tracker: Any) -> None:
     ]
     if isinstance(target := getattr(made.request, "target", None), Audio):
         parts.append(_target(page, target, tracker))
-    page.chapter(SINGING, parts)
+    page.chapter(SINGING, parts, condition=condition)
 
 
 def contour(tracker: Any, audio: Audio) -> Array:

@@ -25,7 +25,7 @@ LATENTS = {
 SPACE = "␣"  # shows a symbol that is a space
 
 
-def add_speech(page: Page, made: Any) -> None:
+def add_speech(page: Page, made: Any, *, condition: str = "") -> None:
     """The chapter about one spoken text, from the stages that a model for text to speech reports."""
     recorder: Recorder = made.recorder
     symbols = [shown(symbol) for symbol in recorder.last("symbols").values]  # type: ignore[union-attr]
@@ -54,7 +54,7 @@ def add_speech(page: Page, made: Any) -> None:
     page.data.setdefault("speech", []).append(
         {"symbols": symbols, "durations": durations.array[0] if durations else None, "label": made.label}
     )
-    page.chapter(SPEECH, [f'<div class="numbered">{"".join(parts)}</div>'])
+    page.chapter(SPEECH, [f'<div class="numbered">{"".join(parts)}</div>'], condition=condition)
 
 
 def shown(symbol: str) -> str:

@@ -73,9 +73,9 @@ class SVCTask(TaskFramework):
         elif config.vocoder:
             raise AudioError(f"{self.model_name} makes waves itself", hint="leave the vocoder out")
         extractors = {name: part.build().to(device) for name, part in self.net.features.items()}
-        self.voice: FeatureExtractor | None = None
+        self.voice_extractor: FeatureExtractor | None = None
         if (part := self.net.voice_feature) is not None:
-            self.voice = part.build().to(device)
+            self.voice_extractor = part.build().to(device)
         self._check_variants(extractors)
         self.converter = Converter(self.net, self.vocoder, extractors, self.net.pitch_feature.build())
         self._heard: tuple[Audio, Voice] | None = None
@@ -186,7 +186,7 @@ class SVCTask(TaskFramework):
 
     def _voice_of(self, recording: Audio) -> Voice:
         what = "the recording of the singer"
-        if self.voice is None:
+        if self.voice_extractor is None:
             raise DataError(
                 f"{self.model_name} knows the singers of its training only, and cannot imitate a recording",
                 hint=f"its singers: {', '.join(self.singers[:SHOWN]) or 'none'}",
@@ -196,7 +196,9 @@ class SVCTask(TaskFramework):
         samples = _sounds(recording.mono().resample(self.sample_rate).samples, round(VOICE_SECONDS * self.sample_rate))
         contour = self.converter.f0(samples)
         check_target(float((contour > 0).sum()) * self.converter.hop / self.sample_rate)
-        return Voice(self.converter.feature(self.voice, samples), median_f0([contour]), notes_of(recording, what))
+        return Voice(
+            self.converter.feature(self.voice_extractor, samples), median_f0([contour]), notes_of(recording, what)
+        )
 
     def of_whole(self, samples: Samples) -> dict[str, Tensor]:
         """The features that are one vector for the whole recording, by name."""
@@ -215,7 +217,7 @@ class SVCTask(TaskFramework):
 
     def _check_variants(self, extractors: dict[str, FeatureExtractor]) -> None:
         """Raise WeightsError for a feature that has other weights than the model was trained with."""
-        here = extractors | ({"voice": self.voice} if self.voice else {})
+        here = extractors | ({"voice": self.voice_extractor} if self.voice_extractor else {})
         for name, trained in self.net.feature_variants.items():
             if name not in here:
                 close = nearest(name, here)
