@@ -56,6 +56,16 @@ def test_each_item_gets_the_voice_of_the_other_recording(validated):
     assert sum(target - source for target, source in gains) > 0
 
 
+def test_in_a_training_in_bf16_the_features_are_computed_in_float32(batch):
+    net = amphion.build("svc/world").for_inference()
+    validation = ConvertedValidation(ConversionMetrics(against_source=["fpc"]), net)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = validation(net, batch)
+    again = validation(net, batch)
+    assert found.scores["source_fpc"] == again.scores["source_fpc"]
+    assert all(torch.equal(found.audio[name], again.audio[name]) for name in again.audio)
+
+
 def test_nothing_is_converted_without_metrics(batch):
     net = amphion.build("svc/world").for_inference()
     found = ConvertedValidation(ConversionMetrics(), net)(net, batch)

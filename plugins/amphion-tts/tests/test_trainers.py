@@ -83,6 +83,17 @@ def test_each_item_is_spoken_and_scored(tiny):
     assert all(torch.equal(found.audio[name], again.audio[name]) for name in found.audio)
 
 
+def test_in_a_training_in_bf16_the_vocoder_still_computes_in_float32(tiny, monkeypatch):
+    mel = torch.randn(1, tiny.config.mel.n_mels, 20, generator=torch.Generator().manual_seed(0)).bfloat16()
+    made = Synthesis(torch.tensor([20]), mel=mel)
+    monkeypatch.setattr(tiny, "synthesize", lambda *args, **kwargs: made)
+    spoken = SpokenValidation((MetricPart.named("m_stft"),), tiny, "vocoder/griffin_lim")
+    batch = TextCollator(tiny.config.frontend)([example("abc", samples=4000)])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = spoken(tiny, batch)
+    assert torch.equal(found.audio["spoken_one"], spoken(tiny, batch).audio["spoken_one"])
+
+
 def test_a_network_that_speaks_less_than_one_frame_is_scored_too(tiny, monkeypatch):
     short = Synthesis(torch.tensor([3]), wave=torch.ones(1, 3))
     monkeypatch.setattr(tiny, "synthesize", lambda *args, **kwargs: short)

@@ -66,9 +66,10 @@ def mel_of_linear(spectrum: Tensor, mel: MelConfig) -> Tensor:
     Equal to `mel_spectrogram` of the same audio; for slices of a recording it needs no second STFT, and no padding.
     """
     groups = _groups(mel, spectrum.device)
-    rows = spectrum.mT  # (B, N, bins)
-    parts = [rows[..., group.first : group.first + len(group.weights)] @ group.weights for group in groups]
-    return _compress(torch.cat(parts, -1), mel).mT
+    with torch.autocast(spectrum.device.type, enabled=False):  # in float32, as `mel_spectrogram`
+        rows = spectrum.float().mT  # (B, N, bins)
+        parts = [rows[..., group.first : group.first + len(group.weights)] @ group.weights for group in groups]
+        return _compress(torch.cat(parts, -1), mel).mT
 
 
 def hop_aligned_mel(wave: Tensor, mel: MelConfig, lengths: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ A trainer states ``example_model``, the registry name of a model that it trains.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -72,14 +73,18 @@ def check_padding(ref: ComponentRef) -> None:
 
 
 def check_export(ref: ComponentRef) -> None:
-    """Two steps of training run through to the end, and the exported weights load and are the trained ones."""
+    """Two steps of training in bf16 run through to the end, and the exported weights load and are the trained ones.
+
+    In bf16, networks give bfloat16 tensors, which numpy does not have: a validation converts them with ``float()``.
+    """
     if find_spec("accelerate") is None or find_spec("tensorboard") is None:
         raise MissingPackage("training needs accelerate and tensorboard", hint='pip install "amphion-core[train]"')
     from amphion_core.training import checkpoint, initial, run
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe = _recipe(ref, _prepare(ref, Path(folder), UNEQUAL), steps=2)
-        weights = run.train(recipe, Path(folder, "run"))
+        recipe = _recipe(ref, _prepare(ref, Path(folder), UNEQUAL), steps=2, precision="bf16")
+        with _without_onednn():
+            weights = run.train(recipe, Path(folder, "run"))
         require(weights is not None, "training was interrupted")
         assert weights is not None
         state = load(weights).state_dict()
@@ -95,6 +100,17 @@ def check_export(ref: ComponentRef) -> None:
 
 
 TRAINER: tuple[Check, ...] = (check_example, check_split_batch, check_padding, check_export)
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Compute without oneDNN, whose bfloat16 convolutions of a few channels give NaN at random on CPUs with AMX."""
+    backend: Any = torch.backends.mkldnn
+    before, backend.enabled = backend.enabled, False
+    try:
+        yield
+    finally:
+        backend.enabled = before
 
 
 class _ConstantRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -138,7 +154,9 @@ def _prepare(ref: ComponentRef, folder: Path, seconds: Sequence[float]) -> Path:
     return root
 
 
-def _recipe(ref: ComponentRef, prepared: Path, *, steps: int = 1, micro_batches: int = 1) -> Recipe:
+def _recipe(
+    ref: ComponentRef, prepared: Path, *, steps: int = 1, micro_batches: int = 1, precision: str = "float32"
+) -> Recipe:
     """The example as a recipe, with plain gradient descent, whose updates are as exact as the gradients."""
     component = ref.load()
     model = registry.get("models", component.example_model)
@@ -149,7 +167,13 @@ def _recipe(ref: ComponentRef, prepared: Path, *, steps: int = 1, micro_batches:
             "trainer": TrainerPart(ref.name, example_config(ref)),
             "data": {"root": str(prepared), "crop": component.example_crop, "budget": 10.0, "workers": 0},
             "optim": {"name": "sgd", "lr": 1e-2, "betas": [0.0, 0.0], "weight_decay": 0.0},
-            "engine": {"steps": steps, "micro_batches": micro_batches, "device": "cpu", "validate_every": steps},
+            "engine": {
+                "steps": steps,
+                "micro_batches": micro_batches,
+                "device": "cpu",
+                "validate_every": steps,
+                "precision": precision,
+            },
         }
     )
 

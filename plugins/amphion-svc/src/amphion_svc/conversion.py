@@ -51,13 +51,18 @@ class Converter:
 
     def f0(self, samples: Samples) -> Contour:
         """F0 of mono samples (T,) at the model's rate: (N,) in Hz, 0 where unvoiced, in the frames of the mel."""
-        found: Contour = self.tracker.extract(self._wave(samples))[0, 0].cpu().numpy()
+        with torch.autocast("cpu", enabled=False):
+            found: Contour = self.tracker.extract(self._wave(samples))[0, 0].cpu().numpy()
         return found
 
     def feature(self, extractor: FeatureExtractor, samples: Samples) -> Tensor:
-        """A feature of mono samples (T,) at the model's rate: (1, dim, N), or (1, dim) for one vector."""
+        """A feature of mono samples (T,) at the model's rate: (1, dim, N), or (1, dim) for one vector.
+
+        In float32, also within a training in bf16: those that the network learned from are.
+        """
         own = Audio(samples, self.rate).resample(extractor.sample_rate).samples
-        return extractor.extract(torch.from_numpy(np.ascontiguousarray(own))[None].to(self.net.device))
+        with torch.autocast(self.net.device.type, enabled=False):
+            return extractor.extract(torch.from_numpy(np.ascontiguousarray(own))[None].to(self.net.device))
 
     @torch.no_grad()
     def convert(self, sound: Sound, *, seed: int, controls: Any = None) -> Samples:

@@ -105,8 +105,10 @@ class SampledValidation:
             if self._vocoder is None:
                 self._vocoder = open_vocoder(self.config.vocoder, network.config.mel, device=str(network.device))
             sizes = (found.lengths * network.config.mel.hop_length).tolist()
-            finite = found.mel.nan_to_num()
-            wave = self._vocoder.vocode(finite) + (found.mel - finite).sum((1, 2))[:, None]  # NaN stays NaN
+            mel = found.mel.float()
+            finite = mel.nan_to_num()
+            with torch.autocast(mel.device.type, enabled=False):  # the vocoder is not trained: float32
+                wave = self._vocoder.vocode(finite, seed=0) + (mel - finite).sum((1, 2))[:, None]  # NaN stays NaN
         else:
             assert found.wave is not None
             wave, sizes = found.wave, found.lengths.tolist()

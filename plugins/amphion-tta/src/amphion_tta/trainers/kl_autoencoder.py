@@ -105,7 +105,8 @@ class KLAutoencoderTrainer(ModelTrainer):
         judge = self.discriminator if step >= (self.config.discriminator_start or step + 1) else None
         with LastInput(self.network.network.decoder.conv_out) as last:
             made, posterior = self.network(real, noise)
-        made, drawn = made.float(), F.l1_loss(made.float(), real, reduction="none").sum((1, 2))
+        made = made.float()  # once: the gradients of both losses are taken from this tensor
+        drawn = F.l1_loss(made, real, reduction="none").sum((1, 2))
         if judge is not None:
             yield Update("discriminator", _hinge(judge, real, made.detach()).sum() / items)
         divergence = posterior.divergence()

@@ -103,8 +103,9 @@ class SpokenValidation:
             else:
                 assert made.mel is not None
                 vocoder, count = self._vocoder_on(ids.device), int(made.lengths[0])
-                f0 = made.f0[:, :count] if vocoder.needs_f0 and made.f0 is not None else None
-                wave = vocoder.vocode(made.mel[..., :count], f0, seed=0)[0]
+                f0 = made.f0[:, :count].float() if vocoder.needs_f0 and made.f0 is not None else None
+                with torch.autocast(ids.device.type, enabled=False):  # the vocoder is not trained: float32
+                    wave = vocoder.vocode(made.mel[..., :count].float(), f0, seed=0)[0]
             silence = max(0, self.mel.n_fft - len(wave))  # an untrained network may speak a single frame
             yield index, pad(wave.float().cpu(), (0, silence)), time.perf_counter() - start
 
