@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import amphion_core as amphion
 from amphion_core import weights
 from amphion_core.api import Audio
 from amphion_core.cli.main import main
@@ -43,9 +44,27 @@ def test_a_caption_with_times_becomes_a_file(model, tmp_path):
         ("fine at 0-0.3, 0.2-0.4", "0.5", "overlap"),
         ("fine at 0.2-0.8", "0.5", "not within the 0.5 s of the sound"),
         ("fine at 0-1", "5", "at most 2.56 seconds"),
+        ("собака at 0-0.2", "0.5", "the model has no event 'собака'"),
+        ("fine at 3600-3601", "0.5", "not within the 0.5 s of the sound"),
+        ("fine at 0-0.1, " * 5000, "0.5", "tokens, and the text encoder reads at most 128"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_is_written(model, tmp_path, capsys, caption, seconds, message):
     assert run(model, tmp_path / "x.wav", caption, seconds) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "x.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(torch.nan, "(NaN or infinite)"), (3e38, "latents that are not finite")]
+)
+def test_damaged_weights_are_one_sentence_and_no_file(model, value, message, tmp_path, capsys):
+    net = amphion.load(model)
+    with torch.no_grad():
+        for parameter in net.unet.parameters():
+            parameter.fill_(value)
+    damaged = str(weights.save(net, tmp_path / "damaged"))
+    assert run(damaged, tmp_path / "x.wav", "fine at 0-0.2") == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("error: ") == 1 and "hint: " in said
     assert not (tmp_path / "x.wav").exists()

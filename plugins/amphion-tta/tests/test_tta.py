@@ -1,6 +1,10 @@
 """The task and the command tta, with a model of tones: files, lists, edits, and one sentence for what cannot be."""
 
 import json
+import re
+import shlex
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +18,16 @@ from amphion_core.errors import AmphionError, DataError, RecipeError, WeightsErr
 from amphion_tta.edits import check_regions, joined
 from amphion_tta.languages import foreign_note
 from amphion_tta.opening import open_text_encoder
+from amphion_tta.tta_command import EPILOG
 
 RATE = 16000
+PAGE = Path(__file__).parents[3] / "docs" / "text-to-audio.md"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
     """The model of tones under the name tta/tones."""
     import sys
-    from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).parent))
     ref = registry.ComponentRef(
@@ -94,6 +99,24 @@ def test_a_list_is_generated_once_and_a_batch_changes_nothing(inside, tones, cap
     assert [row["kept"] for row in json.loads(capsys.readouterr().out)["files"]] == [True, False, True]
 
 
+def documented():
+    """The words of every ``amphion tta`` of the page and of the help, but for those that need a trained CLAP."""
+    for line in re.findall(r"^ *amphion (tta .*)$", PAGE.read_text(encoding="utf-8") + EPILOG, re.M):
+        if "--ranker" not in line:
+            yield pytest.param(shlex.split(line, comments=True), id=line)
+
+
+@pytest.mark.parametrize("words", list(documented()))
+def test_a_documented_command_makes_its_files(words, inside, tones):
+    for name in ("dog", "street"):
+        Audio(np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32), RATE).save(inside / f"{name}.wav")
+    (inside / "captions.csv").write_text("id,caption\na,rain\nb,wind\n")
+    assert main([*words, "--model", str(tones / "wave")]) == 0  # the last --model is taken
+    out = inside / words[words.index("-o") + 1]
+    made = sorted(out.glob("*.wav")) if out.is_dir() else [out]
+    assert len(made) == (2 if out.is_dir() else 1) and all(Audio.load(path).duration == 5 for path in made)
+
+
 def test_a_first_batch_that_fails_leaves_no_folder(inside, tones, capsys):
     (inside / "list.csv").write_text("id,caption\na,rain\nb,wind\n")
     before = sorted(inside.rglob("*"))
@@ -136,6 +159,7 @@ def test_the_candidate_that_is_nearest_to_the_caption_is_taken(tones, tmp_path):
     ("fields", "message"),
     [
         ({"caption": " "}, "the caption is empty"),
+        ({"caption": "?! 🐶"}, "has no words"),
         ({"caption": "rain " * 5000}, "has 5,000 tokens, and the text encoder reads at most 128"),
         ({"caption": "rain", "negative": "rain " * 200}, "the negative caption .* has 200 tokens"),
         ({"caption": "rain", "seconds": 11}, "at most 10 seconds, and 11 are wanted"),
@@ -200,6 +224,8 @@ def test_a_model_that_cannot_edit_and_another_text_encoder_are_refused(tones, in
         (["--file", "twice.csv", "-o", "out/"], "line 3: the id 'a' is also that of line 2"),
         (["rain", "-o", "rain.xyz"], "xyz"),
         (["rain", "--from", "nothing.wav"], "nothing.wav"),
+        (["rain", "--seconds", "3600"], "seconds: input should be less than or equal to 120"),
+        (["rain " * 5000], "has 5,000 tokens, and the text encoder reads at most 128"),
         (["rain", "--batch", "0"], "--batch 0 is not from 1 to 1024"),
         (
             ["rain", "--from", "street.wav", "-o", "./street.wav"],
@@ -217,8 +243,35 @@ def test_bad_words_are_one_sentence_with_exit_code_2(inside, words, message, ton
     before = sorted(inside.iterdir())
     assert main(["tta", *words, "--model", str(tones / "wave")]) == 2
     said = capsys.readouterr().err
-    assert message in said and said.count("error: ") == 1
+    assert message in said.lower() if "input should" in message else message in said
+    assert said.count("error: ") == 1 and len(said) < 500
     assert sorted(inside.iterdir()) == before
+
+
+def test_an_hour_is_refused_before_it_is_read(inside, tones, capsys, monkeypatch):
+    size = 3600 * 8000 * 2
+    with (inside / "hour.wav").open("wb") as file:  # it takes no space on the disk
+        file.write(b"RIFF" + struct.pack("<I", size + 36) + b"WAVEfmt ")
+        file.write(struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", size))
+        file.truncate(44 + size)
+    monkeypatch.setattr(Audio, "load", None)
+    assert main(["tta", "rain", "--from", "hour.wav", "-o", "x.wav", "--model", str(tones / "wave")]) == 2
+    said = capsys.readouterr().err
+    assert "hour.wav lasts 3600 seconds, and at most 120 are changed at once" in said and "-t 120 PART.wav" in said
+
+
+def test_a_recording_that_is_too_long_for_the_model_is_refused(task):
+    source = Audio(np.zeros(11 * 8000, np.float32), 8000)
+    with pytest.raises(DataError, match="at most 10 seconds, and 11 are wanted") as caught:
+        task.plan(task.request(caption="rain", source=source))
+    assert caught.value.hint == "cut the recording: ffmpeg -i FILE -t 10 PART.wav"
+
+
+def test_a_vocoder_that_gives_nan_is_named(tones, monkeypatch):
+    task = amphion.task("tta", model=str(tones / "mel"), vocoder="vocoder/griffin_lim")
+    monkeypatch.setattr(task.vocoder, "vocode", lambda mel, seed: torch.full((1, mel.shape[2] * 160), torch.nan))
+    with pytest.raises(DataError, match="the vocoder gave numbers that are not finite"):
+        task.generate(task.request(caption="rain", seconds=0.5))
 
 
 def test_a_caption_in_another_language_is_noted(task):
@@ -265,3 +318,17 @@ def test_a_validation_makes_the_sounds_of_its_captions(tones, weights_pack):
     for fields, reason in (({"metrics": ["fad"]}, "whole sets of files"), ({"controls": {"stepz": 2}}, "stepz")):
         with pytest.raises(RecipeError, match=reason):
             SampledValidation(SoundMetrics(**fields), net)
+
+
+def test_in_a_training_in_bf16_the_vocoder_still_computes_in_float32(tones):
+    from amphion_core.api import Batch
+    from amphion_tta.sampled_validation import SampledValidation, SoundMetrics
+
+    net = amphion.load(str(tones / "mel"))
+    tensors = {"wave": torch.zeros(1, RATE), "lengths": torch.tensor([RATE])}
+    batch = Batch(["a"], tensors, {"items": 1}, {"items": 1}, {"caption": ["rain"]})
+    validation = SampledValidation(SoundMetrics(items=1, seconds=0.5, vocoder="vocoder/griffin_lim"), net)
+    encoder = open_text_encoder("text_encoder/words")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = validation(net, encoder, batch)
+    assert torch.equal(found.audio["sampled_a"], validation(net, encoder, batch).audio["sampled_a"])

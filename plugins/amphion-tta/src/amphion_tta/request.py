@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from amphion_core.config import BaseConfig
-from amphion_core.errors import DataError
+from amphion_core.errors import DataError, shortened
 from amphion_core.requests import AudioInput, ControlValues
 
 LONGEST = 120.0  # seconds; a model may allow less
@@ -59,5 +59,6 @@ class TTARequest(BaseConfig):
 
 def check_not_empty(caption: str) -> None:
     """Raise DataError for a caption without words."""
-    if not caption.strip():
-        raise DataError("the caption is empty", hint='amphion tta "a dog barks twice"')
+    if not any(char.isalnum() for char in caption):
+        problem = f"the caption {shortened(caption, 40)!r} has no words" if caption.strip() else "the caption is empty"
+        raise DataError(problem, hint='amphion tta "a dog barks twice"')

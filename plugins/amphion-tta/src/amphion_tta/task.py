@@ -30,7 +30,7 @@ from amphion_core.vocoding import open_vocoder, own_vocoder
 from amphion_tta.edits import check_regions, joined
 from amphion_tta.languages import foreign_note
 from amphion_tta.opening import open_text_encoder
-from amphion_tta.request import TTARequest, check_not_empty
+from amphion_tta.request import LONGEST, TTARequest, check_not_empty
 
 STRENGTH = 0.6  # of a change to a whole recording, unless a request states one
 
@@ -143,6 +143,7 @@ class TTATask(TaskFramework):
         controls = self.net.controls(request.controls)
         seconds, recording = request.seconds, None
         if request.source is not None:
+            self._check_length(request.source.duration, "cut the recording: ffmpeg -i FILE -t {most:g} PART.wav")
             recording = self._recording(request)
             seconds = len(recording) / self.sample_rate
         elif request.inpaint:
@@ -155,16 +156,20 @@ class TTATask(TaskFramework):
             raise DataError(
                 f"{seconds:g} seconds are less than one sample of {self.sample_rate} Hz", hint="--seconds 1"
             )
-        most = self.net.max_duration
-        if most is not None and seconds > most + 1e-6:
-            raise DataError(
-                f"{self.model_name} makes sounds of at most {most:g} seconds, and {seconds:.4g} are wanted",
-                hint=f"--seconds {most:g}",
-            )
+        self._check_length(seconds, "--seconds {most:g}")
         if type(self.net).read_captions is not TextToAudio.read_captions:  # it finds more in a caption, such as times
             self._read([request.caption, request.negative], seconds)
         note = foreign_note(request.caption, self.encoder.languages) if self.encoder else None
         return Plan(request, seconds, controls, recording, (note,) if note else ())
+
+    def _check_length(self, seconds: float, hint: str) -> None:
+        """Raise DataError for a sound that is too long. ``{most:g}`` in the hint stands for the longest one."""
+        most = LONGEST if self.net.max_duration is None else min(LONGEST, self.net.max_duration)
+        if seconds > most + 1e-6:
+            raise DataError(
+                f"{self.model_name} makes sounds of at most {most:g} seconds, and {seconds:.4g} are wanted",
+                hint=hint.format(most=most),
+            )
 
     def _read(self, captions: Sequence[str], seconds: float) -> TextCondition:
         return self.net.read_captions(captions, duration=seconds, encoder=self.encoder)
@@ -253,17 +258,14 @@ class TTATask(TaskFramework):
         """The samples of each item, at most as many as the plan asks for."""
         made = found.wave if found.mel is None else found.mel
         assert made is not None
-        if not bool(torch.isfinite(made).all()):
-            raise DataError(
-                f"{self.model_name} gave numbers that are not finite (NaN or infinite), so there is no sound",
-                hint="use --precision float32, less guidance, or weights of an earlier step of the training",
-            )
+        _require_finite(made, self.model_name)
         lengths = found.lengths
         wave: Tensor = made
         if found.mel is not None:
             assert self.vocoder is not None
             report("mel", found.mel, "BFN", mel=self.net.config.mel)
             wave = self.vocoder.vocode(found.mel, seed=plan.request.seed)
+            _require_finite(wave, "the vocoder")
             lengths = lengths * self.net.config.mel.hop_length
         most = round(plan.seconds * self.sample_rate)
         return [row[: min(int(size), most)].float().cpu().numpy() for row, size in zip(wave, lengths, strict=True)]
@@ -286,6 +288,15 @@ class TTATask(TaskFramework):
             assert heard is not None
             found.append(float((text * heard).sum()))
         return found
+
+
+def _require_finite(values: Tensor, network: str) -> None:
+    """Raise DataError for what a network that is damaged, or was driven too far, has made."""
+    if not bool(torch.isfinite(values).all()):
+        raise DataError(
+            f"{network} gave numbers that are not finite (NaN or infinite), so there is no sound",
+            hint="use --precision float32, less guidance, or weights of an earlier step of the training",
+        )
 
 
 def _open_model(name: str, *, precision: Precision, device: str) -> TextToAudio:

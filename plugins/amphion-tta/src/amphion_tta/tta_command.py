@@ -18,12 +18,15 @@ from amphion_core.errors import AmphionError, DataError, counted
 from amphion_core.files import check_folder, check_not_overwritten, make_folder, path_hint
 from amphion_core.made_before import MadeBefore
 from amphion_tta.caption_files import SHOWN, Caption, read_captions
-from amphion_tta.request import TTARequest, check_not_empty
+from amphion_tta.request import LONGEST, TTARequest, check_not_empty
 
 if TYPE_CHECKING:
     from amphion_tta.task import Plan, TTATask
 
-EPILOG = """examples:
+EPILOG = """No trained model of sounds comes with the package: --model names a run of amphion train, or a folder
+that amphion convert has made of published weights. A sound that is made --from a recording is as long as the recording.
+
+examples:
   amphion tta "a dog barks twice" -o dog.wav --steps 50 --seconds 5
   amphion tta "rain on a tin roof" --negative "thunder" --seed 7 --candidates 4 --ranker my_clap/ -o rain.wav
   amphion tta --file captions.csv -o sounds/ --batch 4
@@ -139,13 +142,20 @@ def _check_output(args: argparse.Namespace, folder: Path | None, files: list[Pat
 
 
 def _recording(source: Path | None) -> Audio | None:
-    """The recording of --from. Raises AudioFileError."""
+    """The recording of --from. Raises AudioFileError, and DataError for one that is too long, before it is read."""
     if source is None:
         return None
+    from amphion_core.audio_files.reading import audio_length
+
     try:
         check_file(source)
     except AudioFileError as error:
         raise AudioFileError(source, error.reason, hint=path_hint(source, error.hint or "")) from error
+    if (seconds := audio_length(source).seconds) > LONGEST:
+        raise DataError(
+            f"{source} lasts {seconds:.0f} seconds, and at most {LONGEST:g} are changed at once",
+            hint=f"cut it: ffmpeg -i {source} -t {LONGEST:g} PART{source.suffix}",
+        )
     return Audio.load(source)
 
 
