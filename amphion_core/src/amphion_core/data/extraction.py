@@ -191,9 +191,12 @@ def extract(
         pairs = zip(waves, utterances, strict=True)
         return [extract(extractor, [wave], [item], device, name)[0] for wave, item in pairs]
     lengths = [len(wave) for wave in waves]
-    padded = np.zeros((len(waves), max(lengths)), np.float32)
-    for row, wave in zip(padded, waves, strict=True):
-        row[: len(wave)] = wave
+    if len(waves) == 1:
+        padded = np.ascontiguousarray(waves[0], np.float32)[None]  # no copy: it may last hours
+    else:
+        padded = np.zeros((len(waves), max(lengths)), np.float32)
+        for row, wave in zip(padded, waves, strict=True):
+            row[: len(wave)] = wave
     try:
         with torch.no_grad():
             given = None if alike else torch.tensor(lengths, device=device)
