@@ -91,6 +91,8 @@ class CodecSpeech(TextToSpeech):
     output = "wave"
     takes_prompt = True
     config: Any
+    ar: Any  # the network of the first codebook, one code after another
+    nar: Any  # that of the other codebooks, each at once
 
     @property
     def codec(self) -> Codec:
@@ -127,6 +129,16 @@ class CodecSpeech(TextToSpeech):
             return config
         texts = (utterance.text for utterance in facts.utterances())
         return config.replace(frontend=frontend_with_symbols(config.frontend, texts))
+
+    def forward(self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts (B, L), codes (B, K, N) -> scores of the AR model (B, S, V), and of all stages of the NAR model.
+
+        These are (B, K - 1, N, V); half of each recording is the prompt.
+        """
+        given = ids, lengths, codes, code_lengths
+        stages = range(1, self.config.n_codebooks)
+        scores = [self.nar(*given, stage, code_lengths // 2).scores for stage in stages]
+        return self.ar(*given).scores, torch.stack(scores, 1)
 
     @abstractmethod
     def generate_codes(

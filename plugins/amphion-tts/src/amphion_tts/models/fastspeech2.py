@@ -40,6 +40,7 @@ from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.aligner import Aligner, hard_durations
 from amphion_tts.models.fastspeech2_modules import PostNet, TextEncoder, Transformer, masked, valid
 from amphion_tts.models.fastspeech2_variance import Level, VarianceAdaptor, spread
+from amphion_tts.models.token_checks import checked_lengths
 
 WIDEST = 4.0  # deviations from the mean: values beyond get the first or the last embedding
 
@@ -304,7 +305,10 @@ class FastSpeech2(TextToSpeech):
         Raises DataError for ids and speakers that the network does not have, for a prompt, and for a control of the
         pitch or energy where the checkpoint has no statistics.
         """
-        sizes = self._check(ids, lengths, speaker)
+        c = self.config
+        sizes = checked_lengths(
+            ids, lengths, c.vocabulary_size, model="FastSpeech 2", speaker=speaker, n_speakers=c.n_speakers
+        )
         if prompt is not None:
             raise DataError("FastSpeech 2 cannot imitate a recording", hint="leave the prompt out")
         wanted = controls or self.Controls()
@@ -372,23 +376,3 @@ class FastSpeech2(TextToSpeech):
         mel = masked(self.mel_linear(self.decoder(x, mask)), mask)
         refined = masked(mel + self.postnet(mel, mask), mask) if self.config.postnet_channels else mel
         return mel.mT, refined.mT
-
-    def _check(self, ids: Tensor, lengths: Tensor, speaker: Tensor | None) -> list[int]:
-        """The lengths. Everything is read from the device at once, because each reading waits for the device."""
-        several = self.config.n_speakers > 1 and speaker is not None
-        values = torch.cat([ids.flatten(), lengths, *([speaker] if several else [])]).tolist()  # type: ignore[list-item]
-        numbers, sizes = values[: ids.numel()], values[ids.numel() : ids.numel() + len(lengths)]
-        voices = values[ids.numel() + len(lengths) :]
-        if not numbers or min(sizes) < 1 or max(sizes) > ids.shape[1]:
-            raise DataError(
-                f"ids of shape {tuple(ids.shape)} with lengths {sizes}: each item needs 1 to L tokens",
-                hint="ids are (B, L), lengths (B)",
-            )
-        checks = ("ids", numbers, self.config.vocabulary_size), ("speakers", voices, self.config.n_speakers)
-        for name, found, count in checks:
-            if found and (min(found) < 0 or max(found) >= count):
-                raise DataError(
-                    f"{name} from {min(found)} to {max(found)}: this FastSpeech 2 has 0 to {count - 1}",
-                    hint="take ids from the frontend of the network's own config, and speakers from its table",
-                )
-        return sizes

@@ -42,6 +42,7 @@ from amphion_tts.models.naturalspeech2_config import NaturalSpeech2Config
 from amphion_tts.models.naturalspeech2_denoiser import Denoiser
 from amphion_tts.models.naturalspeech2_prior import PriorEncoder, Transformer, attend
 from amphion_tts.models.naturalspeech2_sde import NoiseSchedule, Solver, sample
+from amphion_tts.models.token_checks import checked_lengths
 
 STEPS = 150  # the paper's number of steps, section 4.2
 MEASURED = 100  # recordings of each corpus in which the deviation of the latents is measured
@@ -245,7 +246,7 @@ class NaturalSpeech2(TextToSpeech):
         WeightsError where the codec's weights are missing.
         """
         wanted = controls or self.Controls()
-        self._check(ids, lengths)
+        checked_lengths(ids, lengths, self.config.vocabulary_size, model="NaturalSpeech 2")
         heard, heard_lengths = self._heard(prompt)
         tokens = valid(lengths, ids.shape[1])
         with self.autocast():
@@ -281,21 +282,6 @@ class NaturalSpeech2(TextToSpeech):
 
         fields, tensors = naturalspeech2_layouts.read(state, config or {})
         return validate(cls.Config, fields, where=f"the publisher's config, layout {layout}"), tensors
-
-    def _check(self, ids: Tensor, lengths: Tensor) -> None:
-        values = torch.cat([ids.flatten(), lengths]).tolist()  # one reading, because each waits for the device
-        numbers, sizes = values[: ids.numel()], values[ids.numel() :]
-        if not numbers or min(sizes) < 1 or max(sizes) > ids.shape[1]:
-            raise DataError(
-                f"ids of shape {tuple(ids.shape)} with lengths {sizes}: each item needs 1 to L tokens",
-                hint="ids are (B, L), lengths (B)",
-            )
-        if min(numbers) < 0 or max(numbers) >= self.config.vocabulary_size:
-            raise DataError(
-                f"ids from {min(numbers)} to {max(numbers)}: this NaturalSpeech 2 has 0 to"
-                f" {self.config.vocabulary_size - 1}",
-                hint="take ids from the frontend of the network's own config",
-            )
 
     def _heard(self, prompt: Prompt | None) -> tuple[Tensor, Tensor]:
         """The latents (B, D, M) of a prompt, and their lengths (B). An incomplete last frame is filled with silence."""

@@ -80,16 +80,6 @@ class VALLE(CodecSpeech):
             n_layers=2, width=32, codec=cls.example_codec(),
         )  # fmt: skip
 
-    def forward(self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Texts (B, L), codes (B, K, N) -> scores of the AR model (B, S, V), and of all stages of the NAR model.
-
-        These are (B, K - 1, N, V); half of each recording is the prompt.
-        """
-        given = ids, lengths, codes, code_lengths
-        stages = range(1, self.config.n_codebooks)
-        scores = [self.nar(*given, stage, code_lengths // 2).scores for stage in stages]
-        return self.ar(*given).scores, torch.stack(scores, 1)
-
     def generate_codes(
         self, ids: Tensor, prompt_ids: Tensor, prompt: Tensor, generator: torch.Generator,
         controls: CodeControls | None = None,

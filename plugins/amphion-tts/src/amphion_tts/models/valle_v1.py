@@ -67,16 +67,6 @@ class VALLEv1(CodecSpeech):
             n_heads=2, n_layers=2, dropout=0.0,
         )  # fmt: skip
 
-    def forward(self, ids: Tensor, lengths: Tensor, codes: Tensor, code_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Texts (B, L), codes (B, K, N) -> scores of the AR model (B, N, V), and of all stages of the NAR model.
-
-        These are (B, K - 1, N, V); half of each recording is the prompt.
-        """
-        given = ids, lengths, codes, code_lengths
-        stages = range(1, self.config.n_codebooks)
-        scores = [self.nar(*given, stage, code_lengths // 2).scores for stage in stages]
-        return self.ar(*given).scores, torch.stack(scores, 1)
-
     @torch.no_grad()
     def generate_codes(
         self, ids: Tensor, prompt_ids: Tensor, prompt: Tensor, generator: torch.Generator,

@@ -38,6 +38,7 @@ from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
+from amphion_tts.models.token_checks import checked_lengths
 from amphion_tts.models.vits_losses import VITSOutput, prior_log_likelihood
 from amphion_tts.models.vits_modules import TextEncoder
 from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech
@@ -254,7 +255,7 @@ class VITS(TextToSpeech):
         not have, and for a prompt.
         """
         c = self.config
-        sizes = self._check_tokens(ids, lengths)
+        sizes = checked_lengths(ids, lengths, self.config.vocabulary_size, model="VITS")
         if prompt is not None:
             raise DataError("VITS cannot imitate a recording", hint="leave the prompt out, or use another model")
         noise_scale = self._scale(controls, "noise_scale")
@@ -381,23 +382,6 @@ class VITS(TextToSpeech):
                 f"this VITS cannot {purpose}: it has no posterior encoder, like every exported voice",
                 hint="import the voice's training checkpoint instead, or build a network with posterior=True",
             )
-
-    def _check_tokens(self, ids: Tensor, lengths: Tensor) -> list[int]:
-        """The lengths. Everything is read from the device at once, because each reading waits for the device."""
-        values = torch.cat([ids.flatten(), lengths]).tolist()
-        numbers, sizes = values[: ids.numel()], values[ids.numel() :]
-        if not numbers or min(sizes) < 1 or max(sizes) > ids.shape[1]:
-            raise DataError(
-                f"ids of shape {tuple(ids.shape)} with lengths {sizes}: each item needs 1 to L tokens",
-                hint="ids are (B, L), lengths (B)",
-            )
-        if min(numbers) < 0 or max(numbers) >= self.config.vocabulary_size:
-            largest = self.config.vocabulary_size - 1
-            raise DataError(
-                f"ids from {min(numbers)} to {max(numbers)}: this VITS has 0 to {largest}",
-                hint="make ids with the frontend of the network's own config",
-            )
-        return sizes
 
     def _speech(self) -> Speech:
         """How this network infers: with recorded graphs after ``for_inference`` on a GPU, else plainly."""
