@@ -93,6 +93,12 @@ def test_the_activation_of_bfloat16_is_the_rounded_one_of_float32(kernels):
     assert made.dtype == torch.bfloat16 and torch.equal(made, snake(x.float()).bfloat16())
 
 
+def test_a_short_signal_starts_no_compiler(monkeypatch):
+    monkeypatch.setattr(antialiasing, "compiled", lambda: pytest.fail("the compiled loops were started"))
+    snake, x = antialiasing.AntiAliasedSnake(3, beta=False, log_scale=False), torch.randn(2, 3, 40)
+    torch.testing.assert_close(snake(x), antialiasing.plain(x, *snake.factors()), atol=0, rtol=0)
+
+
 def test_the_activation_suppresses_what_is_mirrored():
     """The square of a sine at 0.3125 of the rate has a part at 0.625, which is mirrored to 0.375."""
     count, own = 4096, 1280

@@ -18,6 +18,7 @@ from amphion_vocoders.models.lowpass import TAPS, lowpass
 
 REACH = 6  # samples on either side that an output depends on: 3 through each filter
 SMALLEST = 1e-9  # added to the divisor of Snake, as published
+FEW = 1 << 16  # values of a signal, for which starting the compiled loops takes longer than they save
 
 
 class AntiAliasedSnake(nn.Module):
@@ -25,7 +26,7 @@ class AntiAliasedSnake(nn.Module):
 
     With ``beta``, b is a second parameter (SnakeBeta); otherwise b = a. ``log_scale``: the parameters are the
     logarithms of a and b. On a CPU with numba one compiled loop computes it, also with gradients; the torch operations
-    of `plain` do the same otherwise.
+    of `plain` do the same otherwise, and for signals of few values.
     """
 
     def __init__(self, channels: int, *, beta: bool, log_scale: bool) -> None:
@@ -47,7 +48,11 @@ class AntiAliasedSnake(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T), T at least 1."""
         fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-        kernels = compiled() if fits and not torch.compiler.is_compiling() else None
+        fits = fits and not torch.compiler.is_compiling()
+        if fits and x.numel() < FEW:
+            with torch.autocast("cpu", enabled=False):  # in float32, as the loops
+                return plain(x.float(), *self.factors()).to(x.dtype)
+        kernels = compiled() if fits else None
         if kernels is None:
             return plain(x, *self.factors())
         result: Tensor = kernels.activation(x.float(), *self.factors())
