@@ -84,7 +84,7 @@ def test_ddpm_draws_from_its_generator_only():
     assert not torch.equal(made[0], made[2])
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
 def test_training_data_agrees_with_the_sampler(schedule, prediction):
     """A network that predicts what is wanted brings noisy data back in the sampler's steps."""
@@ -97,12 +97,18 @@ def test_training_data_agrees_with_the_sampler(schedule, prediction):
         noise = (x - level.sqrt() * clean) / (1 - level).sqrt()
         return diffusion.wanted(clean, noise, step)
 
-    for sampler in ("ddpm", "ddim", "pndm", "dpm_solver"):
+    for sampler in ("ddpm", "ddim", *(["pndm"] if prediction != "sample" else []), "dpm_solver"):
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
         found = sample(
             perfect, noise, sampler=sampler, steps=40, diffusion=diffusion, generator=torch.Generator().manual_seed(2)
         )
         torch.testing.assert_close(found, clean, atol=0.1, rtol=0)
+
+
+def test_pndm_is_refused_where_the_network_predicts_the_data():
+    with pytest.raises(DataError, match="pndm cannot sample") as error:
+        sample(analytic, torch.ones(1, 2, 3), sampler="pndm", steps=5, diffusion=Diffusion(prediction="sample"))
+    assert "dpm_solver" in str(error.value.hint)
 
 
 def test_noise_is_added_as_diffusers_adds_it():

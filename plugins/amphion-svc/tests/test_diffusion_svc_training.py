@@ -60,10 +60,10 @@ def run(singers, tmp_path):
 def test_a_diffusion_model_finds_more_noise_and_makes_a_mel_of_each_singer(run, tmp_path):
     curve = run(
         "diffwavenet", {"name": "svc/diffwavenet"}, {"name": "diffwavenet_svc", "validation_steps": 5}, steps=100,
-        validate_every=100, monitor="noise",
+        validate_every=100, monitor="prediction",
     )  # fmt: skip
-    assert curve[0]["model/noise"] > 0.9  # an untrained network predicts 0, and the noise has the power 1
-    assert curve[-1]["dev/noise"] < 0.8  # measured: 0.685; at the first step of the diffusion, noise cannot be seen
+    assert curve[0]["model/prediction"] > 0.9  # an untrained network predicts 0, and the noise has the power 1
+    assert curve[-1]["dev/prediction"] < 0.8  # measured: 0.685; at the first diffusion step, noise cannot be seen
     assert curve[-1]["dev/mel"] < 2.3  # measured: 1.78, with 5 steps
     net = amphion.load(tmp_path / "diffwavenet")
     assert net.config.speakers == ("bass", "soprano") and len(net.config.mel_lowest) == BANDS

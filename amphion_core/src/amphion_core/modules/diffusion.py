@@ -40,8 +40,10 @@ class Diffusion(BaseConfig):
     schedule: Literal["linear", "scaled_linear"] = Field(
         default="linear", description="linear: the variance grows evenly; scaled_linear: its square root does"
     )
-    prediction: Literal["epsilon", "v_prediction"] = Field(
-        default="epsilon", description="what the network predicts: the noise, or the velocity between noise and data"
+    prediction: Literal["epsilon", "v_prediction", "sample"] = Field(
+        default="epsilon",
+        description="what the network predicts: epsilon: the noise; v_prediction: the velocity between noise and data; "
+        "sample: the data, which a network with a rich condition learns in the fewest steps",
     )
     clip: Literal["never", "final", "every_step"] = Field(
         default="final",
@@ -64,9 +66,11 @@ class Diffusion(BaseConfig):
         return level.sqrt() * clean + (1 - level).sqrt() * noise
 
     def wanted(self, clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
-        """What the network should predict after the steps ``step`` (B) of the training: noise or velocity, (B, ...)."""
+        """What the network should predict after the steps ``step`` (B) of the training, (B, ...)."""
         if self.prediction == "epsilon":
             return noise
+        if self.prediction == "sample":
+            return clean
         level = self._level(clean, step)
         return level.sqrt() * noise - (1 - level).sqrt() * clean
 
@@ -92,6 +96,11 @@ def scheduler(name: Sampler, diffusion: Diffusion, steps: int, device: torch.dev
         raise DataError(
             f"{steps} steps of {name} were asked for, and {most} are possible after a training with {diffusion.steps}",
             hint=f"choose at most {most} steps; 50 are usual",
+        )
+    if name == "pndm" and diffusion.prediction == "sample":
+        raise DataError(
+            "pndm cannot sample from a network that predicts the data itself",
+            hint="choose the sampler ddpm, ddim or dpm_solver",
         )
     kind, settings = _SETTINGS[name]
     if diffusion.clip == "every_step":

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from amphion_core.audio import Audio
 from amphion_core.component import Metric
 from amphion_core.errors import DataError, MissingPackage, RecipeError, WeightsError
@@ -38,7 +40,8 @@ def validation_score(
     compared = real if "reference" in metric.needs else prompt if "prompt" in metric.needs else None
     reference = None if compared is None else compared.resample(rate)
     try:
-        return float(metric.score(made.resample(rate), reference, text=text if "text" in metric.needs else None))
+        with torch.autocast("cpu", enabled=False):  # engine.precision concerns the trained model, not its judges
+            return float(metric.score(made.resample(rate), reference, text=text if "text" in metric.needs else None))
     except DataError:
         return float("nan")
     except (MissingPackage, WeightsError) as error:

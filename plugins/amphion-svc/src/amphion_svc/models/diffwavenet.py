@@ -33,7 +33,7 @@ STEPS = 50
 
 
 class DiffWaveNetSVC(MelConverter):
-    """Features of a recording and a singer -> mel (B, F, N); ``forward`` predicts the noise in a noisy mel."""
+    """Features of a recording and a singer -> mel (B, F, N); ``forward`` predicts from a noisy mel."""
 
     class Config(MelConverterConfig):
         """The denoiser; the defaults are those of the published network of 31 M parameters."""
@@ -92,7 +92,10 @@ class DiffWaveNetSVC(MelConverter):
         counts: Mapping[str, Tensor] | None = None,
         offsets: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """The arguments of `encode`, scaled noisy mels (B, F, N) and training steps (B) -> their noise (B, F, N)."""
+        """The arguments of `encode`, scaled noisy mels (B, F, N), training steps (B) -> the prediction (B, F, N).
+
+        It is the noise, the velocity or the scaled mel, as `Diffusion.prediction` says.
+        """
         condition, mask = self.encode(features, lengths, speaker, f0, counts=counts, offsets=offsets)
         return self.denoiser(noisy, step, condition, mask)
 

@@ -1,4 +1,4 @@
-"""Training of DiffWaveNetSVC: the network learns to predict the noise in the mels of recordings.
+"""Training of DiffWaveNetSVC: the network learns to predict the noise in mels, or the mels.
 
 Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", arXiv:2006.11239, algorithm 1.
 """
@@ -23,7 +23,7 @@ PROBES = 4  # diffusion steps, spread evenly, at which a validation measures the
 
 
 class DiffWaveNetTrainer(ConverterTrainer):
-    """Each step adds noise of a random level to each mel and trains the network to find it."""
+    """Each step adds noise of a random level to each mel and trains the network to remove it."""
 
     class Config(ConverterTrainer.Config):
         """How a validation makes mels."""
@@ -52,7 +52,7 @@ class DiffWaveNetTrainer(ConverterTrainer):
             )
         super().__init__(config, model=model)
         self.diffusion = model.config.diffusion
-        self.higher_is_better = {"noise": False, **self.higher_is_better}
+        self.higher_is_better = {"prediction": False, **self.higher_is_better}
 
     def networks(self) -> dict[str, nn.Module]:
         """The whole model."""
@@ -68,10 +68,10 @@ class DiffWaveNetTrainer(ConverterTrainer):
         noise = frame_noise(learned.lengths, learned.mel)
         loss = self._distance(self.network, learned, steps, noise).sum()
         loss = loss / (batch.totals["frames"] * self.mel.n_mels)
-        yield Update("model", loss, {"noise": loss.detach()})
+        yield Update("model", loss, {"prediction": loss.detach()})
 
     def validation_step(self, batch: Batch) -> Validation:
-        """The squared error of the noise at fixed steps, that of mels made from noise, and the metrics.
+        """The squared error of the prediction at fixed steps, the error of mels made from noise, and the metrics.
 
         The mels have the singer of the recording and the seed 0; their absolute error is in the units of the mel.
         """
@@ -85,7 +85,7 @@ class DiffWaveNetTrainer(ConverterTrainer):
         made = network.generate(condition, learned.lengths, seed=0, controls=controls)
         values = learned.lengths * self.mel.n_mels
         errors: dict[str, Sequence[float]] = {
-            "noise": (torch.stack(distances).mean(0) / values).tolist(),
+            "prediction": (torch.stack(distances).mean(0) / values).tolist(),
             "mel": (absolute_distance(made, learned.mel, learned.mask) / values).tolist(),
         }
         return self.validated(network, batch, errors, made)
