@@ -20,6 +20,7 @@ SMALL = {
     "vocoder/nsf_hifigan": STAGES | BLOCKS, "vocoder/hifigan": STAGES | BLOCKS, "vocoder/bigvgan": STAGES | BLOCKS,
     "vocoder/melgan": {"channels": 16, "upsample_rates": [8, 8], "residual_layers": 1},
     "vocoder/apnet": {"channels": 8} | BLOCKS,
+    "vocoder/vocos": {"channels": 8, "inner_channels": 16, "layers": 1},
 }  # fmt: skip
 
 
