@@ -15,7 +15,9 @@ from amphion_core.modules.relative_attention import Transformer
 from amphion_core.parts import Part
 
 KERNEL, WINDOW = 3, 4  # of the published prior: of the feed-forward layers, and of the attention, in frames
-DECODERS = ("vocoder/nsf_hifigan", "vocoder/hifigan", "vocoder/bigvgan", "vocoder/melgan", "vocoder/apnet", "vocoder/vocos")
+DECODERS = (
+    "vocoder/nsf_hifigan", "vocoder/hifigan", "vocoder/bigvgan", "vocoder/melgan", "vocoder/apnet", "vocoder/vocos",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
