@@ -39,7 +39,7 @@ class Field:
 
     def component(self) -> Any:
         """A new component for this field."""
-        about = {"label": label(self.name), "info": described(self.info), "elem_id": self._id}
+        about: dict[str, Any] = {"label": label(self.name), "info": described(self.info), "elem_id": self._id}
         if is_file(self.kind):  # Gradio shows no text below their labels
             gr.HTML(f"<p class='amphion-about'>{html.escape(label(self.name))}: {html.escape(about.pop('info'))}</p>")
         if is_recording(self.kind):
