@@ -411,7 +411,7 @@ def test_the_kit_finds_what_is_wrong_with_a_model(name, check, changes, reason):
 
 def test_the_kit_finds_a_request_without_ranges():
     with pytest.raises(CheckFailed, match=r"numbers without a range .*'speed'"):
-        run_checks.check_request(broken("tasks", "tts", Request=Unbounded))
+        run_checks.check_request(broken("tasks", "tts", Request=Unbounded, command=""))
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,10 @@ def quick(monkeypatch):
 
     class Task:
         model_name, note, batch_size, mel = "nothing", None, 1, MelConfig.preset("hifigan_22k_80")
+        Request = amphion.get("tasks", "vocoder").Request
 
         def request(self, **fields):
-            return amphion.get("tasks", "vocoder").Request(**fields)
+            return self.Request(**fields)
 
         def frames(self, source):
             return len(Audio.load(source).samples) // 256

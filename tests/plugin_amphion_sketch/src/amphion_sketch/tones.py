@@ -1,7 +1,7 @@
 """Tones as a task: notes become a melody, played after a recording if there is one. It needs no network."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,7 +24,9 @@ class SketchTones(TaskFramework):
         seconds: float = Field(default=0.2, ge=0.1, le=2, description="length of a note, seconds")
         shape: Literal["sine", "square"] = Field(default="sine", description="form of the wave")
         loud: bool = Field(default=False, description="play it at full scale")
-        repeats: tuple[int, ...] = Field(default=(), description="how often each note is played")
+        repeats: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+            default=(), description="how often each note is played"
+        )
         before: AudioInput | None = Field(default=None, description="recording that is played first")
 
     class Config(BaseConfig):
@@ -33,6 +35,11 @@ class SketchTones(TaskFramework):
         pitch: float = Field(default=440.0, ge=400, le=480, description="frequency of a, Hz")
 
     config: Config
+
+    @classmethod
+    def example_request(cls) -> Request:
+        """Three notes."""
+        return cls.Request(notes="ceg")
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         super().__init__(config)

@@ -43,7 +43,7 @@ class AdaptiveRMSNorm(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (B, N, C), condition (C) -> (B, N, C)."""
         assert condition is not None
-        return F.rms_norm(x, (x.shape[-1],), self.to_weight(condition), self.eps)
+        return F.rms_norm(x, (x.shape[-1],), self.to_weight(condition).to(x.dtype), self.eps)
 
 
 class SelfAttention(nn.Module):

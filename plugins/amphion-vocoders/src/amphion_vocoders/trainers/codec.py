@@ -81,9 +81,9 @@ class CodecTrainer(VocoderTrainer):
 
     @classmethod
     def example_config(cls) -> Config:
-        """One small discriminator."""
+        """One small discriminator; the codebooks begin at the second step."""
         judge = DiscriminatorPart.named("discriminator/ms_stftd", ffts=(128,), hops=(32,), filters=2)
-        return cls.Config(discriminators=(judge,), wave_weight=0.1)
+        return cls.Config(discriminators=(judge,), wave_weight=0.1, codebook_start=2)
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         if not isinstance(model, Codec):
