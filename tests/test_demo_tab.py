@@ -1,6 +1,7 @@
 """The tab of a task without a browser: what a filled form makes, and what the page is told meanwhile."""
 
 import gc
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -73,9 +74,12 @@ def test_a_wrong_form_is_one_message(tab, tone, values, said):
 
 
 def test_a_cancelled_request_ends_and_another_one_can_begin(tab, tone):
+    go = threading.Event()
+    tab._jobs.start("ben/vocoder", lambda job: go.wait(60))  # so that the next request waits until it is cancelled
     running = tab._generate(USER, *filled(tab, audio=tone))
     next(running)
     assert "Cancelled" in tab._cancel(USER)[0]
+    go.set()
     *_, last = running
     assert "Cancelled" in last[0]
     *_, last = tab._generate(USER, *filled(tab, audio=tone))
