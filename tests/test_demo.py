@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -303,6 +304,13 @@ def test_the_task_of_a_plugin_of_others_has_a_tab(page, tmp_path):
     assert not command and "notes='cde'" in python
     page.get_by_role("textbox", name=re.compile("^Notes")).fill("xyz")
     assert generate(page, "sketch_tones") == "error: 'x' is no note\nhint: use the letters a b c d e f g"
+
+
+def test_pages_of_other_sites_are_refused(address):
+    for headers in ({"host": "example.org"}, {"origin": "https://example.org"}, {"origin": "null"}):
+        answer = httpx.post(f"{address}/gradio_api/upload", headers=headers, files={"files": ("a.txt", b"a")})
+        assert answer.status_code == 403 and "hint: " in answer.text
+    assert httpx.get(address, headers={"origin": address}).status_code == 200
 
 
 def test_every_field_has_a_name_for_screen_readers(page):

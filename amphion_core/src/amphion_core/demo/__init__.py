@@ -2,6 +2,7 @@
 
 ==============  ============================================================================
 ``server.py``   addresses, passwords, and the start of the server
+``guard.py``    refuses the requests of other sites
 ``page.py``     the page: a tab for each task
 ``tab.py``      one tab: its form, buttons, progress and results
 ``forms.py``    fields of a ``Request`` or ``Config`` as components of Gradio, and back

@@ -1,6 +1,5 @@
 """Starts the page: which addresses it may have, who may open it, and what Gradio must not do."""
 
-import ipaddress
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from amphion_core import registry
 from amphion_core.errors import AmphionError, MissingPackage
 from amphion_core.extras import pip_command
+from amphion_core.own_computer import is_loopback
 
 USER, PASSWORD = "AMPHION_DEMO_USER", "AMPHION_DEMO_PASSWORD"
 UPLOAD = 100  # megabytes of one file
@@ -49,14 +49,6 @@ def account(host: str) -> tuple[str, str] | None:
     return None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach the address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def free_port(host: str, port: int) -> int:
     """``port``, or any free one for 0. Raises AmphionError where it cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -86,6 +78,9 @@ def serve(
     port = free_port(host, port)
     with tempfile.TemporaryDirectory(prefix="amphion-demo-uploads-") as uploads:
         prepare_gradio(Path(uploads))
+        from starlette.middleware import Middleware
+
+        from amphion_core.demo.guard import Guard
         from amphion_core.demo.jobs import Jobs
         from amphion_core.demo.page import STYLE, build, theme
         from amphion_core.demo.results import Studio
@@ -100,6 +95,7 @@ def serve(
                 server_name=host, server_port=port, auth=secret, max_file_size=UPLOAD * 10**6, theme=theme(), css=STYLE,
                 prevent_thread_lock=True, quiet=True, share=False, inbrowser=False, ssr_mode=False, pwa=False,
                 mcp_server=False, enable_monitoring=False, run_history=False, footer_links=[], show_error=True,
+                app_kwargs={"middleware": [] if secret else [Middleware(Guard)]},
             )  # fmt: skip
             print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
             ended = threading.Event()

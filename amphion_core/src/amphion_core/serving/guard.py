@@ -4,13 +4,13 @@ import asyncio
 import hmac
 from collections.abc import MutableMapping
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amphion_core.errors import AmphionError
+from amphion_core.own_computer import foreign_request
 from amphion_core.serving.answers import Refused, answer
-from amphion_core.serving.settings import Settings, is_loopback
+from amphion_core.serving.settings import Settings
 
 OPEN = ("/health",)  # paths that need no key
 DRAINED = 5.0  # seconds that the rest of a refused body may take
@@ -39,14 +39,8 @@ class Guard:
         if self.settings.key is not None:
             if path not in OPEN and not _has_key(headers.get("authorization", ""), self.settings.key):
                 raise Refused(401, "the key is missing or wrong", hint="send the header Authorization: Bearer KEY")
-        elif not _is_local(headers.get("host", "")):  # a page of another site, whose name leads to this computer
-            raise Refused(
-                403, f"the host {headers.get('host', '')[:80]!r} is not this computer", hint="ask for 127.0.0.1"
-            )
-        elif (origin := headers.get("origin")) is not None and not _is_local(origin.partition("://")[2]):
-            raise Refused(
-                403, f"a page of {origin[:80]} may not use this server", hint="ask from a program, or set a key"
-            )
+        elif (reason := foreign_request(headers.get("host", ""), headers.get("origin"))) is not None:
+            raise Refused(403, reason, hint="ask for 127.0.0.1 from a program of this computer, or set a key")
         length = headers.get("content-length", "0")
         if length.isdecimal() and float(length) > self.settings.max_bytes:
             raise too_large(self.settings)
@@ -87,11 +81,3 @@ def too_large(settings: Settings) -> Refused:
 def _has_key(authorization: str, key: str) -> bool:
     scheme, _, given = authorization.partition(" ")
     return scheme.casefold() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
-
-
-def _is_local(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return name is not None and is_loopback(name)

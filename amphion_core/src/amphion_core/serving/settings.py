@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from amphion_core.errors import DataError
+from amphion_core.own_computer import is_loopback
 from amphion_core.precision import Precision
 
 
@@ -42,16 +42,6 @@ class Settings:
     def max_bytes(self) -> int:
         """Bytes of a body."""
         return round(self.max_upload * 1e6)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is one of the computer itself."""
-    if host.casefold() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def checked(settings: Settings, variable: str) -> Settings:
