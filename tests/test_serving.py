@@ -1,5 +1,6 @@
 """The server at its public face: the client package of OpenAI, and HTTP, over a real server on a random port."""
 
+import asyncio
 import base64
 import contextlib
 import contextvars
@@ -30,6 +31,8 @@ from amphion_core.api import Audio, BaseConfig, TaskFramework
 from amphion_core.cli.main import main
 from amphion_core.requests import AudioInput
 from amphion_core.serving.app import Server, make_app
+from amphion_core.serving.offers import Offers
+from amphion_core.serving.running import Runner
 from amphion_core.serving.settings import Settings
 
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
@@ -307,6 +310,37 @@ def test_a_full_queue_and_a_long_request_are_refused(settings):
                     pass
         assert Tone.closed.wait(30)
         assert HTTP.post(f"{url}/v1/tasks/tone", json={"seconds": [1]}).status_code == 200
+
+
+def test_a_model_that_makes_room_for_another_still_computes_for_those_who_have_it(settings):
+    async def work():
+        runner = Runner(replace(settings, max_models=1))
+        one, other, *_ = Offers(settings).of("tts")
+        held = await runner.loaded(one)
+        await runner.loaded(other)
+        assert runner.models == [other]
+        assert await runner.compute(held.pool, lambda: 1) == 1
+        runner.close()
+
+    asyncio.run(work())
+
+
+def test_an_error_of_a_loading_that_nobody_waits_for_is_not_kept(settings):
+    async def work():
+        runner, go = Runner(settings), threading.Event()
+        runner._load = lambda offer: go.wait(60) and 1 / 0
+        offer = Offers(settings).default("tts")
+        waiting = asyncio.create_task(runner.loaded(offer))
+        while not runner._models:
+            await asyncio.sleep(0)
+        loading = runner._models[offer]
+        waiting.cancel()
+        go.set()
+        await asyncio.wait([loading, waiting])
+        await asyncio.sleep(0)
+        assert not runner._models
+
+    asyncio.run(work())
 
 
 def test_a_key_is_needed_where_one_is_set(settings):

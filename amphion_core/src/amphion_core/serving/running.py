@@ -93,14 +93,10 @@ class Runner:
         """
         if offer not in self._models:
             self._forget_unused()
-            self._models[offer] = asyncio.create_task(asyncio.to_thread(self._load, offer))
-        loading = self._models[offer]
-        try:
-            found = await asyncio.shield(loading)
-        except Exception:
-            if self._models.get(offer) is loading:
-                del self._models[offer]
-            raise
+            self._models[offer] = loading = asyncio.create_task(asyncio.to_thread(self._load, offer))
+            # Also where nobody waits any more: an error that is kept would be the answer to the next request.
+            loading.add_done_callback(lambda done: None if _is_ready(done) else self._models.pop(offer, None))
+        found = await asyncio.shield(self._models[offer])
         found.used = time.monotonic()
         return found
 
@@ -150,7 +146,7 @@ class Runner:
         ready = {offer: made.result() for offer, made in self._models.items() if _is_ready(made)}
         idle = sorted((offer for offer in ready if not ready[offer].users), key=lambda offer: ready[offer].used)
         for offer in idle[: max(0, len(self._models) + 1 - self.settings.max_models)]:
-            self._models.pop(offer).result().pool.shutdown(wait=False)
+            del self._models[offer]  # its threads end with the last request that holds it
 
     def _step(self, work: Callable[[], Any]) -> Any:
         """Compute in this thread, with its share of torch's threads."""
