@@ -271,6 +271,8 @@ def test_bad_requests_of_tasks(url):
     assert error_of(HTTP.post(post, files=file))[1].startswith("a_b.wav cannot be read")
     long = {"recording": ("long.flac", as_file(Audio(np.zeros(6 * 16000, np.float32), 16000), "FLAC"))}
     assert error_of(HTTP.post(post, files=long))[1] == "recording lasts 6 seconds, and this server takes at most 5"
+    wide = {"recording": ("wide.flac", as_file(Audio(np.zeros((8, 4 * 48000), np.float32), 48000), "FLAC"))}
+    assert error_of(HTTP.post(post, files=wide))[1].startswith("the recordings have 1,536,000 samples")
     for content in (b"{", b"[]", b"\xff"):
         assert error_of(HTTP.post(post, content=content))[0] == 400
     assert error_of(HTTP.post(post, content=b" " * 400_000))[0] == 413

@@ -30,6 +30,7 @@ _DATA = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w.+=-]+)*?;base64,(?P<data>.*
 _SUFFIXES = {"mpeg": ".mp3", "mp3": ".mp3", "x-wav": ".wav", "wave": ".wav", "x-flac": ".flac", "opus": ".opus"}
 _FILES = ('"audio-file"', '"path"', '"file-path"', '"directory-path"')  # formats in a JSON schema
 MOST_PARTS = 100  # of a form
+WIDEST = 2 * 48000  # samples of a second of stereo at 48 kHz: what a second of --max-audio may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Reader:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
-        self._count = 0
+        self._count = self._samples = 0
 
     def value(self, name: str, value: Any, schema: type[BaseConfig]) -> Any:
         """The value of one field."""
@@ -121,11 +122,19 @@ class Reader:
 
         with without_folder(path.parent):
             with AudioFile(path) as file:
-                seconds = file.length() / file.samplerate
+                length = file.length()
+                seconds, samples = length / file.samplerate, length * file.channels
             if seconds > self.settings.max_audio:
                 raise DataError(
                     f"{name} lasts {seconds:.0f} seconds, and this server takes at most {self.settings.max_audio:g}",
                     hint="send it in parts; the server's option --max-audio is the limit",
+                )
+            self._samples += samples  # a small file of silence may have any rate, and a request many files
+            if self._samples > self.settings.max_audio * WIDEST:
+                raise DataError(
+                    f"the recordings have {self._samples:,} samples, and this server takes at most "
+                    f"{self.settings.max_audio * WIDEST:,.0f}, counting all channels",
+                    hint="send them in mono or at a lower rate; the server's option --max-audio is the limit",
                 )
             return Audio.load(path)
 
