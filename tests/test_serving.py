@@ -350,6 +350,8 @@ def test_a_key_is_needed_where_one_is_set(settings):
         assert HTTP.get(f"{url}/health").json()["status"] == "ok"
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-secret-key"}):
             assert error_of(HTTP.get(f"{url}/v1/models", headers=headers))[0] == 401
+        counted = HTTP.get(f"{url}/metrics", headers={"authorization": "Bearer a-secret-key"}).text
+        assert 'amphion_requests_total{path="other",status="401"} 3.0' in counted
         with openai.OpenAI(base_url=f"{url}/v1", api_key="a-secret-key") as client:
             assert client.models.list().data
 

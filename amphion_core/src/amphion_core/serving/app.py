@@ -180,7 +180,7 @@ def make_app(server: Server) -> ASGIApp:
     app.add_exception_handler(ClientGone, failed)
     app.add_exception_handler(Exception, failed)
     app.add_exception_handler(HTTPException, unknown)
-    return Guard(_Measured(app, server.counters), server.settings)
+    return _Measured(Guard(app, server.settings), server.counters)  # what is refused is in the log too
 
 
 class _Measured:
