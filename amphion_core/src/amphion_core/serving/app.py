@@ -44,7 +44,7 @@ class Server:
         made = await checked_request(framework, asked.fields, self.settings)
 
         async def start(slot: Slot) -> Response:
-            offer, chosen = await speech.choose_voice(asked, self.offers, self.runner)
+            offer, chosen = await self.runner.in_time(speech.choose_voice(asked, self.offers, self.runner), slot)
             return await self._generated(
                 offer, made.replace(**chosen) if chosen else made, asked.asked.response_format, slot,
                 events=asked.asked.stream_format == "sse",

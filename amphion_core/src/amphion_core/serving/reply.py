@@ -79,7 +79,7 @@ class AudioReply(Response):
 async def first_of(work: Awaitable[Any], receive: Receive, slot: Slot) -> Any:
     """The result of ``work``. Raises ClientGone if the client goes away first; the work is cancelled then.
 
-    It is cancelled too, with TimeoutError, when the time of the slot has passed and a second more.
+    It is cancelled too when the time of the slot has passed and a second more; AmphionError says so.
     """
     doing, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(receive))
     try:

@@ -1,5 +1,6 @@
 """A request of OpenAI's speech endpoint -> a request of the task ``tts``."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,9 +77,9 @@ async def choose_voice(speech: Speech, offers: Offers, runner: Runner) -> tuple[
             if name in (other.tag, other.name):
                 return other, {}
     task = (await runner.loaded(offer)).task
-    known = task.voices()
+    known = await asyncio.to_thread(task.voices)  # stored voices are files
     if name in known:
-        return offer, task.voice(name)
+        return offer, await asyncio.to_thread(task.voice, name)
     close = nearest(name, [*known, *(other.tag for other in offers.of(TASK))])
     raise Refused(
         404, f"{offer.name} has no voice {shortened(name, 80)!r}",
