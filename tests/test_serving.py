@@ -289,6 +289,7 @@ def test_a_pair_of_files_is_evaluated(url):
     found = HTTP.post(f"{url}/v1/evaluate", files=given, data={"metrics": "mcd,pesq_wb"}, timeout=60).json()
     assert found["scores"]["mcd"]["value"] == pytest.approx(0, abs=1e-6) and found["scores"]["mcd"]["unit"] == "dB"
     assert error_of(HTTP.post(f"{url}/v1/evaluate", files=given)) == (400, "no metric is named")
+    assert error_of(HTTP.post(f"{url}/v1/evaluate", json={"metrics": 5})) == (400, "metrics: names are needed")
     assert error_of(HTTP.post(f"{url}/v1/evaluate", files=given, data={"metrics": "mdc"}))[0] == 404
 
 

@@ -1,7 +1,7 @@
 """Metrics of one pair of files."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,10 +61,12 @@ class Evaluator:
         return {"scores": scores, "problems": problems}
 
     def _names(self, given: Any) -> list[str]:
-        known = [name for name in registry.names("metrics") if not registry.get("metrics", name).of_sets]
-        words: Sequence[Any] = given.split(",") if isinstance(given, str) else given or ()
+        words: Any = given.split(",") if isinstance(given, str) else given or ()
+        if not isinstance(words, list | tuple):
+            raise DataError("metrics: names are needed", hint="metrics=NAME,NAME")
         names = [str(word).strip() for word in words if str(word).strip()]
         if not names:
+            known = [name for name in registry.names("metrics") if not registry.get("metrics", name).of_sets]
             raise DataError("no metric is named", hint=f"metrics=NAME,NAME of {', '.join(known)}")
         for name in names:
             if registry.find("metrics", name).load().of_sets:
