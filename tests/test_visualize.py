@@ -193,6 +193,28 @@ def test_a_folder_with_other_files_is_kept_and_an_earlier_page_is_replaced(fasts
     (out / "pictures" / "old.png").write_bytes(b"")
     assert main([*words, str(out)]) == 0
     assert not (out / "pictures" / "old.png").exists() and len(list(tmp_path.iterdir())) == 2
+    (out / "notes.txt").write_text("mine")
+    assert main([*words, str(out)]) == 2 and (out / "notes.txt").read_text() == "mine"
+
+
+def test_the_files_of_a_page_stay_in_its_folder_whatever_their_stages_are_called(tmp_path):
+    from amphion_core.visualize.page import Page
+
+    page = Page(tmp_path, "A title", [])
+    names = ["../../out", "layer/1?#", "A", "a", "\N{GREEK SMALL LETTER ALPHA}", "x" * 300]
+    found = [page.picture_file(name, b"") for name in names]
+    assert found[:5] == [f"pictures/{name}.png" for name in ("out", "layer-1", "A", "a-2", "part")]
+    assert sorted(f"pictures/{path.name}" for path in tmp_path.rglob("*.png")) == sorted(found)
+
+
+def test_what_a_page_calls_its_input_is_a_name_and_no_path(tmp_path, monkeypatch):
+    from amphion_core.visualize.page import short_name
+
+    (tmp_path / "voice" / "inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "voice" / "inside")
+    assert [short_name(place) for place in (str(tmp_path / "voice"), "..", ".")] == ["voice", "voice", "inside"]
+    for text in ("", "Good morning. " * 30, "tts/fastspeech2@kathleen"):  # 420 letters: too long for a file's name
+        assert short_name(text) == text
 
 
 def test_the_diagonality_tells_a_diagonal_from_a_flat_and_a_reversed_alignment():

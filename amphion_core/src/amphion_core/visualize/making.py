@@ -55,7 +55,7 @@ def make_page(
         from amphion_core.visualize.training import add_training
 
         with whole_folder(out) as folder:
-            page = Page(folder, f"How {Path(model).name} learned", [])
+            page = Page(folder, f"How {short_name(model)} learned", [])
             add_training(page, Path(model))
             page.finish()
         return out / "index.html"

@@ -1,6 +1,8 @@
 """The folder of a page: HTML with its pictures, sounds and data beside it, written whole or not at all."""
 
 import json
+import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,8 @@ from amphion_core.files import is_file, not_written
 from amphion_core.visualize.pictures import Array, difference_png, spectrum_png
 
 MARK = "window.amphionPage = "  # how data.js begins: by it a page of ours is recognised and may be replaced
+LONGEST_NAME = 100  # letters of a file's name
+FILES = {"index.html", "data.js", "page.css", "page.js", "pictures", "sounds"}  # all that a page consists of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,14 @@ class Page:
         return self._store("sounds", name, ".flac", own.save)
 
     def _store(self, folder: str, name: str, suffix: str, write: Any) -> str:
+        """``name`` may be any text, such as the name of a stage; the file's name is safe on any system."""
         (self.folder / folder).mkdir(exist_ok=True)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:LONGEST_NAME] or "part"
         chosen, number = name, 1
-        while f"{folder}/{chosen}" in self._names:
+        while f"{folder}/{chosen}".lower() in self._names:  # some systems take "A" and "a" for one name
             number += 1
             chosen = f"{name}-{number}"
-        self._names.add(f"{folder}/{chosen}")
+        self._names.add(f"{folder}/{chosen}".lower())
         write(self.folder / folder / f"{chosen}{suffix}")
         return f"{folder}/{chosen}{suffix}"
 
@@ -116,7 +122,9 @@ class Page:
 
 def short_name(place: str) -> str:
     """The name of a card or a text as it is, and of a path its last part: where it lies is nobody else's business."""
-    return Path(place).name if is_file(place) or (len(place) < 4096 and Path(place).is_dir()) else place
+    if not is_file(place) and not os.path.isdir(place):  # noqa: PTH112 - unlike Path, it takes a text of any length
+        return place
+    return Path(os.path.abspath(place)).name  # noqa: PTH100 - a name also for "." and "..", and links keep theirs
 
 
 def image(address: str, label: str) -> str:
@@ -196,8 +204,9 @@ def check_out(out: Path) -> None:
 
 
 def _is_page(folder: Path) -> bool:
+    """Whether ``folder`` holds a page of ours and nothing else, so that nobody loses a file of their own."""
     try:
         with (folder / "data.js").open(encoding="utf-8", errors="replace") as file:
-            return file.read(len(MARK)) == MARK
+            return file.read(len(MARK)) == MARK and {path.name for path in folder.iterdir()} <= FILES
     except OSError:
         return False

@@ -13,7 +13,7 @@ from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.training.run_folder import DEV, RunFolder
 from amphion_core.visualize.explanations import TRAINING
-from amphion_core.visualize.page import Page, card, columns
+from amphion_core.visualize.page import Page, card, columns, short_name
 from amphion_core.visualize.pictures import Line, chart, spectrum_png
 from amphion_core.visualize.strips import Frame, strip
 
@@ -31,7 +31,7 @@ def add_training(page: Page, run: Path) -> None:
             f"{run} has no curve yet: its metrics.jsonl is empty", hint="wait until the first steps are logged"
         )
     last = max(point["step"] for point in points)
-    page.facts += [("run", run.name), ("steps", f"{last:,}")]
+    page.facts += [("run", short_name(str(run))), ("steps", f"{last:,}")]
     curves = _curves(points)
     page.data["curves"] = {name: {"step": steps, "value": values} for name, (steps, values) in curves.items()}
     frames, labels = _samples(page, run)
