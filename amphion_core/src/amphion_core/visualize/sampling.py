@@ -1,6 +1,7 @@
 """Chapter (b): diffusion and consistency models, one mel and one sound for each step, and curves of metrics."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def add_sampling(page: Page, task: Any, made: Sequence[Any]) -> None:
     labels = [film.label for film in films]
     parts = [strip(page, "steps", frames, labels, charts=columns(*charts))]
     if notes:
-        parts.append(card("Not measured", "".join(f"<p class='note'>{note}</p>" for note in notes)))
+        parts.append(card("Not measured", "".join(f'<p class="note">{escape(note)}</p>' for note in notes)))
     page.chapter(SAMPLING, parts)
 
 
@@ -115,7 +116,7 @@ def _curves(films: Sequence[_Film], count: int) -> tuple[dict[str, list[Line]], 
             metric = MetricPart.named(name).build()
             lines = [Line(film.label, film.numbers[:count], _measured(metric, film.heard[:count])) for film in films]
         except AmphionError as error:
-            notes.append(f"{name}: {error.message}; {error.hint or ''}")
+            notes.append(f"{name}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
             continue
         if any(np.isfinite(line.y).any() for line in lines):
             found[name] = lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,8 @@ def _compared(page: Page, original: Audio, reference: Array, results: Sequence[_
 
 def _table(results: Sequence[_Result], reference: Array) -> str:
     rows = "".join(
-        f"<tr><th>{one.name}</th><td>{_distance(one.spectrum, reference):.2f} dB</td><td>{one.below:.1f} dB</td></tr>"
+        f"<tr><th>{escape(one.name)}</th><td>{_distance(one.spectrum, reference):.2f} dB</td>"
+        f"<td>{one.below:.1f} dB</td></tr>"
         for one in results
     )
     return card(
