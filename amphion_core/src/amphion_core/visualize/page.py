@@ -172,6 +172,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     out = Path(out).expanduser()
     check_out(out)
+    out = out.resolve()  # a link stays, and the folder behind it is replaced
     scratch = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
