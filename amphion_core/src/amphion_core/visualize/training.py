@@ -36,9 +36,9 @@ def add_training(page: Page, run: Path) -> None:
     page.data["curves"] = {name: {"step": steps, "value": values} for name, (steps, values) in curves.items()}
     frames, labels = _samples(page, run)
     charts = _charts(curves, marker=bool(frames))
-    note = "A dashed line is the validation, on data that the model never trains with."
+    note = f"The lines whose names begin with {DEV} are the validation, on data that the model never trains with."
     if frames:
-        parts = [strip(page, "checkpoints", frames, labels, charts=columns(*charts))]
+        parts = [f'<p class="note">{note}</p>', strip(page, "checkpoints", frames, labels, charts=columns(*charts))]
     else:
         parts = [card("Curves", columns(*charts), note=f"{note} The run has no samples.")]
     page.chapter(TRAINING, parts)
