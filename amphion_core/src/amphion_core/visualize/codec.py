@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from amphion_core.audio import Audio
+from amphion_core.errors import DataError
 from amphion_core.families import Codec, Codes
 from amphion_core.visualize.explanations import CODEC
 from amphion_core.visualize.page import Page, card, columns
@@ -35,7 +36,7 @@ def groups_of(levels: int) -> list[range]:
 
 
 def add_codec(page: Page, net: Codec, recording: Audio) -> None:
-    """The chapter about a codec and a recording."""
+    """The chapter about a codec and a recording. Raises DataError for a codec whose codes are no levels of one sum."""
     source = recording.resample(net.sample_rate)
     source = Audio(source.samples[: round(SECONDS * net.sample_rate)], net.sample_rate)
     wave = torch.from_numpy(np.pad(source.samples, (0, -len(source.samples) % net.hop_length)))[None, None].to(
@@ -43,6 +44,11 @@ def add_codec(page: Page, net: Codec, recording: Audio) -> None:
     )
     with torch.no_grad():
         codes = net.encode(wave)
+        if codes.extra:  # such as the timbre of FACodec, which scales the normalised sum
+            raise DataError(
+                f"the codebooks of {type(net).__name__} are not levels of one sum that could be switched off alone",
+                hint="name a residual codec, such as codec/encodec or codec/dac: amphion list --pretrained 'codec/*'",
+            )
         sums = _sums(net, codes)
     groups = groups_of(net.n_codebooks)
     shares = [sums[group.stop] - sums[group.start] for group in groups]
