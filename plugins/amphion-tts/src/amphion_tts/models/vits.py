@@ -310,7 +310,7 @@ class VITS(TextToSpeech):
             noise = draw_noise(draws, c.latent_channels, frames.tolist(), spec.shape[2])
             z, _, _ = self.enc_q(spec, mask, g, noise)
             scores = scores + prior_log_likelihood(self.flow(z, mask, g), m_p, logs_p)
-        return monotonic_alignment(scores, lengths, frames).sum(1).long()
+        return monotonic_alignment(scores / ALIGNMENT_SAMPLES, lengths, frames).sum(1).long()
 
     @torch.no_grad()
     def speak_latents(self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None) -> tuple[Tensor, ...]:
