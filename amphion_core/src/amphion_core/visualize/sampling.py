@@ -29,21 +29,23 @@ METRICS = {  # title of the curve, by the metric's name
 
 def add_sampling(page: Page, task: Any, made: Sequence[Any]) -> None:
     """The chapter about the steps of one condition, or of two side by side."""
-    films = [_Film(task, one) for one in made]
-    count = min(len(film.numbers) for film in films)
+    sampled = [joined_steps(one.recorder) for one in made]
+    count = min(MOST, *(len(mels) for mels, _, _ in sampled))
+    films = [_Film(task, one, *found, count) for one, found in zip(made, sampled, strict=True)]
     low = min(float(film.mels[-1].min()) for film in films)
     high = max(float(film.mels[-1].max()) for film in films)
     frames = []
     for index in range(count):
         number = films[0].numbers[index]
-        frame = Frame(f"step {number} of {films[0].numbers[-1]}", number)
+        places = dict.fromkeys(f"{film.numbers[index]} of {film.numbers[-1]}" for film in films)
+        frame = Frame(f"step {', '.join(places)}", number)
         for column, film in enumerate(films):
             name = f"step-{number}" + ("" if column == 0 else "-second")
             frame.images.append(page.picture_file(name, spectrum_png(film.mels[index], low, high)))
             if (sound := film.heard[index]) is not None:
                 frame.sounds.append(page.sound_file(name, sound))
         frames.append(frame)
-    curves, notes = _curves(films, count)
+    curves, notes = _curves(films)
     page.data["steps"] = {
         "condition": [film.label for film in films],
         "number": [film.numbers for film in films],
@@ -62,12 +64,13 @@ def add_sampling(page: Page, task: Any, made: Sequence[Any]) -> None:
 
 
 class _Film:
-    """The steps of one condition: their mels (F, N) and sounds, at most ``MOST`` of them."""
+    """``count`` steps of one condition, spread evenly from the first to the last: their mels (F, N) and sounds."""
 
-    def __init__(self, task: Any, made: Any) -> None:
+    def __init__(
+        self, task: Any, made: Any, mels: list[Array], times: list[float], config: MelConfig | None, count: int
+    ) -> None:
         self.label: str = made.label
-        mels, times, config = joined_steps(made.recorder)
-        chosen = sorted({round(place) for place in np.linspace(0, len(mels) - 1, min(MOST, len(mels)))})
+        chosen = np.linspace(0, len(mels) - 1, count).round().astype(int).tolist() if count > 1 else [len(mels) - 1]
         self.numbers = [index + 1 for index in chosen]
         self.times = [times[index] for index in chosen]
         self.mels = [mels[index] for index in chosen]
@@ -108,13 +111,13 @@ def _unit(name: str) -> str:
     return str(registry.get("metrics", name).unit)
 
 
-def _curves(films: Sequence[_Film], count: int) -> tuple[dict[str, list[Line]], list[str]]:
+def _curves(films: Sequence[_Film]) -> tuple[dict[str, list[Line]], list[str]]:
     """Each metric of every step against the last step, and a sentence for each metric that could not be computed."""
     found, notes = {}, []
     for name in METRICS:
         try:
             metric = MetricPart.named(name).build()
-            lines = [Line(film.label, film.numbers[:count], _measured(metric, film.heard[:count])) for film in films]
+            lines = [Line(film.label, film.numbers, _measured(metric, film.heard)) for film in films]
         except AmphionError as error:
             notes.append(f"{name}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
             continue
