@@ -20,7 +20,8 @@ MOST_HEADS = 12  # pictures of attention on a page
 def diagonality(weights: Array) -> float:
     """How near to the diagonal the weights (N, L) of N frames lie, 0 to 1; rows need not sum to 1.
 
-    Tachibana et al., arXiv:1710.08969, section 4.1: one minus the guided attention loss with g = 0.2.
+    Tachibana et al., arXiv:1710.08969, section 4.1: one minus the guided attention loss with g = 0.2,
+    summed over symbols.
 
     >>> round(diagonality(np.eye(50)), 3)
     1.0

@@ -4,10 +4,11 @@ from amphion_core.visualize.page import Explanation
 
 SPEECH = Explanation(
     "From text to speech, step by step",
-    "A computer cannot read letters aloud directly: it first writes the text as symbols for sounds, so-called "
+    "Most systems do not read letters directly: they first write the text as symbols for sounds, so-called "
     "phonemes. The network then decides for each symbol how long it lasts, how high and how loud it is, and paints a "
     "mel spectrogram, a picture of how much energy each pitch has at each time. A vocoder turns this picture into the "
-    "wave that you hear; a few networks, such as VITS, make the wave without a picture between.",
+    "wave that you hear; other networks, such as VITS, decide only the durations and make the wave without this "
+    "picture.",
     "N = &Sigma;<sub>l</sub> d<sub>l</sub>, &nbsp; h&prime; = (h<sub>1</sub>, &hellip;, h<sub>1</sub>, h<sub>2</sub>, "
     "&hellip;, h<sub>2</sub>, &hellip;) &nbsp; with h<sub>l</sub> repeated d<sub>l</sub> times",
     "The number of frames N is the sum of the durations d of all symbols; the state h of each symbol is repeated as "
@@ -26,7 +27,8 @@ SAMPLING = Explanation(
     "/ &radic;(1 &minus; &alpha;&#772;<sub>t</sub>) &epsilon;<sub>&theta;</sub>(x<sub>t</sub>, t)) + "
     "&sigma;<sub>t</sub> z",
     "The next data is the present data minus a share of the noise epsilon that the network predicts, scaled, plus a "
-    "little new noise z. Other samplers take larger steps along the same path.",
+    "little new noise z. Other samplers take larger steps along the same path. A consistency model jumps to the data "
+    "in each step, and adds new noise before the next one.",
     'Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", algorithm 2.',
     "https://arxiv.org/abs/2006.11239",
 )
@@ -48,7 +50,7 @@ ATTENTION = Explanation(
     "Speech runs through its text from the beginning to the end, so a good alignment is a line from the lower left to "
     "the upper right corner that never goes back. The soft alignment shows how sure the network is about each frame, "
     "and the monotonic path is the best line through it. The score tells how near to the diagonal the weights lie: 1 "
-    "is on it, and a number much smaller means that symbols are skipped or repeated.",
+    "is on it, and a number much smaller often means that symbols are skipped or repeated.",
     "D = 1 &minus; (1/N) &Sigma;<sub>n</sub> &Sigma;<sub>l</sub> A<sub>nl</sub> (1 &minus; exp(&minus;(n/N &minus; "
     "l/L)<sup>2</sup> / 2g<sup>2</sup>)), &nbsp; g = 0.2",
     "The diagonality D is one minus the mean over frames of the attention weights A, each weighted by a penalty that "
@@ -107,7 +109,7 @@ TRAINING = Explanation(
     "x<sub>t</sub>)",
     "The new weights theta are the old ones minus the learning rate eta times the gradient of the loss L for the data "
     "x.",
-    'Robbins, Monro: "A Stochastic Approximation Method" (1951); its form for networks: Kingma, Ba, "Adam".',
+    'Robbins, Monro: "A Stochastic Approximation Method" (1951); what most networks use today: Kingma, Ba: "Adam".',
     "https://arxiv.org/abs/1412.6980",
 )
 

@@ -56,6 +56,7 @@ class Page:
             f'<section class="chapter" aria-labelledby="chapter-{number}"><h2 id="chapter-{number}">{title}</h2>'
             f'<div class="explanation"><p>{about.sentences}</p>'
             f'<p class="equation" role="math" aria-label="{escape(about.in_words)}">{about.equation}</p>'
+            f'<p class="words" aria-hidden="true">{escape(about.in_words)}</p>'  # a screen reader has just said it
             f'<p class="paper">{escape(about.paper)} <a href="{about.address}">{about.address}</a></p></div>'
             f"{''.join(parts)}</section>"
         )
