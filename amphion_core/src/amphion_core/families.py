@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from amphion_core.component import Component
 from amphion_core.config import BaseConfig, validate
 from amphion_core.errors import DataError, WeightsError
-from amphion_core.modules.folding import fold_weight_norms, has_weight_norms
+from amphion_core.modules.folding import fold_weight_norms
 from amphion_core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class ModelArchitecture(Component, nn.Module):
     layouts_with_config: ClassVar[tuple[str, ...]] = ()  # those that need the publisher's config
     files_beside: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # further files of a layout, beside its checkpoint
     precision: Precision = "float32"
-    _stored_fingerprint: str = ""  # that of the weights before `for_inference` folded their weight norms
     is_thread_safe: ClassVar[bool] = False  # True: on a CPU, several threads may generate with one network at a time
 
     def __init__(self, config: BaseConfig) -> None:
@@ -84,9 +83,7 @@ class ModelArchitecture(Component, nn.Module):
         ``precision="bf16"`` computes in bfloat16 where that is faster; elsewhere it warns and stays in float32.
         """
         self.eval().requires_grad_(False)
-        if has_weight_norms(self):
-            self._stored_fingerprint = self.fingerprint()
-            fold_weight_norms(self)
+        fold_weight_norms(self)
         self.precision = resolve_precision(precision, self.device)
         return self
 
@@ -103,13 +100,7 @@ class ModelArchitecture(Component, nn.Module):
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
 
     def fingerprint(self) -> str:
-        """A checksum of the weights, by which later work recognises the same network.
-
-        After `for_inference` it is that of the weights as they are stored, because the last bits of folded weights
-        depend on the processor.
-        """
-        if self._stored_fingerprint:
-            return self._stored_fingerprint
+        """A checksum of the weights, by which later work recognises the same network."""
         crc = 0
         for tensor in self.state_dict().values():
             crc = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
@@ -213,6 +204,20 @@ class Codec(ModelArchitecture):
     codebook_size: int  # entries of each codebook; every index is smaller
     causal: ClassVar[bool] = False  # True: ``stream`` works, because no output depends on later input
     context: int = 0  # frames before and after a frame on which its codes and samples depend, where not causal
+    _stored_fingerprint: str = ""  # that of the weights before `for_inference` folded their weight norms
+
+    def for_inference(self, precision: Precision = "float32") -> Self:
+        """This codec ready to encode and decode; see `ModelArchitecture.for_inference`."""
+        self._stored_fingerprint = self.fingerprint()
+        return super().for_inference(precision)
+
+    def fingerprint(self) -> str:
+        """A checksum of the weights, by which models that learned from its codes recognise the same codec.
+
+        After `for_inference` it is that of the weights as they are stored, because the last bits of folded weights
+        depend on the processor.
+        """
+        return self._stored_fingerprint or super().fingerprint()
 
     @property
     def frame_rate(self) -> float:

@@ -12,8 +12,3 @@ def fold_weight_norms(net: nn.Module) -> None:
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
             del module.weight  # torch has stored it as a buffer, because it needs no gradient
             module.weight = weight
-
-
-def has_weight_norms(net: nn.Module) -> bool:
-    """Whether `fold_weight_norms` would change ``net``."""
-    return any(parametrize.is_parametrized(module, "weight") for module in net.modules())
