@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 import amphion_core  # noqa: F401
 
 SHARED = Path(os.environ.get("AMPHION_SHARED") or Path(__file__).resolve().parent.parent / "shared")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync",
+    "--mute-audio", "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+]  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,3 +101,16 @@ def prepared(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. It serves one file: a playwright that is open keeps others from running an event loop."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()

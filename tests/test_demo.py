@@ -19,10 +19,6 @@ from amphion_core import weights
 from amphion_core.api import Audio
 from amphion_core.cli.main import main
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-]  # fmt: skip
 SKETCH = Path(__file__).with_name("plugin_amphion_sketch")
 PATIENCE = 240_000  # milliseconds after which something counts as stuck
 CODEC = {"sample_rate": 8000, "filters": 2, "dim": 4, "strides": (8, 5), "codebooks": 3, "codebook_size": 16}
@@ -78,17 +74,6 @@ def address(place, tmp_path_factory):
             yield server.stdout.readline().strip()
             server.terminate()
     assert "Traceback" not in (place / "errors.txt").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,6 @@ from amphion_core.errors import DataError
 from amphion_eval.pages.listening import make_page
 from amphion_eval.pages.opinions import read_answers
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
-
 
 @pytest.fixture
 def folders(tmp_path):
@@ -138,19 +135,6 @@ def test_bad_input_is_one_sentence(folders, monkeypatch, capsys, words, message)
     (folders / "page.html").write_text("<!doctype html>")
     assert main(["eval", "listen", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.fixture
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*QUIET, "--autoplay-policy=no-user-gesture-required"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("kind", ["mos", "smos", "ab"])

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +13,6 @@ from amphion_eval import Item, Report, evaluate, plan
 from amphion_eval.pages.report import picture, write_page
 from amphion_eval.pages.tables import digits, latex, markdown, winners
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 HOSTILE = "<script>window.broken = 1</script>\"&'"
 
 
@@ -39,17 +36,6 @@ def report(tmp_path_factory, data_pack):
     found.missing = {"clear": ["clip9: no reference"]}
     found.unavailable = {"wer": "no recogniser"}
     return found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

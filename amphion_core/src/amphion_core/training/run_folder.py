@@ -7,12 +7,14 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import distributions
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from amphion_core import registry
 from amphion_core.errors import AmphionError, DataError
 from amphion_core.files import atomic_write, locked
 from amphion_core.training import checkpoint
@@ -172,11 +174,18 @@ def _point(line: str) -> dict[str, Any] | None:
 
 def environment(device: torch.device, world: int) -> dict[str, Any]:
     """What the numbers of a run depend on besides its config: versions, threads, device, processes."""
-    names = {"torch", "numpy", "accelerate", "soundfile", "safetensors"}
-    found = {d.metadata["Name"]: d.version for d in distributions()}
-    versions = {name: v for name, v in sorted(found.items()) if name in names or name.startswith("amphion-")}
     return {
         "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "threads": torch.get_num_threads(), "processes": world, "versions": versions,
+        "threads": torch.get_num_threads(), "processes": world, "versions": dict(_versions()),
     }  # fmt: skip
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """The versions of what computes. Only the metadata of these packages is read; there may be hundreds of others."""
+    found = {ref.dist: ref.version for ref in registry.refs("api") if ref.dist.startswith("amphion-")}
+    for name in ("accelerate", "numpy", "safetensors", "soundfile", "torch"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return dict(sorted(found.items()))
