@@ -120,7 +120,7 @@ def generate(page, task):
     )
     page.locator(button).click()
     page.wait_for_function("id => window.started && !document.querySelector(id).disabled", arg=button)
-    ended = "id => /Done|error:|Cancelled/.test(document.querySelector(id).innerText)"  # may come after the button's end
+    ended = "id => /Done|error:|Cancelled/.test(document.querySelector(id).innerText)"  # may come after the button
     page.wait_for_function(ended, arg=f"#{task}-status")
     return page.locator(f"#{task}-status").inner_text().strip()
 

@@ -12,6 +12,7 @@ from amphion_core import registry, source_text
 from amphion_core.errors import AmphionError, RecipeError
 from amphion_core.registry import SPOKEN, ComponentRef
 from amphion_core.testing.base import Check, CheckFailed, example_config, require
+from amphion_core.testing.fresh_imports import modules_of
 
 
 def checks_of(dist: str) -> Iterator[tuple[Check, ComponentRef]]:
@@ -150,9 +151,9 @@ def check_resolves_to_one_module(ref: ComponentRef) -> None:
         for other in registry.refs(kind)
         if other.dist == ref.dist
     }
-    done = _run(f"import amphion_core; amphion_core.get({ref.kind!r}, {ref.name!r})", sorted(others - {module}))
-    require(done.returncode == 0, f"resolving fails in a new process: {done.stderr.strip().splitlines()[-1:]}")
-    extra = [name for name in ast.literal_eval(done.stdout.strip()) if not _is_base(ref, name)]
+    error, imported = modules_of(ref.kind, ref.name)
+    require(not error, f"resolving fails in a new process: {error}")
+    extra = [name for name in sorted((others - {module}) & imported) if not _is_base(ref, name)]
     require(not extra, f"resolving {ref.name} also imports {extra}")
 
 
