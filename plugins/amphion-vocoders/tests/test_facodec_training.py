@@ -68,9 +68,29 @@ def test_it_learns_two_clips_and_every_part_takes_steps(voices, tmp_path):
     assert net.config.speakers == ("a", "b") and net.config.phone_classes == len(net.config.frontend.config.symbols) + 1
 
 
+def test_the_variant_at_24_khz_learns_with_predictors_after_its_codebooks_got_entries(voices, tmp_path):
+    sizes = {
+        "name": "codec/facodec_24k", "channels": 4, "decoder_channels": 32, "lstm_layers": 1, "content_books": 1,
+        "residual_books": 1, "book_size": 32, "prosody_channels": 16, "prosody_layers": 2, "timbre_channels": 16,
+        "dead_below": 0.1, "predictors": HEADS, "frontend": "characters",
+    }  # fmt: skip
+    settings = recipe(voices, 16, trainer={"codebook_start": 7, "discriminator_start": 16}).model_dump(mode="json")
+    train(recipes.check(settings | {"model": sizes, "audio": None}), tmp_path / "run")
+    rows = [row for row in RunFolder(tmp_path / "run").curve() if "codec/mel" in row]
+    assert all(f"codec/{name}" in row for row in rows for name in (*HEADS, "f0_uv"))
+    assert [row["codec/commitment"] > 0 for row in rows] == [False] * 6 + [True] * 10
+    for name in ("codec/mel", "codec/phone"):
+        values = [row[name] for row in rows]
+        assert sum(values[-4:]) < 0.97 * sum(values[:4]), (name, values)
+    net = amphion.load(tmp_path / "run")
+    assert net.config.speakers == ("a", "b") and net.quantizers[0].layers[0].cluster_size.shape == (32,)
+
+
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(voices, tmp_path):
     def run(name, steps, **options):
-        train(recipe(voices, steps, save_every=1, micro_batches=2, ema={"codec": 0.9}), tmp_path / name, **options)
+        settings = {"trainer": {"codebook_start": 2}, "model": {"dead_below": 0.1}}
+        values = recipe(voices, steps, **settings, save_every=1, micro_batches=2, ema={"codec": 0.9})
+        train(values, tmp_path / name, **options)
         state = checkpoint.read(tmp_path / name / "checkpoints" / f"step-{steps}")[0]
         return {f"{kind}.{key}": value for kind, part in state.items() for key, value in part.items()}
 

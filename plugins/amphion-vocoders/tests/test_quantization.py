@@ -23,10 +23,11 @@ def averaged(count: int = 3, *, seed: int = 1, **options: float) -> ResidualQuan
     return ResidualQuantizer(layers)
 
 
-def factorized(count: int = 3, dropout: float = 0.0) -> ResidualQuantizer:
+def factorized(count: int = 3, dropout: float = 0.0, threshold: float = 0.0) -> ResidualQuantizer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return ResidualQuantizer([FactorizedCodebook(ENTRIES, DIM, code_dim=3) for _ in range(count)], dropout=dropout)
+        layers = [FactorizedCodebook(ENTRIES, DIM, code_dim=3, threshold=threshold) for _ in range(count)]
+    return ResidualQuantizer(layers, dropout=dropout)
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +185,50 @@ def test_a_bypassed_quantiser_passes_vectors_on_and_k_means_comes_afterwards():
     assert not torch.equal(quantizer.eval()(latents).latents, latents)
     quantizer.train().bypassed = False
     assert quantizer(latents).commitment.any() and all(layer.inited for layer in quantizer.layers)
+
+
+def far_vectors(count: int) -> Tensor:
+    """Vectors that differ little beside what they have in common, as latents with a constant do: (1, DIM, count)."""
+    return vectors(1, DIM, count) * 0.1 + 5
+
+
+def test_factorised_codebooks_get_entries_in_use_after_they_were_bypassed():
+    quantizer, latents = factorized(2, threshold=0.01), far_vectors(400)
+    assert perplexity(quantizer(latents).indices, ENTRIES)[0] < 2  # almost all vectors have the same direction
+    quantizer.bypassed = quantizer.collecting = True
+    before = quantizer(latents)
+    assert not before.indices.any() and not before.commitment.any() and not before.codebook.any()
+    quantizer.after_update()
+    assert all(layer.cluster_size.sum() == 400 for layer in quantizer.layers)
+    quantizer.collecting = False
+    torch.testing.assert_close(quantizer(latents).latents, before.latents, atol=1e-4, rtol=1e-4)
+    quantizer.bypassed = False
+    after = quantizer(latents)
+    assert perplexity(after.indices, ENTRIES).min() > ENTRIES / 2
+    assert (after.parts[0] - after.parts[0].mean(2, keepdim=True)).abs().mean() > 0.01
+
+
+def test_collected_vectors_give_the_same_entries_in_any_order():
+    one, other, latents = factorized(1), factorized(1), far_vectors(60)
+    for quantizer, parts in ((one, [latents]), (other, reversed(latents.split(20, 2)))):
+        quantizer.bypassed = quantizer.collecting = True
+        for part in parts:
+            quantizer(part)
+        quantizer.after_update()
+    torch.testing.assert_close(one.layers[0].codebook.weight, other.layers[0].codebook.weight, atol=1e-6, rtol=0)
+
+
+def test_a_dead_entry_of_a_factorised_codebook_becomes_a_vector_of_the_batch():
+    codebook = FactorizedCodebook(ENTRIES, DIM, code_dim=3, threshold=0.5)
+    latents = vectors(1, 40, DIM)
+    used = codebook(latents).indices.unique()
+    codebook.cluster_size.fill_(0)
+    codebook.after_update()
+    projected = codebook.in_proj(latents)[0]
+    for entry in set(range(ENTRIES)) - set(used.tolist()):
+        assert (projected - codebook.codebook.weight[entry]).abs().sum(1).min() < 1e-6
+    plain = FactorizedCodebook(ENTRIES, DIM, code_dim=3)
+    before = plain.codebook.weight.clone()
+    plain(latents)
+    plain.after_update()
+    assert torch.equal(plain.codebook.weight, before) and "cluster_size" not in plain.state_dict()

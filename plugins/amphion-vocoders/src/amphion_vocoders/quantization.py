@@ -13,6 +13,7 @@ Deviations from EnCodec's code: an entry that is replaced also gets new averages
 replacement.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -123,7 +124,7 @@ class EMACodebook(nn.Module):
     def _initialise(self, flat: Tensor) -> None:
         """Set the entries by k-means of the vectors (M, C) of the first process."""
         with torch.no_grad():
-            centres, sizes = _kmeans(flat, len(self.embed))
+            centres, sizes = _kmeans(flat, len(self.embed), _nearest)
             self.embed.copy_(_from_first_process(centres))
             self.cluster_size.copy_(_from_first_process(sizes))
             self.embed_avg.copy_(self.embed * self.cluster_size[:, None])
@@ -144,18 +145,40 @@ class FactorizedCodebook(nn.Module):
 
     The vector that is returned is the entry itself, not normalised. ``in_proj`` and ``out_proj`` are linear layers with
     weight norm. ``codebook`` holds the entries (size, code_dim).
+
+    ``threshold``: entries that fewer vectors choose in a step, on a moving average, are replaced by vectors of the
+    batch; 0: never. Only with it the state holds ``cluster_size``, the averages.
     """
 
-    def __init__(self, entries: int, dim: int, *, code_dim: int = 8) -> None:
+    cluster_size: Tensor
+
+    def __init__(
+        self, entries: int, dim: int, *, code_dim: int = 8, threshold: float = 0.0, decay: float = 0.99
+    ) -> None:
         super().__init__()
         self.in_proj = weight_norm(nn.Linear(dim, code_dim))
         self.out_proj = weight_norm(nn.Linear(code_dim, dim))
         self.codebook = nn.Embedding(entries, code_dim)
+        nn.init.zeros_(self.in_proj.bias)  # a constant would turn all vectors to the same entry
+        nn.init.zeros_(self.out_proj.bias)
+        self.threshold, self.decay = threshold, decay
+        if threshold:
+            self.register_buffer("cluster_size", torch.ones(entries))
+        self._counts: Tensor | None = None  # statistics of this step on this process, until `after_update`
+        self._spares: Tensor | None = None  # vectors of its first micro-batch, which replace dead entries
 
-    def forward(self, vectors: Tensor) -> Stage:
-        """(B, N, C) -> their entries, projected back to C dimensions, with straight-through gradients."""
+    def forward(self, vectors: Tensor, *, searched: bool = True) -> Stage:
+        """(B, N, C) -> their entries, projected back to C dimensions, with straight-through gradients.
+
+        Without ``searched`` the projections themselves are projected back, with index 0 and without losses.
+        """
         projected = self.in_proj(vectors)
+        if not searched:
+            zeros = torch.zeros_like(projected[..., 0])
+            return Stage(self.out_proj(projected), zeros.long(), zeros, zeros)
         indices = self._search(projected)
+        if self.training and self.threshold:
+            self._collect(projected.detach().flatten(0, 1), indices.flatten())
         chosen = self.codebook(indices)
         commitment = (projected - chosen.detach()).square().mean(-1)
         codebook = (chosen - projected.detach()).square().mean(-1)
@@ -170,9 +193,50 @@ class FactorizedCodebook(nn.Module):
         """(B, N) -> entries projected to (B, N, C)."""
         return self.out_proj(self.codebook(indices))
 
+    @torch.no_grad()
+    def initialise(self, vectors: Tensor) -> None:
+        """Set the entries by k-means of the projections of (M, C).
+
+        Cosines compare directions from the origin, so the projections are first centred: what ``in_proj`` loses,
+        ``out_proj`` adds again, and the network computes the same as before but for the choice of entries.
+        """
+        projected = self.in_proj(vectors)
+        centre = projected.mean(0)
+        self.out_proj.bias.copy_(self.out_proj(centre))
+        self.in_proj.bias.sub_(centre)
+        centres, sizes = _kmeans(projected - centre, len(self.codebook.weight), _most_similar)
+        self.codebook.weight.copy_(centres)
+        if self.threshold:
+            self.cluster_size.copy_(sizes)
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """Replace dead entries by the statistics of all micro-batches since the last update."""
+        if self._counts is None or self._spares is None:
+            return
+        counts, spares = _sum_over_processes(self._counts), self._spares
+        self._counts = self._spares = None
+        self.cluster_size.mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        dead = self.cluster_size < self.threshold
+        if bool(dead.any()):
+            self.codebook.weight[dead] = _from_first_process(spares)[dead]
+            self.cluster_size[dead] = self.threshold
+
+    def perplexity(self) -> Tensor:
+        """How many entries are in use, where ``threshold`` is set: as `EMACodebook.perplexity`."""
+        return _perplexity(self.cluster_size)
+
+    def _collect(self, flat: Tensor, indices: Tensor) -> None:
+        """Count the entries (M) of the projections (M, code_dim), and keep some projections."""
+        counts = torch.zeros_like(self.cluster_size).index_add_(0, indices, torch.ones_like(flat[:, 0]))
+        if self._counts is None:
+            self._counts, self._spares = counts, _shuffled(flat, len(counts))
+        else:
+            self._counts = self._counts + counts
+
     def _search(self, projected: Tensor) -> Tensor:
-        similarity = F.normalize(projected.detach(), dim=-1) @ F.normalize(self.codebook.weight.detach(), dim=-1).T
-        return similarity.argmax(-1)
+        flat = projected.detach().flatten(0, -2)
+        return _most_similar(flat, self.codebook.weight.detach()).view(projected.shape[:-1])
 
 
 class ResidualQuantizer(nn.Module):
@@ -181,30 +245,36 @@ class ResidualQuantizer(nn.Module):
     ``dropout`` (quantiser dropout): the probability with which an item in training uses only the first codebooks, their
     number drawn evenly from 1 to K, so that one network serves all bitrates. All computation is float32.
 
-    While a trainer has set ``bypassed``, training passes the vectors on as they are: codebooks that are moving averages
-    collect nothing, and their k-means waits for the first vectors afterwards. Other codebooks, and `encode`, ignore it.
+    While a trainer has set ``bypassed``, training looks nothing up: vectors are passed on as they are, or after both
+    projections of each factorised codebook. Codebooks that are moving averages collect nothing, and their k-means waits
+    for the first vectors afterwards. Factorised ones get their entries by k-means at the end of a step for which a
+    trainer has set ``collecting``: it takes the vectors of the whole step, of all processes. `encode` ignores this.
     """
 
     def __init__(self, layers: list[EMACodebook] | list[FactorizedCodebook], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.dropout = dropout
-        self.bypassed = False
+        self.bypassed = self.collecting = False
+        self._collected: list[Tensor] = []  # (M, C) each, until `after_update`
         self._averages = all(isinstance(layer, EMACodebook) for layer in layers)
 
     def forward(self, latents: Tensor) -> Quantized:
         """(B, C, N) -> the sum of the chosen vectors with gradients, and the losses; see `Quantized`."""
-        if self.bypassed and self.training and self._averages:
+        passed = self.bypassed and self.training
+        if passed and self._averages:
             zeros = latents.new_zeros(len(self.layers), len(latents), latents.shape[2], dtype=torch.float32)
             return Quantized(latents.float(), zeros.long(), zeros, zeros, ())
         with torch.autocast(latents.device.type, enabled=False):
             start = rest = latents.float().mT  # (B, N, C)
+            if self.training and self.collecting and not self._averages:
+                self._collected.append(rest.detach().flatten(0, 1))
             used = self._used(len(latents), latents.device)
             total = torch.zeros_like(rest)
             stages: list[Stage] = []
             parts: list[Tensor] = []
             for number, layer in enumerate(self.layers):
-                stage = Stage(*layer(rest))
+                stage = Stage(*(layer(rest, searched=False) if passed else layer(rest)))
                 keep = (number < used).to(rest.dtype)[:, None]  # (B, 1)
                 total = total + stage.vectors * keep[..., None]
                 parts.append((start + (stage.vectors - start).detach() if self._averages else stage.vectors).mT)
@@ -217,6 +287,17 @@ class ResidualQuantizer(nn.Module):
                 torch.stack([stage.commitment for stage in stages]), torch.stack([stage.codebook for stage in stages]),
                 tuple(parts),
             )  # fmt: skip
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """Set the entries of factorised codebooks by the vectors collected since the last update, if any."""
+        if not self._collected:
+            return
+        rest = torch.unique(_from_every_process(torch.cat(self._collected)), dim=0)  # sorted: in no process's order
+        self._collected = []
+        for layer in self.layers:
+            layer.initialise(rest)  # type: ignore[operator]  # ModuleList hides the type of its modules
+            rest = rest - layer.decode(layer.encode(rest))  # type: ignore[operator]
 
     def encode(self, latents: Tensor, count: int | None = None) -> Tensor:
         """(B, C, N) -> indices (K, B, N) of the first ``count`` codebooks, or of all."""
@@ -257,18 +338,23 @@ def _nearest(flat: Tensor, entries: Tensor) -> Tensor:
     return distances.argmin(1)
 
 
+def _most_similar(flat: Tensor, entries: Tensor) -> Tensor:
+    """(M, C), (size, C) -> the index of the entry with the largest cosine (M)."""
+    return (F.normalize(flat, dim=-1) @ F.normalize(entries, dim=-1).T).argmax(-1)
+
+
 def _shuffled(vectors: Tensor, count: int) -> Tensor:
     """``count`` rows of (M, C) in an order that depends on M only; rows repeat where there are too few."""
     order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0)).to(vectors.device)
     return vectors[order[torch.arange(count, device=vectors.device) % len(vectors)]]
 
 
-def _kmeans(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(M, C) -> centres (count, C), and how many vectors belong to each (count)."""
+def _kmeans(vectors: Tensor, count: int, nearest_of: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """(M, C) -> centres (count, C), and how many vectors ``nearest_of`` gives to each (count)."""
     centres = _shuffled(vectors, count)
     sizes = vectors.new_zeros(count)
     for _ in range(KMEANS_STEPS):
-        nearest = _nearest(vectors, centres)
+        nearest = nearest_of(vectors, centres)
         sizes = vectors.new_zeros(count).index_add_(0, nearest, torch.ones_like(vectors[:, 0]))
         sums = torch.zeros_like(centres).index_add_(0, nearest, vectors)
         centres = torch.where(sizes[:, None] > 0, sums / sizes.clamp_min(1)[:, None], centres)
@@ -284,6 +370,15 @@ def _perplexity(counts: Tensor) -> Tensor:
 def _sum_over_processes(values: Tensor) -> Tensor:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(values)
+    return values
+
+
+def _from_every_process(values: Tensor) -> Tensor:
+    """(M, C) of each process -> all rows."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        found: list[Tensor] = [values] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, values.cpu())
+        return torch.cat([part.to(values.device) for part in found])
     return values
 
 

@@ -16,28 +16,26 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from amphion_core.api import BaseConfig, Codec, Codes, FrontendPart, Mel, MelConfig
+from amphion_core.api import Codes, Mel, MelConfig
 from amphion_core.config import validate
-from amphion_core.data.facts import CorpusFacts
 from amphion_core.errors import AudioError, DataError
 from amphion_core.features.mel import mel_spectrogram
-from amphion_core.speakers import speakers_for
-from amphion_core.text.symbols import frontend_with_symbols
-from amphion_vocoders.models.facodec_heads import REVERSED, Factors, Head, build_heads, reversed_gradient
+from amphion_vocoders.models.facodec_branches import BranchedCodec, BranchedConfig
+from amphion_vocoders.models.facodec_heads import Factors
 from amphion_vocoders.models.facodec_layers import WaveDecoder, WaveEncoder
 from amphion_vocoders.models.facodec_pieces import with_context
 from amphion_vocoders.models.facodec_redecoder import Redecoder
 from amphion_vocoders.models.facodec_timbre import TimbreNorm
 from amphion_vocoders.models.facodec_transformer import FrameTransformer, Positions
-from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
+from amphion_vocoders.quantization import ResidualQuantizer
 
 PIECE = 400  # frames that are coded at a time, at least: 5 seconds as published
 
 
-class FACodec(Codec):
+class FACodec(BranchedCodec):
     """Wave (B, 1, T) -> codes (K, B, N) with the extra stream ``speaker`` (B, C) -> wave (B, 1, T)."""
 
-    class Config(BaseConfig):
+    class Config(BranchedConfig):
         """The defaults are the published network's, without the predictors that only training needs."""
 
         mel: Mel = Field(
@@ -55,11 +53,6 @@ class FACodec(Codec):
             le=16384,
             description="channels of the decoder before its first stage; stages halve them",
         )
-        prosody_books: int = Field(default=1, gt=0, le=64, description="codebooks of prosody")
-        content_books: int = Field(default=2, gt=0, le=64, description="codebooks of content")
-        residual_books: int = Field(default=3, gt=0, le=64, description="codebooks of what is left")
-        book_size: int = Field(default=1024, gt=1, le=1 << 20, description="entries of each codebook")
-        code_dim: int = Field(default=8, gt=0, le=4096, description="dimensions in which entries are searched")
         mel_prosody: bool = Field(
             default=False, description="quantise prosody of the lowest mel bands, as the second published version"
         )
@@ -76,31 +69,6 @@ class FACodec(Codec):
         redecoder_channels: int = Field(
             default=0, ge=0, le=16384, description="channels of the redecoder before its first stage; 0: no redecoder"
         )
-        predictors: tuple[Head, ...] = Field(
-            default=(), description="predictors of f0, phone and speaker for training; see ``facodec_heads.py``"
-        )
-        frontend: FrontendPart | None = Field(
-            default=None, description="frontend whose symbols, and a blank, are the classes of the predictors of phones"
-        )
-        n_phones: int = Field(
-            default=5003, gt=0, description="these classes; with a frontend: as many as its symbols need"
-        )
-        speakers: tuple[str, ...] = Field(
-            default=(), description="names of the speakers by index; left out: the corpus's, in training"
-        )
-        n_speakers: int = Field(
-            default=245200, gt=0, description="classes of the predictors of speakers; with speakers: their number"
-        )
-        residual_dropout: float = Field(
-            default=0.75, ge=0, lt=1, description="probability that an item in training has no residual"
-        )
-
-        @model_validator(mode="before")
-        @classmethod
-        def _count_speakers(cls, values: Any) -> Any:
-            if isinstance(values, Mapping) and values.get("speakers"):
-                return {**values, "n_speakers": len(values["speakers"])}
-            return values
 
         @model_validator(mode="after")
         def _sizes_agree(self) -> Self:
@@ -117,22 +85,10 @@ class FACodec(Codec):
                     raise ValueError(f"{name}: {getattr(self, name)} cannot be halved {len(self.strides)} times")
             if self.prosody_bands > self.mel.n_mels:
                 raise ValueError(f"prosody_bands: {self.prosody_bands} of {self.mel.n_mels} bands")
-            if len(set(self.predictors)) < len(self.predictors):
-                raise ValueError("predictors: one is listed twice")
             return self
 
-        @property
-        def phone_classes(self) -> int:
-            """Classes of the predictors of phones."""
-            symbols = len(self.frontend.config.symbols) if self.frontend else 0  # type: ignore[attr-defined]
-            return symbols + 1 if symbols else self.n_phones
-
-        @property
-        def books(self) -> tuple[int, int, int]:
-            """Codebooks of prosody, content and residual."""
-            return self.prosody_books, self.content_books, self.residual_books
-
     config: Config
+    decoder: WaveDecoder
     layouts = ("amphion",)
 
     def __init__(self, config: Config) -> None:
@@ -142,17 +98,14 @@ class FACodec(Codec):
         self.n_codebooks, self.codebook_size = sum(c.books), c.book_size
         up = tuple(reversed(c.strides))
         self.encoder = WaveEncoder(c.channels, c.strides, c.dim)
-        self.quantizer = nn.ModuleList(
-            ResidualQuantizer([FactorizedCodebook(c.book_size, c.dim, code_dim=c.code_dim) for _ in range(count)])
-            for count in c.books
-        )
+        self.quantizer = nn.ModuleList(c.quantizer(count, c.dim) for count in c.books)
         if c.mel_prosody:
             self.melspec_linear = nn.Linear(c.prosody_bands, c.dim)
             self.melspec_encoder = _transformer(c)
         self.timbre_encoder = _transformer(c)
         self.timbre = TimbreNorm(c.dim)
         self.decoder = WaveDecoder(c.dim, c.decoder_channels, up)
-        self.heads = build_heads(c.predictors, c.dim, phones=c.phone_classes, speakers=c.n_speakers)
+        self.heads = c.heads_for(c.dim)
         self.redecoder: Redecoder | None = None
         if c.redecoder_channels:
             decoder = WaveDecoder(c.dim, c.redecoder_channels, up)
@@ -167,31 +120,6 @@ class FACodec(Codec):
             mel=mel, channels=2, strides=(2, 2), dim=8, decoder_channels=8, content_books=1, residual_books=1,
             book_size=8, code_dim=4, prosody_bands=4, layers=1, heads=2, inner_channels=8, kernel=3, window=64,
         )  # fmt: skip
-
-    @classmethod
-    def config_for(cls, config: Config, facts: CorpusFacts) -> Config:
-        """``config`` with what its predictors need of the corpus: the symbols of its texts, and its speakers.
-
-        Raises DataError for a text or a speaker that does not fit what ``config`` states, and for a corpus without
-        speakers where they are predicted.
-        """
-        changes: dict[str, Any] = {}
-        if config.frontend is not None:
-            texts = [utterance.text for utterance in facts.utterances() if utterance.text.strip()]
-            if not texts and any(name.endswith("phone") for name in config.predictors):
-                raise DataError(
-                    "model.predictors: phones are predicted, and the corpus has no text",
-                    hint="add a corpus with texts, or leave the predictors of phones out",
-                )
-            changes["frontend"] = frontend_with_symbols(config.frontend, texts)
-        if any(name.endswith("speaker") for name in config.predictors):
-            if not (speakers := speakers_for(config.speakers, facts)):
-                raise DataError(
-                    "model.predictors: speakers are predicted, and the corpus names none",
-                    hint="prepare the corpus with speakers, or leave the predictors of speakers out",
-                )
-            changes |= {"speakers": speakers, "n_speakers": len(speakers)}
-        return config.replace(**changes)
 
     def example_inputs(self) -> dict[str, Any]:
         """Two waves of twelve frames."""
@@ -208,7 +136,7 @@ class FACodec(Codec):
         self._check(wave)
         wave = nn.functional.pad(wave, (0, -wave.shape[2] % self.hop_length))
         x = self.encoder(wave)
-        prosody, content, residual = self._quantizers
+        prosody, content, residual = self.quantizers
         p = prosody(self._of_bands(self._bands(wave)) if self.config.mel_prosody else x)
         c = content(x)
         r = residual(x - (p.latents + c.latents).detach())
@@ -221,35 +149,6 @@ class FACodec(Codec):
     def synthesise(self, factors: Factors) -> Tensor:
         """Factors -> (B, 1, T)."""
         return self.decoder(self.mix(factors))
-
-    def mix(self, factors: Factors) -> Tensor:
-        """Factors -> the frames that the decoder reads, (B, C, N).
-
-        In training, the residual of an item is left out with probability ``residual_dropout``.
-        """
-        prosody, content, residual = factors.parts
-        if self.training and self.config.residual_dropout:
-            kept = torch.rand(len(residual), 1, 1, device=residual.device) >= self.config.residual_dropout
-            residual = residual * kept
-        return self.timbre(prosody + content + residual, factors.speaker)
-
-    def predict(self, factors: Factors) -> dict[str, list[Tensor]]:
-        """What each predictor makes of its branch: F0 and voicing (B, N, 1), phones (B, N, P), speakers (B, S).
-
-        Gradients of predictors of what a branch should not hold are reversed where they enter the branch.
-        """
-        prosody, content, residual = factors.parts
-        inputs = {
-            "f0": prosody, "phone": content, "speaker": factors.speaker, "content_f0": content,
-            "prosody_phone": prosody, "residual_f0": residual, "residual_phone": residual,
-            "sum_speaker": prosody + content + residual,
-        }  # fmt: skip
-        found = {}
-        for name, head in self.heads.items():
-            x = reversed_gradient(inputs[name]) if name in REVERSED else inputs[name]
-            made = head(x)
-            found[name] = [made] if isinstance(made, Tensor) else made
-        return found
 
     def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
         """(B, 1, T) -> indices (K, B, N), N = ceil(T / hop_length), and the timbre ``speaker`` (B, C).
@@ -281,7 +180,7 @@ class FACodec(Codec):
     @torch.no_grad()
     def latents(self, codes: Codes) -> Tensor:
         """Codes with their timbre -> (B, C, N), the frames the decoder reads. Raises DataError without a timbre."""
-        groups = zip(self._quantizers, torch.split(codes.indices, self._books_of(len(codes.indices))), strict=False)
+        groups = zip(self.quantizers, torch.split(codes.indices, self._books_of(len(codes.indices))), strict=False)
         x = torch.stack([quantizer.decode(indices) for quantizer, indices in groups]).sum(0)
         return self.timbre(x, self._speaker_of(codes))
 
@@ -326,7 +225,7 @@ class FACodec(Codec):
         return validate(cls.Config, fields, where=f"the checkpoint, layout {layout}"), tensors
 
     @property
-    def _quantizers(self) -> tuple[ResidualQuantizer, ResidualQuantizer, ResidualQuantizer]:
+    def quantizers(self) -> tuple[ResidualQuantizer, ResidualQuantizer, ResidualQuantizer]:
         """Those of prosody, content and residual."""
         return tuple(self.quantizer)  # type: ignore[return-value]  # ModuleList hides the type of its modules
 
@@ -362,7 +261,7 @@ class FACodec(Codec):
 
     def _indices(self, prosody: Tensor, x: Tensor) -> Tensor:
         """What the quantisers of prosody and of content read, (B, C, N) each -> (K, B, N)."""
-        first, second, third = self._quantizers
+        first, second, third = self.quantizers
         p, c = first.encode(prosody), second.encode(x)
         return torch.cat([p, c, third.encode(x.float() - (first.decode(p) + second.decode(c)))])
 

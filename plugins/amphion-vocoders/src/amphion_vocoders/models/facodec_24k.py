@@ -16,15 +16,17 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amphion_core.api import BaseConfig, Codec, Codes, Mel, MelConfig
+from amphion_core.api import Codes, Mel, MelConfig
 from amphion_core.checkpoints.weight_names import strip_prefix, unwrap
 from amphion_core.config import validate
 from amphion_core.errors import AudioError, DataError, WeightsError
 from amphion_core.features.mel import hop_aligned_mel
 from amphion_vocoders.discriminators.checks import check_wave
 from amphion_vocoders.models.facodec_24k_layers import Decoder24k, Encoder24k, GatedConvolutions, TimbreEncoder
+from amphion_vocoders.models.facodec_branches import BranchedCodec, BranchedConfig
+from amphion_vocoders.models.facodec_heads import Factors
 from amphion_vocoders.models.facodec_timbre import TimbreNorm
-from amphion_vocoders.quantization import FactorizedCodebook, ResidualQuantizer
+from amphion_vocoders.quantization import ResidualQuantizer
 
 MEL = MelConfig(
     sample_rate=24000, n_fft=2048, win_length=1200, hop_length=300, n_mels=80, fmin=0, fmax=None, scale="htk",
@@ -33,10 +35,10 @@ MEL = MelConfig(
 ADDED, MEAN, DEVIATION = 1e-5, -4.0, 4.0  # the mel that the network reads is (ln(mel + 1e-5) + 4) / 4
 
 
-class FACodec24k(Codec):
+class FACodec24k(BranchedCodec):
     """Wave (B, 1, T) -> codes (K, B, N) with the extra stream ``speaker`` (B, C) -> wave (B, 1, N * hop_length)."""
 
-    class Config(BaseConfig):
+    class Config(BranchedConfig):
         """The defaults are the published network's."""
 
         mel: Mel = Field(default=MEL, description="rate and hop of the codec; the mel of prosody and timbre")
@@ -52,11 +54,7 @@ class FACodec24k(Codec):
         )
         lstm_layers: int = Field(default=2, ge=0, le=16, description="LSTM layers of the encoder and of the decoder")
         causal: bool = Field(default=True, description="convolutions see no later input")
-        prosody_books: int = Field(default=1, gt=0, le=64, description="codebooks of prosody")
-        content_books: int = Field(default=2, gt=0, le=64, description="codebooks of content")
         residual_books: int = Field(default=2, gt=0, le=64, description="codebooks of what is left")
-        book_size: int = Field(default=1024, gt=1, le=1 << 16, description="entries of each codebook")
-        code_dim: int = Field(default=8, gt=0, le=1024, description="dimensions in which entries are searched")
         prosody_bands: int = Field(default=20, gt=0, description="number of the lowest mel bands that hold prosody")
         prosody_channels: int = Field(default=256, gt=0, le=8192, description="channels of the encoder of prosody")
         prosody_layers: int = Field(default=8, gt=0, le=256, description="its layers")
@@ -64,9 +62,6 @@ class FACodec24k(Codec):
             default=512, gt=0, le=8192, multiple_of=2, description="channels of the encoder of timbre"
         )
         window: int = Field(default=2400, gt=0, description="frames that the encoder of timbre attends to at once")
-        residual_dropout: float = Field(
-            default=0.75, ge=0, lt=1, description="probability that an item in training has no residual"
-        )
 
         @model_validator(mode="after")
         def _sizes_agree(self) -> Self:
@@ -89,8 +84,7 @@ class FACodec24k(Codec):
         dim = c.channels * 2 ** len(c.strides)
         self.encoder = Encoder24k(c.channels, c.strides, dim, c.lstm_layers, causal=c.causal)
         self.prosody_quantizer, self.content_quantizer, self.residual_quantizer = (
-            ResidualQuantizer([FactorizedCodebook(c.book_size, dim, code_dim=c.code_dim) for _ in range(count)])
-            for count in (c.prosody_books, c.content_books, c.residual_books)
+            c.quantizer(count, dim) for count in c.books
         )
         self.melspec_linear = nn.Conv1d(c.prosody_bands, c.prosody_channels, 1)
         self.melspec_encoder = GatedConvolutions(c.prosody_channels, 5, c.prosody_layers, 0.2, causal=c.causal)
@@ -98,6 +92,8 @@ class FACodec24k(Codec):
         self.timbre_encoder = TimbreEncoder(c.mel.n_mels, c.timbre_channels, dim, window=c.window)
         self.timbre = TimbreNorm(dim)
         self.decoder = Decoder24k(dim, c.decoder_channels, c.strides[::-1], c.lstm_layers, causal=c.causal)
+        self.heads = c.heads_for(dim)
+        self.redecoder = None
 
     @classmethod
     def example_config(cls) -> Config:
@@ -113,24 +109,30 @@ class FACodec24k(Codec):
         """Two waves of twelve frames."""
         return {"wave": torch.linspace(-9, 9, 24 * self.hop_length).sin().view(2, 1, -1) / 2}
 
+    @property
+    def quantizers(self) -> tuple[ResidualQuantizer, ResidualQuantizer, ResidualQuantizer]:
+        """Those of prosody, content and residual."""
+        return self.prosody_quantizer, self.content_quantizer, self.residual_quantizer
+
     def forward(self, wave: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, 1, T) -> the decoded wave (B, 1, N * hop_length), and the losses of each item (B).
 
         In training, the residual of an item is left out with probability ``residual_dropout``.
         """
+        factors = self.factorise(wave)
+        losses = {name: getattr(factors, name).mean(2).sum(0) for name in ("commitment", "codebook")}
+        return self.decoder(self.mix(factors)), losses
+
+    def factorise(self, wave: Tensor) -> Factors:
+        """(B, 1, T) -> Factors with gradients, N = ceil(T / hop_length). Raises AudioError for another shape."""
         x, mel = self._read(wave)
         p = self.prosody_quantizer(self._prosody(mel))
         c = self.content_quantizer(x)
         r = self.residual_quantizer(x - (p.latents + c.latents).detach())
-        residual = r.latents
-        if self.training and self.config.residual_dropout:
-            residual = residual * (torch.rand(len(x), 1, 1, device=x.device) >= self.config.residual_dropout)
-        made = self.decoder(self.timbre(p.latents + c.latents + residual, self.timbre_encoder(mel)))
-        losses = {
-            name: torch.cat([getattr(part, name) for part in (p, c, r)]).mean(2).sum(0)
-            for name in ("commitment", "codebook")
-        }
-        return made, losses
+        indices, commitment, codebook = (
+            torch.cat([getattr(part, name) for part in (p, c, r)]) for name in ("indices", "commitment", "codebook")
+        )
+        return Factors((p.latents, c.latents, r.latents), indices, self.timbre_encoder(mel), commitment, codebook)
 
     @torch.no_grad()
     def encode(self, wave: Tensor, n_codebooks: int | None = None) -> Codes:
@@ -162,8 +164,7 @@ class FACodec24k(Codec):
         if codes.extra is None or "speaker" not in codes.extra:
             raise DataError("these codes have no timbre", hint="encode with FACodec, which stores it as `speaker`")
         c, rest, parts = self.config, codes.indices, []
-        quantizers = (self.prosody_quantizer, self.content_quantizer, self.residual_quantizer)
-        for quantizer, count in zip(quantizers, (c.prosody_books, c.content_books, c.residual_books), strict=True):
+        for quantizer, count in zip(self.quantizers, c.books, strict=True):
             if len(rest):
                 parts.append(quantizer.decode(rest[:count]))
                 rest = rest[count:]

@@ -13,6 +13,8 @@ from amphion_vocoders.models.seanet import Convolution, Recurrence, Upsampling
 from amphion_vocoders.models.snake import Snake
 
 DILATIONS = (1, 3, 9)  # of the residual units of a stage
+GAIN = 1 / 3  # of what a residual unit adds before training; with 1, each would double the variance
+LOUDNESS = 0.1  # deviation of the decoder's wave before training, as speech has it
 KERNEL = 7  # of the residual units, and of the first and last convolutions
 
 
@@ -25,7 +27,7 @@ class Unit(nn.Module):
             Snake(channels),
             Convolution(channels, channels, KERNEL, dilation=dilation, causal=causal),
             Snake(channels),
-            Convolution(channels, channels, 1, causal=causal),
+            Convolution(channels, channels, 1, causal=causal, gain=GAIN),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +73,8 @@ class Decoder24k(nn.Module):
             units = [Unit(half, dilation, causal=causal) for dilation in DILATIONS]
             layers.append(_Stage(Snake(channels), Upsampling(channels, half, stride, causal=causal), *units))
             channels = half
-        self.model = nn.Sequential(*layers, Snake(channels), Convolution(channels, 1, KERNEL, causal=causal), nn.Tanh())
+        last = Convolution(channels, 1, KERNEL, causal=causal, gain=LOUDNESS)
+        self.model = nn.Sequential(*layers, Snake(channels), last, nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, dim, N) -> (B, 1, N * hop)."""

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from amphion_vocoders.models.antialiasing import REACH, AntiAliasedSnake
+from amphion_vocoders.models.initial_weights import variance_preserving, zero_biases
 
 DILATIONS = (1, 3, 9)  # of the residual units of a stage
+LOUDNESS = 0.1  # deviation of the decoder's wave before training, as speech has it; its input is normalised to 1
 
 
 class ResidualUnit(nn.Module):
@@ -38,12 +40,13 @@ class WaveEncoder(nn.Module):
     def __init__(self, channels: int, strides: Sequence[int], dim: int) -> None:
         super().__init__()
         self.strides = tuple(strides)
-        layers: list[nn.Module] = [weight_norm(nn.Conv1d(1, channels, 7, padding=3))]
+        layers: list[nn.Module] = [variance_preserving(nn.Conv1d(1, channels, 7, padding=3))]
         for stride in strides:
             layers.append(_Downsampling(channels, stride))
             channels *= 2
-        layers += [snake(channels), weight_norm(nn.Conv1d(channels, dim, 3, padding=1))]
+        layers += [snake(channels), variance_preserving(nn.Conv1d(channels, dim, 3, padding=1))]
         self.block = nn.Sequential(*layers)
+        zero_biases(self)
 
     @property
     def reach(self) -> int:
@@ -63,11 +66,13 @@ class WaveDecoder(nn.Sequential):
     """Latents (B, C, N) -> wave (B, 1, T) in [-1, 1], T = N * product of the strides."""
 
     def __init__(self, dim: int, channels: int, strides: Sequence[int]) -> None:
-        layers: list[nn.Module] = [weight_norm(nn.Conv1d(dim, channels, 7, padding=3))]
+        layers: list[nn.Module] = [variance_preserving(nn.Conv1d(dim, channels, 7, padding=3))]
         for stride in strides:
             layers.append(_Upsampling(channels, stride))
             channels //= 2
-        super().__init__(*layers, snake(channels), weight_norm(nn.Conv1d(channels, 1, 7, padding=3)), nn.Tanh())
+        last = variance_preserving(nn.Conv1d(channels, 1, 7, padding=3), gain=LOUDNESS)
+        super().__init__(*layers, snake(channels), last, nn.Tanh())
+        zero_biases(self)
         self.strides = tuple(strides)
 
     @property
@@ -87,7 +92,7 @@ class _Downsampling(nn.Module):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         down = nn.Conv1d(channels, 2 * channels, 2 * stride, stride, padding=-(-stride // 2))
-        self.block = nn.Sequential(*_units(channels), snake(channels), weight_norm(down))
+        self.block = nn.Sequential(*_units(channels), snake(channels), variance_preserving(down))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, 2 C, T / stride)."""
@@ -101,7 +106,7 @@ class _Upsampling(nn.Module):
         super().__init__()
         half = channels // 2
         up = nn.ConvTranspose1d(channels, half, 2 * stride, stride, -(-stride // 2), output_padding=stride % 2)
-        self.block = nn.Sequential(snake(channels), weight_norm(up), *_units(half))
+        self.block = nn.Sequential(snake(channels), variance_preserving(up), *_units(half))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, N) -> (B, C / 2, N * stride)."""

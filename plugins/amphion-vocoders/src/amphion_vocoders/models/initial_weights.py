@@ -6,8 +6,10 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 
-def variance_preserving(layer: nn.Conv1d | nn.ConvTranspose1d) -> nn.Module:
+def variance_preserving(layer: nn.Conv1d | nn.ConvTranspose1d, *, gain: float = 1.0) -> nn.Module:
     """``layer`` with weight norm, normal weights that keep the variance of their input, and biases of 0.
+
+    ``gain`` multiplies the deviation of what it makes.
 
     PyTorch's own first weights divide the variance by three in each layer, while its random biases add a constant.
     After ten layers the constant is hundreds of times larger than what the audio contributes: all frames are alike, so
@@ -19,7 +21,7 @@ def variance_preserving(layer: nn.Conv1d | nn.ConvTranspose1d) -> nn.Module:
         inputs = weight.shape[0] * weight.shape[2] / layer.stride[0]
     else:
         inputs = weight.shape[1] * weight.shape[2]
-    nn.init.normal_(weight, std=1 / math.sqrt(inputs))
+    nn.init.normal_(weight, std=gain / math.sqrt(inputs))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return weight_norm(layer)

@@ -59,10 +59,10 @@ class Convolution(nn.Module):
     """A convolution with weight norm: (B, C, T) -> (B, C', ceil(T / stride))."""
 
     def __init__(
-        self, channels: int, out: int, kernel: int, *, stride: int = 1, dilation: int = 1, causal: bool
+        self, channels: int, out: int, kernel: int, *, stride: int = 1, dilation: int = 1, causal: bool, gain: float = 1
     ) -> None:
         super().__init__()
-        self.conv = variance_preserving(nn.Conv1d(channels, out, kernel, stride, dilation=dilation))
+        self.conv = variance_preserving(nn.Conv1d(channels, out, kernel, stride, dilation=dilation), gain=gain)
         self.stride, self.causal = stride, causal
         self.around = (kernel - 1) * dilation + 1 - stride  # samples of padding
 

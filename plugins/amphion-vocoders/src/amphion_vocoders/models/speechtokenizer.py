@@ -49,8 +49,8 @@ class SpeechTokenizer(SEANetCodec):
 
     @classmethod
     def example_config(cls) -> Config:
-        """Frames of 4 samples, 3 codebooks of 8 entries."""
-        return cls.Config(**cls._example_sizes(), semantic_dim=6)
+        """Frames of 4 samples, 3 codebooks of 8 entries, which are never replaced."""
+        return cls.Config(**cls._example_sizes(), semantic_dim=6, dead_below=0)
 
     def semantic(self, wave: Tensor) -> Tensor:
         """(B, 1, T) -> the features (B, N, semantic_dim) that the first codebook predicts, with gradients."""

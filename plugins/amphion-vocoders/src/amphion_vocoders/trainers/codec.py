@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from amphion_core.api import Batch, Codec, DiscriminatorPart, MelConfig, ModelArchitecture, Update, Validation
 from amphion_core.errors import RecipeError
-from amphion_vocoders.quantization import EMACodebook, ResidualQuantizer, perplexity
+from amphion_vocoders.quantization import EMACodebook, FactorizedCodebook, ResidualQuantizer, perplexity
 from amphion_vocoders.trainers.adversarial import Adversarial, Discriminators, Matching
 from amphion_vocoders.trainers.mel_losses import mel_distance, multi_scale
 from amphion_vocoders.trainers.vocoder_trainer import VocoderTrainer
@@ -57,7 +57,8 @@ class CodecTrainer(VocoderTrainer):
         discriminator_start: int = Field(default=1, gt=0, le=2**31 - 1, description="first step with discriminators")
         codebook_start: int = Field(
             default=1, gt=0, le=2**31 - 1,
-            description="first step with codebooks that are moving averages; before it the decoder reads the latents",
+            description="first step with codebooks; before it the decoder reads the latents, and k-means of these "
+            "gives the codebooks their entries",
         )  # fmt: skip
         mel_weight: float = Field(default=15.0, gt=0, le=1e6, description="weight of the mel loss of seven windows")
         wave_weight: float = Field(
@@ -129,6 +130,7 @@ class CodecTrainer(VocoderTrainer):
         for module in self.model.modules():
             if isinstance(module, ResidualQuantizer):
                 module.bypassed = step < self.config.codebook_start
+                module.collecting = step == self.config.codebook_start - 1
         copies, items = self.copies(self.model, batch), batch.totals["items"]
         judged = bool(len(self.discriminator)) and step >= self.config.discriminator_start
         if judged:
@@ -137,7 +139,11 @@ class CodecTrainer(VocoderTrainer):
         losses = self._losses(copies, judged)
         logs = {name: loss.sum() / items for name, (loss, _) in losses.items()}
         total = torch.stack([weight * logs[name] for name, (_, weight) in losses.items()]).sum()
-        books = [module for module in self.model.modules() if isinstance(module, EMACodebook)]
+        books = [
+            module
+            for module in self.model.modules()
+            if isinstance(module, EMACodebook) or (isinstance(module, FactorizedCodebook) and module.threshold)
+        ]
         if books:  # the same in all micro-batches, so each contributes its share of the items
             used = torch.stack([book.perplexity() for book in books]).mean()
             logs["perplexity"] = used * len(copies.real) / items

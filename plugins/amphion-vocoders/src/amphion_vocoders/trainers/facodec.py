@@ -35,7 +35,7 @@ from amphion_vocoders.trainers.facodec_labels import LabelCollator, head_losses
 from amphion_vocoders.trainers.mel_losses import mel_distance
 
 if TYPE_CHECKING:
-    from amphion_vocoders.models.facodec import FACodec
+    from amphion_vocoders.models.facodec_branches import BranchedCodec
     from amphion_vocoders.models.facodec_redecoder import Redecoder
 
 
@@ -75,14 +75,15 @@ class FACodecTrainer(CodecTrainer):
 
     def __init__(self, config: Config, *, model: ModelArchitecture) -> None:
         """Raises RecipeError for another model, and for predictors without what they need."""
-        from amphion_vocoders.models.facodec import FACodec
+        from amphion_vocoders.models.facodec_branches import BranchedCodec
 
-        if not isinstance(model, FACodec):
+        if not isinstance(model, BranchedCodec):
             raise RecipeError(
-                f"the trainer facodec cannot train {type(model).__name__}", hint="write model: codec/facodec"
+                f"the trainer facodec cannot train {type(model).__name__}",
+                hint="write model: codec/facodec, or codec/facodec_24k",
             )
         super().__init__(config, model=model)
-        self.codec: FACodec = model
+        self.codec: BranchedCodec = model
         if config.mel_loss == "single":
             self.loss_mels = (self.mel.replace(fmax=None),)
         predicted = {name.rpartition("_")[2] for name in model.config.predictors}  # f0, phone, speaker
@@ -135,7 +136,7 @@ class FACodecTrainer(CodecTrainer):
 
         The encoder reads each item by itself: zeros after a shorter one would change its end.
         """
-        codec = cast("FACodec", network)
+        codec = cast("BranchedCodec", network)
         pairs = zip(batch["wave"], batch["lengths"].tolist(), strict=True)
         factors = [codec.factorise(wave[None, None, :size]) for wave, size in pairs]
         starts = random_starts(batch["lengths"] // self.hop_length, self.config.segment).tolist()
@@ -146,7 +147,7 @@ class FACodecTrainer(CodecTrainer):
             for name in ("commitment", "codebook")
         }
         losses |= self._predictor_losses(codec, factors, batch)
-        if codec.redecoder is not None:
+        if codec.redecoder is not None and not codec.bypassed:
             losses["redecoder"] = mel_distance(
                 self._redecoded(codec.redecoder, factors, starts)[:, 0].float(), real[:, 0], self.loss_mels
             )
@@ -154,7 +155,7 @@ class FACodecTrainer(CodecTrainer):
 
     def validation_step(self, batch: Batch) -> Validation:
         """Code and decode each whole recording. Scores: mel distance, entries in use, and the recipe's metrics."""
-        network = cast("FACodec", self.ema.get("codec", self.codec))
+        network = cast("BranchedCodec", self.ema.get("codec", self.codec))
         made = torch.zeros_like(batch["wave"])
         scores: dict[str, list[float]] = {"mel": [], "perplexity": []}
         for item, size in enumerate(batch["lengths"].tolist()):
@@ -172,7 +173,7 @@ class FACodecTrainer(CodecTrainer):
         parts = [row[..., start * unit : start * unit + size] for row, start in zip(rows, starts, strict=True)]
         return torch.cat([nn.functional.pad(part, (0, size - part.shape[-1])) for part in parts])
 
-    def _predictor_losses(self, codec: "FACodec", factors: list[Factors], batch: Batch) -> dict[str, Tensor]:
+    def _predictor_losses(self, codec: "BranchedCodec", factors: list[Factors], batch: Batch) -> dict[str, Tensor]:
         """The losses of each predictor, (B) each."""
         found: dict[str, list[Tensor]] = {}
         for item, one in enumerate(factors):
