@@ -321,33 +321,39 @@ def test_a_full_queue_and_a_long_request_are_refused(settings):
         assert HTTP.post(f"{url}/v1/tasks/tone", json={"seconds": [1]}).status_code == 200
 
 
-def test_a_model_that_makes_room_for_another_still_computes_for_those_who_have_it(settings):
+def test_a_model_in_use_stays_in_memory_and_makes_room_when_its_use_ends(settings):
     async def work():
-        runner = Runner(replace(settings, max_models=1))
+        runner = Runner(replace(settings, memory=1e-9))
         one, other, *_ = Offers(settings).of("tts")
-        held = await runner.loaded(one)
-        await runner.loaded(other)
-        assert runner.models == [other]
-        assert await runner.compute(held.pool, lambda: 1) == 1
+        async with runner.using(one) as held:
+            async with runner.using(other) as second:
+                assert len(runner.tasks) == 2 and second is not held
+            async with runner.using(one) as again:
+                assert again is held
+            request = held.request(text="Hello.")
+            assert [piece async for piece in runner.pieces(one, request, runner.admit())]
+        assert len(runner.tasks) == 1 and runner.claim(other) is None
         runner.close()
 
     asyncio.run(work())
 
 
-def test_an_error_of_a_loading_that_nobody_waits_for_is_not_kept(settings):
+def test_one_loading_serves_all_who_wait_and_its_error_is_not_kept(settings):
     async def work():
-        runner, go = Runner(settings), threading.Event()
-        runner._load = lambda offer: go.wait(60) and 1 / 0
+        runner, go, calls = Runner(settings), threading.Event(), []
+        runner.tasks.get = lambda **fields: calls.append(fields) or (go.wait(60) and 1 / 0)
         offer = Offers(settings).default("tts")
-        waiting = asyncio.create_task(runner.loaded(offer))
-        while not runner._models:
+        gone, *waiting = [asyncio.create_task(runner.load(offer)) for _ in range(3)]
+        while not calls:
             await asyncio.sleep(0)
-        loading = runner._models[offer]
-        waiting.cancel()
+        gone.cancel()
         go.set()
-        await asyncio.wait([loading, waiting])
-        await asyncio.sleep(0)
-        assert not runner._models
+        ends = await asyncio.gather(gone, *waiting, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError, ZeroDivisionError, ZeroDivisionError]
+        with pytest.raises(ZeroDivisionError):
+            await runner.load(offer)
+        assert len(calls) == 2
+        runner.close()
 
     asyncio.run(work())
 

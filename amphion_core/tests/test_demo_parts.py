@@ -4,6 +4,7 @@ import os
 import shlex
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
@@ -64,6 +65,39 @@ def test_without_memory_the_others_are_unloaded(loads):
     loaded.get("tts", model="a")
     loaded.get("tts", model="large")
     assert calls == ["a", "large", "large"] and len(loaded) == 1
+
+
+def test_a_task_in_use_is_not_unloaded(loads):
+    loaded, calls = loads
+    with loaded.use("tts", model="a") as held:
+        for model in "bc":
+            loaded.get("tts", model=model)
+        loaded.unload()
+        assert loaded.claim("tts", model="a") is held and loaded.claim("tts", model="c") is None
+        loaded.release(held)
+    assert calls == ["a", "b", "c"] and len(loaded) == 1
+    loaded.unload()
+    assert len(loaded) == 0
+
+
+def test_many_threads_load_a_task_once_and_another_task_does_not_wait_for_it(monkeypatch):
+    loaded, go, begun, calls = LoadedTasks(10**6), threading.Event(), threading.Event(), []
+
+    def load(name, **fields):
+        calls.append(fields["model"])
+        if fields["model"] == "slow":
+            begun.set()
+            assert go.wait(60)
+        return Holder()
+
+    monkeypatch.setattr(loaded_tasks, "task", load)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(loaded.get, "tts", model="slow") for _ in range(4)]
+        assert begun.wait(60)
+        loaded.get("tts", model="quick")
+        go.set()
+        assert len({id(each.result(60)) for each in waiting}) == 1
+    assert calls == ["slow", "quick"]
 
 
 def test_a_run_is_loaded_again_after_its_next_checkpoint(loads, tmp_path):

@@ -3,7 +3,7 @@
 import argparse
 
 from amphion_core.cli.completion import complete
-from amphion_core.cli.request_options import add_device_options
+from amphion_core.cli.request_options import add_device_options, add_memory_option
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,10 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="address of the page (127.0.0.1, which only this computer can reach); another one needs the variables "
         "AMPHION_DEMO_USER and AMPHION_DEMO_PASSWORD",
     )
-    parser.add_argument(
-        "--memory", type=_positive, default=4.0, help="gigabytes of networks that are kept loaded; the least recently "
-        "used ones beyond it are unloaded (4)"
-    )  # fmt: skip
+    add_memory_option(parser)
     parser.add_argument("--queue", type=_count, default=16, help="requests that may wait at once, 1 to 1000 (16)")
     add_device_options(parser)
     complete(parser, task=("tasks",))
@@ -49,13 +46,3 @@ def _whole(text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number from {least} to {most}")
     return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number above 0")
-    return value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 from pydantic.fields import FieldInfo
 
 from amphion_core.config import BaseConfig, limits
+from amphion_core.loaded_tasks import MEMORY
 from amphion_core.request_fields import choices_of, is_file, is_mapping, kind_of, typed_values
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("float32", "bf16"), default="float32", help="bf16 where it is faster (float32)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, or auto: a GPU if there is one (cpu)")
+
+
+def add_memory_option(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add ``--memory``, for commands that keep several models loaded."""
+    parser.add_argument(
+        "--memory", type=_positive, default=MEMORY, metavar="GB", help="gigabytes of networks that stay loaded; beyond "
+        f"it, those that were not used for longest are unloaded ({MEMORY:g})"
+    )  # fmt: skip
 
 
 def read_request(args: argparse.Namespace, task: "type[TaskFramework] | TaskFramework", **given: Any) -> Any:
@@ -79,3 +88,13 @@ def _help(field: FieldInfo) -> str:
     if default not in (None, {}, (), ""):
         text += f" ({str(default).lower() if isinstance(default, bool) else default})"
     return text.replace("%", "%%")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not a number above 0")
+    return value

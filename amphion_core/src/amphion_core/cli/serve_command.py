@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from amphion_core import registry
 from amphion_core.cli.completion import complete
-from amphion_core.cli.request_options import add_device_options
+from amphion_core.cli.request_options import add_device_options, add_memory_option
 from amphion_core.errors import DataError, MissingPackage
 
 EPILOG = """examples:
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--max-audio", type=float, default=600.0, help="seconds of a recording (600)")
     limits.add_argument("--timeout", type=float, default=300.0, help="seconds of a request (300)")
     limits.add_argument("--queue", type=int, default=64, help="requests in work or waiting; more are refused (64)")
-    limits.add_argument("--max-models", type=int, default=4, help="models in memory (4)")
+    add_memory_option(limits)
     limits.add_argument("--workers", type=int, default=0, help="sentences computed at once; 0: one for each core (0)")
     complete(parser, model=("cards:tts", "paths"))
     parser.set_defaults(run=run)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         tasks=tasks, places=_places(args.model, tasks), host=args.host, port=args.port, key=read_key(args.key_variable),
         max_text=args.max_text, max_upload=args.max_upload, max_audio=args.max_audio, timeout=args.timeout,
-        queue=args.queue, workers=args.workers, max_models=args.max_models, precision=args.precision,
+        queue=args.queue, workers=args.workers, memory=args.memory, precision=args.precision,
         device=args.device, preload=args.preload,
     )  # fmt: skip
     checked(settings, args.key_variable)
@@ -96,7 +96,7 @@ def _places(given: list[str], tasks: tuple[str, ...]) -> dict[str, tuple[str, ..
 
 
 def _check_limits(args: argparse.Namespace) -> None:
-    for name in ("max_text", "max_upload", "max_audio", "timeout", "queue", "max_models"):
+    for name in ("max_text", "max_upload", "max_audio", "timeout", "queue"):
         if not getattr(args, name) > 0:
             raise DataError(f"--{name.replace('_', '-')} must be above 0", hint="amphion serve --help")
     if not 0 <= args.port < 1 << 16 or args.workers < 0:

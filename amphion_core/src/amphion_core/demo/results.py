@@ -97,16 +97,16 @@ class Studio:
         )  # fmt: skip
 
     def _generate(self, job: Job, name: str, config: Mapping[str, Any], request: Any) -> tuple[Any, Audio]:
-        task = self.loaded.get(name, precision=self.precision, device=self.device, **config)
-        job.check("generating")
-        pieces, count = task.pieces(request)
-        made: list[Audio] = []
-        for piece in pieces:
-            made.append(piece)
-            seconds = sum(each.duration for each in made)
-            of = f" of {count}" if count else ""
-            job.check(f"generating: {len(made)}{of} pieces, {seconds:.1f} s of audio")
-        return task, Audio.concatenate(made)
+        with self.loaded.use(name, precision=self.precision, device=self.device, **config) as task:
+            job.check("generating")
+            pieces, count = task.pieces(request)
+            made: list[Audio] = []
+            for piece in pieces:
+                made.append(piece)
+                seconds = sum(each.duration for each in made)
+                of = f" of {count}" if count else ""
+                job.check(f"generating: {len(made)}{of} pieces, {seconds:.1f} s of audio")
+            return task, Audio.concatenate(made)
 
     def _save(self, audio: Audio, name: str) -> Path:
         """Write the audio into a new folder, and delete the oldest folders."""

@@ -32,7 +32,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.offers, self.runner, self.evaluator = Offers(settings), Runner(settings), Evaluator(settings)
-        self.counters = Counters(in_work=lambda: len(self.runner.slots), models=lambda: len(self.runner.models))
+        self.counters = Counters(in_work=lambda: len(self.runner.slots), models=lambda: len(self.runner.tasks))
         self.began = int(time.time())
 
     async def speak(self, request: Request) -> Response:
@@ -94,8 +94,7 @@ class Server:
         """``GET /v1/voices``: the names that the speech endpoint takes as ``voice``."""
         if speech.TASK not in self.settings.tasks:
             return JSONResponse({"object": "list", "data": []})
-        tasks = {offer: (await self.runner.loaded(offer)).task for offer in self.runner.models}
-        found = await asyncio.to_thread(speech.voices, self.offers, tasks)
+        found = await asyncio.to_thread(speech.voices, self.offers, self.runner)
         return JSONResponse({"object": "list", "data": found})
 
     async def health(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Loads models once, and computes for several clients at a time.
+"""The models in memory, the queue, and the threads that compute for several clients at a time.
 
 The pieces of an answer, such as sentences, are computed one by one. Between two pieces of a long text, others have
 their turn. A piece is computed only when the piece before it has been sent, so a slow client costs no memory.
@@ -6,33 +6,22 @@ their turn. A piece is computed only when the piece before it has been sent, so 
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-import amphion_core as amphion
 from amphion_core.audio import Audio
 from amphion_core.errors import AudioError
+from amphion_core.loaded_tasks import GIGABYTE, LoadedTasks
 from amphion_core.serving.answers import Refused
 from amphion_core.serving.offers import Offer
 from amphion_core.serving.settings import Settings
 
 RETRY = 2  # seconds after which a client that was refused may ask again
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A task with its networks, and the threads that compute for it."""
-
-    task: Any
-    pool: ThreadPoolExecutor
-    users: int = 0  # requests that need it now
-    used: float = field(default_factory=time.monotonic)
 
 
 class Slot:
@@ -62,8 +51,11 @@ class Runner:
         self.settings = settings
         self.threads = torch.get_num_threads()  # as many as the user allows: OMP_NUM_THREADS, or the cores
         self.workers = settings.workers or self.threads
+        self.tasks = LoadedTasks(round(settings.memory * GIGABYTE))
         self.slots: set[Slot] = set()
-        self._models: dict[Offer, asyncio.Task[Loaded]] = {}
+        self._loading: dict[Offer, asyncio.Task[Any]] = {}
+        self._shared = ThreadPoolExecutor(self.workers, thread_name_prefix="amphion-serve")
+        self._alone: WeakKeyDictionary[Any, ThreadPoolExecutor] = WeakKeyDictionary()  # one thread for each such task
         self._lock, self._running = threading.Lock(), 0
 
     def admit(self) -> Slot:
@@ -77,43 +69,51 @@ class Runner:
         return slot
 
     @property
-    def models(self) -> list[Offer]:
-        """The models in memory."""
-        return [offer for offer, made in self._models.items() if _is_ready(made)]
-
-    @property
     def is_computing(self) -> bool:
         """Whether a thread computes a piece."""
         return self._running > 0
 
-    async def loaded(self, offer: Offer) -> Loaded:
-        """The task of a model, loaded at its first use. Those that wait for the same model wait for one loading.
+    async def load(self, offer: Offer) -> None:
+        """Load the task of a model. Those that wait for the same model wait for one loading.
 
         Raises what loading raises; the next request tries again.
         """
-        if offer not in self._models:
-            self._forget_unused()
-            self._models[offer] = loading = asyncio.create_task(asyncio.to_thread(self._load, offer))
-            # Also where nobody waits any more: an error that is kept would be the answer to the next request.
-            loading.add_done_callback(lambda done: None if _is_ready(done) else self._models.pop(offer, None))
-        found = await asyncio.shield(self._models[offer])
-        found.used = time.monotonic()
-        return found
+        if offer not in self._loading:
+            work = asyncio.to_thread(self.tasks.get, **self._fields(offer))
+            self._loading[offer] = loading = asyncio.create_task(work)
+
+            def ended(done: asyncio.Task[Any]) -> None:
+                del self._loading[offer]
+                if not done.cancelled():
+                    done.exception()  # read here, since perhaps nobody waits any more
+
+            loading.add_done_callback(ended)
+        await asyncio.shield(self._loading[offer])
+
+    def claim(self, offer: Offer) -> Any:
+        """The task of a model if it is in memory, else None. ``tasks.release`` ends its use."""
+        return self.tasks.claim(**self._fields(offer))
+
+    @asynccontextmanager
+    async def using(self, offer: Offer) -> AsyncIterator[Any]:
+        """The task of a model, loaded at its first use. It stays in memory until the block ends."""
+        while (found := self.claim(offer)) is None:
+            await self.load(offer)
+        try:
+            yield found
+        finally:
+            self.tasks.release(found)
 
     async def pieces(self, offer: Offer, request: Any, slot: Slot) -> AsyncIterator[Audio]:
         """The audio of a request, piece by piece. Raises the errors of the task, and Refused after the time limit."""
-        loaded = await self.in_time(self.loaded(offer), slot)
-        loaded.users += 1
-        made = _Pieces(loaded.task, request)
-        try:
-            while (piece := await self.in_time(self.compute(loaded.pool, made), slot)) is not None:
+        async with AsyncExitStack() as stack:
+            task = await self.in_time(stack.enter_async_context(self.using(offer)), slot)
+            pool = self._pool(task)
+            stack.callback((made := _Pieces(task, request)).close)
+            while (piece := await self.in_time(self.compute(pool, made), slot)) is not None:
                 if not np.isfinite(piece.samples).all():
                     raise AudioError("the audio has samples that are not finite (NaN or infinite)")
                 yield piece
-        finally:
-            made.close()
-            loaded.users -= 1
-            loaded.used = time.monotonic()
 
     async def compute(self, pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
         """The result of a function that computes in a thread of ``pool``."""
@@ -121,9 +121,8 @@ class Runner:
 
     def close(self) -> None:
         """Start nothing new. What is computed at present ends by itself."""
-        for made in self._models.values():
-            if _is_ready(made):
-                made.result().pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._shared, *self._alone.values()):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def in_time(self, waiting: Awaitable[Any], slot: Slot) -> Any:
         """What is awaited. Raises Refused (503) at the deadline of the slot."""
@@ -135,18 +134,18 @@ class Runner:
                 hint="ask for less at a time; the server's option --timeout is the limit",
             ) from error  # fmt: skip
 
-    def _load(self, offer: Offer) -> Loaded:
-        fields = {} if offer.place is None else {"model": offer.place}
-        task = amphion.task(offer.task, precision=self.settings.precision, device=self.settings.device, **fields)
-        workers = self.workers if task.is_thread_safe else 1
-        return Loaded(task, ThreadPoolExecutor(workers, thread_name_prefix="amphion-serve"))
+    def _fields(self, offer: Offer) -> dict[str, Any]:
+        """The arguments of ``amphion_core.task`` for a model."""
+        model = {} if offer.place is None else {"model": offer.place}
+        return {"name": offer.task, "precision": self.settings.precision, "device": self.settings.device, **model}
 
-    def _forget_unused(self) -> None:
-        """Make room for one more model: those that nobody uses and that were not used for longest go first."""
-        ready = {offer: made.result() for offer, made in self._models.items() if _is_ready(made)}
-        idle = sorted((offer for offer in ready if not ready[offer].users), key=lambda offer: ready[offer].used)
-        for offer in idle[: max(0, len(self._models) + 1 - self.settings.max_models)]:
-            del self._models[offer]  # its threads end with the last request that holds it
+    def _pool(self, task: Any) -> ThreadPoolExecutor:
+        """The threads that may compute for a task: those of all, or one where its networks bear no second one."""
+        if task.is_thread_safe:
+            return self._shared
+        if task not in self._alone:  # its thread ends when the task is unloaded
+            self._alone[task] = ThreadPoolExecutor(1, thread_name_prefix="amphion-serve-alone")
+        return self._alone[task]
 
     def _step(self, work: Callable[[], Any]) -> Any:
         """Compute in this thread, with its share of torch's threads."""
@@ -166,10 +165,6 @@ class Runner:
         finally:
             with self._lock:
                 self._running -= 1
-
-
-def _is_ready(made: asyncio.Task[Loaded]) -> bool:
-    return made.done() and not made.cancelled() and made.exception() is None
 
 
 class _Pieces:

@@ -42,7 +42,7 @@ def serve(settings: Settings) -> None:
 async def _serve(server: Server, program: uvicorn.Server, listening: socket.socket) -> None:
     settings = server.settings
     if settings.preload:
-        await server.runner.loaded(server.offers.default(TASK if TASK in settings.tasks else settings.tasks[0]))
+        await server.runner.load(server.offers.default(TASK if TASK in settings.tasks else settings.tasks[0]))
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"serving {', '.join(settings.tasks)} at http://{shown}:{port} (Ctrl-C ends it)", flush=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amphion_core.errors import DataError
+from amphion_core.loaded_tasks import MEMORY
 from amphion_core.own_computer import is_loopback
 from amphion_core.precision import Precision
 
@@ -28,7 +29,7 @@ class Settings:
     timeout: float = 300.0  # seconds of one request
     queue: int = 64  # requests that are in work or wait
     workers: int = 0  # sentences that are computed at once; 0: one for each core
-    max_models: int = 4  # in memory
+    memory: float = MEMORY  # gigabytes of networks that stay loaded
     precision: Precision = "float32"
     device: str = "cpu"
     preload: bool = False

@@ -76,10 +76,10 @@ async def choose_voice(speech: Speech, offers: Offers, runner: Runner) -> tuple[
         for other in offers.of(TASK):
             if name in (other.tag, other.name):
                 return other, {}
-    task = (await runner.loaded(offer)).task
-    known = await asyncio.to_thread(task.voices)  # stored voices are files
-    if name in known:
-        return offer, await asyncio.to_thread(task.voice, name)
+    async with runner.using(offer) as task:
+        known = await asyncio.to_thread(task.voices)  # stored voices are files
+        if name in known:
+            return offer, await asyncio.to_thread(task.voice, name)
     close = nearest(name, [*known, *(other.tag for other in offers.of(TASK))])
     raise Refused(
         404, f"{offer.name} has no voice {shortened(name, 80)!r}",
@@ -87,10 +87,15 @@ async def choose_voice(speech: Speech, offers: Offers, runner: Runner) -> tuple[
     )  # fmt: skip
 
 
-def voices(offers: Offers, tasks: Mapping[Offer, Any]) -> list[dict[str, Any]]:
-    """The voices with their models. The speakers of a model are known once it is in memory: ``tasks``."""
+def voices(offers: Offers, runner: Runner) -> list[dict[str, Any]]:
+    """The voices with their models. The speakers of a model are known once it is in memory."""
     found = []
     for offer in offers.of(TASK):
-        own = tasks[offer].voices() if offer in tasks else []
+        own: list[str] = []
+        if (task := runner.claim(offer)) is not None:
+            try:
+                own = task.voices()
+            finally:
+                runner.tasks.release(task)
         found += [{"id": name, "name": name, "object": "voice", "model": offer.name} for name in own or [offer.tag]]
     return found
