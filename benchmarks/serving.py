@@ -52,16 +52,15 @@ TOLERANCE = 8  # of 32768; the number of threads of a sentence depends on the lo
 
 
 class Server:
-    """A server in a process of its own."""
+    """A server in a separate process."""
 
     def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
         self.process, self.url = process, url
 
     @property
     def cpu(self) -> float:
-        """Processor time until now, seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time until now, seconds: user and system, also of threads that have ended."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)  # clock_getcpuclockid(3)
 
     @property
     def memory(self) -> float:
@@ -133,19 +132,19 @@ def load(server: Server, name: str, clients: int, count: int) -> tuple[float, fl
         return count / (time.perf_counter() - start), (server.cpu - before) / count
 
 
-def first_audio(server: Server, name: str, text: str, rounds: int) -> tuple[float, float]:
-    """Median seconds to the first byte of audio and to the last."""
-    firsts, lasts = [], []
+def first_audio(server: Server, name: str, text: str, rounds: int) -> list[float]:
+    """Medians to the first byte of audio: seconds, processor time of the server; the same to the last byte."""
+    times: list[list[float]] = []
     with httpx.Client(timeout=300) as client:
         for _ in range(rounds + 1):
             path, body = request_of(name, text, "pcm")
-            start = time.perf_counter()
+            start, before, first = time.perf_counter(), server.cpu, [0.0, 0.0]
             with client.stream("POST", server.url + path, json=body) as answer:
                 for number, _part in enumerate(answer.iter_bytes()):
                     if not number:
-                        firsts.append(time.perf_counter() - start)
-            lasts.append(time.perf_counter() - start)
-    return statistics.median(firsts[1:]), statistics.median(lasts[1:])
+                        first = [time.perf_counter() - start, server.cpu - before]
+            times.append([*first, time.perf_counter() - start, server.cpu - before])
+    return [statistics.median(column) for column in zip(*times[1:])]
 
 
 def compare(servers: dict[str, Server], count: int, rounds: int) -> None:
@@ -162,11 +161,12 @@ def compare(servers: dict[str, Server], count: int, rounds: int) -> None:
         cells = [f"{rate:.2f}, {cpu:.3f}" for rate, cpu in middle.values()]
         ratios = [f"{a / b:.2f}" for a, b in zip(middle["ours"], middle.get("piper", middle["ours"]))]
         print(f"| {clients} | {' | '.join(cells)} | {', '.join(ratios)} |", flush=True)
-    print(f"| text | {' | '.join(f'{name}: first audio, last' for name in servers)} |")
+    print(f"| text | {' | '.join(f'{name}: to the first audio, processor time; to the last' for name in servers)} |")
     print(f"| --- | {' | '.join('---' for _ in servers)} |")
     for text in (SENTENCES[0], LONG):
-        times = [first_audio(server, name, text, 7) for name, server in servers.items()]
-        print(f"| {len(text)} characters | {' | '.join(f'{1000 * a:.0f} ms, {1000 * b:.0f} ms' for a, b in times)} |")
+        times = [[1000 * each for each in first_audio(server, name, text, 7)] for name, server in servers.items()]
+        cells = [f"{a:.0f} ms, {b:.0f} ms; {c:.0f} ms, {d:.0f} ms" for a, b, c, d in times]
+        print(f"| {len(text)} characters | {' | '.join(cells)} |")
 
 
 def batch() -> None:

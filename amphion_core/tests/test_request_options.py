@@ -18,6 +18,7 @@ from amphion_core.cli.request_options import add_device_options, add_request_opt
 from amphion_core.config import limits
 from amphion_core.errors import AudioError, RecipeError
 from amphion_core.registry import ComponentRef
+from amphion_core.request_fields import typed_values
 from amphion_core.requests import FromFile
 
 
@@ -166,3 +167,28 @@ def test_a_third_party_command_with_a_task_needs_three_lines(capsys):
 def test_limits_in_words():
     shown = {name: limits(field) for name, field in Request.model_fields.items()}
     assert shown["duration"] == "above 0, at most 30" and shown["seed"] == "at least 0" and shown["caption"] == ""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"duration": 2.5, "loud": False, "seeds": [1, 2], "controls": {"steps": 20}, "size": 2},
+        {"duration": "2.5", "loud": "false", "seeds": ["1", "2"], "controls": '{"steps": 20}', "size": "2"},
+        {"duration": "2.5", "loud": "false", "seeds": "[1, 2]", "controls": "steps=20", "size": "2"},
+        {"duration": "2.5", "loud": "false", "seeds": (1, "2"), "controls": ["steps=20"], "size": 2},
+    ],
+    ids=["JSON", "form", "short form", "command"],
+)
+def test_a_request_is_the_same_by_json_by_a_form_and_by_words(given):
+    expected = Request(caption="12", duration=2.5, loud=False, seeds=(1, 2), controls={"steps": 20}, size=2)
+    assert Request(**typed_values(Request, {"caption": "12", **given})) == expected
+
+
+def test_one_value_of_several_needs_no_brackets():
+    assert Request(caption="x", **typed_values(Request, {"seeds": "7"})).seeds == (7,)
+
+
+def test_only_fields_that_read_files_are_given_to_who_reads_them():
+    typed = {"caption": "a.wav", "voice": "a.wav", "words": "b.txt", "unknown": "c.txt"}
+    read = typed_values(Request, typed, lambda name, value: f"{name} of {value}")
+    assert read == {"caption": "a.wav", "voice": "voice of a.wav", "words": "words of b.txt", "unknown": "c.txt"}

@@ -258,6 +258,14 @@ class TaskFramework(Component):
         """
         yield self.generate(request)
 
+    def stream_early(self, request: Any) -> "Iterator[Audio]":
+        """As ``stream``, but with the first audio as early as it can be, such as the beginning of a sentence.
+
+        The joined pieces are the audio of ``generate`` to rounding; making them may take somewhat longer in total. A
+        server calls it for requests that share the processor with few others. By default it is ``stream``.
+        """
+        yield from self.stream(request)
+
     def pieces(self, request: Any) -> "tuple[Iterator[Audio], int | None]":
         """The pieces that ``generate`` joins, and how many they are, or None where that is not known before.
 

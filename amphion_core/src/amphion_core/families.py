@@ -168,6 +168,11 @@ class Vocoder(ModelArchitecture):
     needs_weights: ClassVar[bool] = True  # False: needs no training and takes any mel convention
     alike_in_batches: ClassVar[bool] = False  # True: an item of a batch is what `vocode` makes of it alone, to rounding
 
+    @property
+    def context(self) -> int | None:
+        """Frames before and behind a frame that its audio depends on; None: more, or unknown."""
+        return None
+
     @abstractmethod
     def vocode(self, mel: Tensor, f0: Tensor | None = None, *, seed: int | None = None) -> Tensor:
         """(B, F, N) -> (B, T) in [-1, 1], T = N * hop_length; ``f0`` (B, N) in Hz, 0 = unvoiced. No gradients.
@@ -311,6 +316,16 @@ class TextToSpeech(ModelArchitecture):
         ``speaker`` are indices in the config's ``speakers``. ``controls`` is an instance of ``Controls``; None, and
         fields that are None, mean the model's default values. Item b draws from ``seed + b``.
         """
+
+    def synthesize_parts(
+        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, prompt: Prompt | None = None,
+        seed: int | None = None, controls: Any = None,
+    ) -> "Iterator[Synthesis]":  # fmt: skip
+        """The mel or wave of ``synthesize`` for one item, ids (1, L), in parts that follow one another, to rounding.
+
+        A model that has the beginning before the rest overrides it. By default there is one part.
+        """
+        yield self.synthesize(ids, lengths, speaker, prompt=prompt, seed=seed, controls=controls)
 
     def align(
         self, ids: Tensor, lengths: Tensor, wave: Tensor, wave_lengths: Tensor, speaker: Tensor | None = None

@@ -1,8 +1,10 @@
-"""The kinds of the fields of a task's ``Request``, for programs that make options or forms of them."""
+"""The fields of a task's ``Request``: their kinds, and their values from the words of a command, a page or a client."""
 
+import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,20 +15,42 @@ from amphion_core.errors import RecipeError
 from amphion_core.requests import FromFile
 
 
-def typed_values(schema: type[BaseConfig], typed: Mapping[str, Any]) -> dict[str, Any]:
+def typed_values(
+    schema: type[BaseConfig], typed: Mapping[str, Any], read_file: Callable[[str, Any], Any] | None = None
+) -> dict[str, Any]:
     """Values for the fields of ``schema`` from what a user typed, as text; other values stay.
 
-    For a field with a ``dict``, the value is a list of ``NAME=VALUE``. Raises RecipeError for text that cannot be read.
+    Text for a field that is no text is read as YAML, of which JSON is a part. A field with a ``dict`` also takes a list
+    of ``NAME=VALUE``. ``read_file(name, value)`` makes the value of a field that `reads_file`; without it, such a field
+    reads the path itself. Fields that the schema does not have stay, so that it can refuse them by name.
+    Raises RecipeError for text that cannot be read.
     """
     values: dict[str, Any] = {}
     for name, value in typed.items():
-        kind = kind_of(schema.model_fields[name].annotation)
-        if is_mapping(kind):
-            value = dict(_pair(word, name) for word in value)
-        elif isinstance(value, str) and not takes_text(kind):
-            value = yaml.parse(value, where=name)
-        values[name] = value
+        if name not in schema.model_fields:
+            values[name] = value
+        elif read_file is not None and reads_file(schema, name):
+            values[name] = read_file(name, value)
+        else:
+            values[name] = _typed(name, value, kind_of(schema.model_fields[name].annotation))
     return values
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    if is_mapping(kind) and isinstance(value, str) and not value.lstrip().startswith("{"):
+        value = [value]
+    if is_mapping(kind) and isinstance(value, list | tuple):
+        return dict(_pair(word, name) for word in value)
+    if not isinstance(value, str) or takes_text(kind):
+        return value
+    read = value if _has_texts(kind) and not value.lstrip().startswith("[") else yaml.parse(value, where=name)
+    is_one = get_origin(kind) in (tuple, list) and not isinstance(read, list) and read is not None
+    return [read] if is_one else read  # a form with one value of several
+
+
+def _has_texts(kind: Any) -> bool:
+    """Whether the field holds several values that are texts."""
+    return get_origin(kind) in (tuple, list) and takes_text(kind_of(get_args(kind)[0]))
 
 
 def kind_of(annotation: Any) -> Any:
@@ -67,6 +91,26 @@ def is_file(kind: Any) -> bool:
     return is_recording(kind) or kind is Path or (isinstance(kind, type) and issubclass(kind, FromFile))
 
 
+_FILES = ('"audio-file"', '"path"', '"file-path"', '"directory-path"')  # formats in a JSON schema
+
+
+def reads_file(schema: type[BaseConfig], name: str) -> bool:
+    """Whether a field would read text as the path of a file: by its type, or by the format in its JSON schema."""
+    return name in _file_fields(schema)
+
+
+@lru_cache(64)  # a server asks for each field of each request
+def _file_fields(schema: type[BaseConfig]) -> frozenset[str]:
+    whole = schema.model_json_schema()
+    parts = json.dumps(whole.get("$defs", {}))
+    texts = {name: json.dumps(about) for name, about in whole["properties"].items()}
+    return frozenset(
+        name for name, field in schema.model_fields.items()
+        if is_file(kind_of(field.annotation))
+        or any(f'"format": {form}' in texts[name] + parts * ('"$ref"' in texts[name]) for form in _FILES)
+    )  # fmt: skip
+
+
 def choices_of(kind: Any) -> list[str]:
     """The values of a field that allows a few words only; empty for other fields."""
     if get_origin(kind) is Literal:
@@ -76,8 +120,8 @@ def choices_of(kind: Any) -> list[str]:
     return []
 
 
-def _pair(word: str, name: str) -> tuple[str, Any]:
-    key, equals, value = word.partition("=")
+def _pair(word: Any, name: str) -> tuple[str, Any]:
+    key, equals, value = str(word).partition("=")
     if not equals or not key:
         raise RecipeError(f"{word!r} is not NAME=VALUE", hint=f"write --{name.removesuffix('s')} NAME=VALUE")
     return key, yaml.parse(value, where=key)

@@ -19,7 +19,7 @@ from amphion_core.demo.jobs import Job
 from amphion_core.demo.lines import Typed, command_line, python_lines
 from amphion_core.errors import AmphionError
 from amphion_core.loaded_tasks import LoadedTasks
-from amphion_core.request_fields import is_file, is_recording, kind_of, typed_values
+from amphion_core.request_fields import is_recording, kind_of, typed_values
 from amphion_core.system_errors import explained, is_memory_error
 
 KEPT = 50  # folders of results on the disk, the newest ones
@@ -125,22 +125,16 @@ class Studio:
 
 def _values(schema: type[BaseConfig], typed: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a request: recordings are read here, because a field would read the path of any file."""
-    values = {}
-    for name, value in typed_values(schema, typed).items():
-        kind = kind_of(schema.model_fields[name].annotation)
-        if is_recording(kind):
-            value = Audio.load(value)
-        elif is_file(kind):
-            value = Path(value)
-        values[name] = value
-    return values
+
+    def read_file(name: str, value: Any) -> Any:
+        return Audio.load(value) if is_recording(kind_of(schema.model_fields[name].annotation)) else Path(value)
+
+    return typed_values(schema, typed, read_file)
 
 
 def _shown(schema: type[BaseConfig], name: str, value: Any) -> Any:
     """A value as it stands in a command: of an uploaded file its name."""
-    if is_file(kind_of(schema.model_fields[name].annotation)):
-        return Path(value).name
-    return typed_values(schema, {name: value})[name]
+    return typed_values(schema, {name: value}, lambda _, path: Path(path).name)[name]
 
 
 def clear_error(error: Exception, typed: Mapping[str, Any]) -> AmphionError:

@@ -38,12 +38,12 @@ class Server:
     async def speak(self, request: Request) -> Response:
         """``POST /v1/audio/speech``."""
         if speech.TASK not in self.settings.tasks:
-            raise Refused(404, "this server does not speak", hint="pip install amphion-tts")
-        asked = speech.Speech.of(await read_body(request, self.settings))
+            raise Refused(404, "this server does not speak", hint="pip install amphion-tts", unread=True)
         framework = registry.get("tasks", speech.TASK)
-        made = await checked_request(framework, asked.fields, self.settings)
 
-        async def start(slot: Slot) -> Response:
+        async def start(body: dict[str, Any], slot: Slot) -> Response:
+            asked = speech.Speech.of(body)
+            made = await checked_request(framework, asked.fields, self.settings)
             offer, chosen = await self.runner.in_time(speech.choose_voice(asked, self.offers, self.runner), slot)
             return await self._generated(
                 offer, made.replace(**chosen) if chosen else made, asked.asked.response_format, slot,
@@ -60,16 +60,18 @@ class Server:
             raise DataError(f"no audio format {form!r}", hint=f"use one of {', '.join(MEDIA)}")
         offer = self.offers.find(task, request.query_params.get("model"))
         framework = registry.get("tasks", task)
-        made = await checked_request(framework, await read_body(request, self.settings), self.settings)
-        return await self._in_turn(request, lambda slot: self._generated(offer, made, form, slot))
+
+        async def start(body: dict[str, Any], slot: Slot) -> Response:
+            return await self._generated(offer, await checked_request(framework, body, self.settings), form, slot)
+
+        return await self._in_turn(request, start)
 
     async def evaluate(self, request: Request) -> Response:
         """``POST /v1/evaluate``: metrics of a pair of files."""
-        body = await read_body(request, self.settings)
         if not registry.names("metrics"):
-            raise Refused(404, "no metric is installed", hint="pip install amphion-eval")
+            raise Refused(404, "no metric is installed", hint="pip install amphion-eval", unread=True)
 
-        async def start(slot: Slot) -> Response:
+        async def start(body: dict[str, Any], slot: Slot) -> Response:
             work = self.runner.compute(self.evaluator.pool, partial(self.evaluator.scores, body))
             return JSONResponse(await self.runner.in_time(work, slot))
 
@@ -114,12 +116,16 @@ class Server:
         return AudioReply(pieces, first, form=form, slot=slot, task=offer.task, counters=self.counters, events=events)
 
     async def _in_turn(
-        self, request: Request, start: Callable[[Slot], Awaitable[Response]], *, releases: bool = False
+        self, request: Request, start: Callable[[dict[str, Any], Slot], Awaitable[Response]], *, releases: bool = False
     ) -> Response:
-        """The answer that ``start`` makes in a place of the queue, unless the client goes away before."""
+        """The answer that ``start`` makes of the body, unless the client goes away before.
+
+        A request whose place in the queue is not free is refused before its body is read.
+        """
         slot = self.runner.admit()
         try:
-            found: Response = await first_of(start(slot), request.receive, slot)
+            body = await read_body(request, self.settings)
+            found: Response = await first_of(start(body, slot), request.receive, slot)
         except BaseException:
             slot.release()
             raise

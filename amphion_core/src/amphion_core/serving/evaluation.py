@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from amphion_core import registry
@@ -34,8 +32,7 @@ class Evaluator:
         if unknown := [name for name in body if name not in FIELDS]:
             raise DataError(f"unknown field {unknown[0]!r}", hint=f"the fields are {', '.join(FIELDS)}")
         names = self._names(body.get("metrics"))
-        with TemporaryDirectory(prefix="amphion-") as folder:
-            reader = Reader(Path(folder), self.settings)
+        with Reader(self.settings) as reader:
             audio = {
                 name: reader.recording(name, body[name]).mono()
                 for name in ("generated", *ROLES)

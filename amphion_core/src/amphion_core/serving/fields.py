@@ -11,24 +11,24 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from starlette.datastructures import FormData
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from amphion_core.audio import Audio
 from amphion_core.config import BaseConfig
 from amphion_core.errors import AmphionError, DataError, counted, shortened
-from amphion_core.request_fields import kind_of, takes_text
+from amphion_core.request_fields import kind_of, reads_file, typed_values
 from amphion_core.requests import FromFile
-from amphion_core.serving.answers import Refused
+from amphion_core.serving.answers import ClientGone, Refused
 from amphion_core.serving.settings import Settings
 
 _DATA = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w.+=-]+)*?;base64,(?P<data>.*)", re.S)
 _SUFFIXES = {"mpeg": ".mp3", "mp3": ".mp3", "x-wav": ".wav", "wave": ".wav", "x-flac": ".flac", "opus": ".opus"}
-_FILES = ('"audio-file"', '"path"', '"file-path"', '"directory-path"')  # formats in a JSON schema
 MOST_PARTS = 100  # of a form
 WIDEST = 2 * 48000  # samples of a second of stereo at 48 kHz: what a second of --max-audio may hold
 
@@ -54,8 +54,10 @@ async def read_body(request: Request, settings: Settings) -> dict[str, Any]:
                 async with request.form(**limits) as form:
                     return await _parts(form)
             body = await request.body()
+    except ClientDisconnect as error:
+        raise ClientGone from error
     except TimeoutError as error:
-        raise Refused(408, "the request did not arrive in time", hint="send it again") from error
+        raise Refused(408, "the request did not arrive in time", hint="send it again", unread=True) from error
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -86,62 +88,76 @@ async def checked_request(task: Any, given: Mapping[str, Any], settings: Setting
 
 def _checked(task: Any, given: Mapping[str, Any], settings: Settings) -> Any:
     schema: type[BaseConfig] = task.Request
-    with TemporaryDirectory(prefix="amphion-") as folder:
-        reader = Reader(Path(folder), settings)
-        fields = {
-            name: reader.value(name, value, schema) if name in schema.model_fields else _shown(value)
-            for name, value in given.items()
-        }
-        with without_folder(folder):
-            return task.request(**fields)
+    with Reader(settings) as reader:
+        for name, value in given.items():
+            reader.check(name, value, schema)
+        shown = {name: value.filename if isinstance(value, Upload) else value for name, value in given.items()
+                 if name not in schema.model_fields}  # fmt: skip
+        fields = typed_values(schema, {**given, **shown}, partial(reader.from_file, schema))
+        return task.request(**fields)
 
 
 class Reader:
-    """Turns what a client sent into values for a ``Request``. Files are written to ``folder``."""
+    """Reads the recordings and other files that a client sent. They lie in a folder that is deleted at the end.
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder, self.settings = folder, settings
+    The messages of errors name the client's own files, without that folder.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._folder: TemporaryDirectory[str] | None = None
         self._count = self._samples = 0
 
-    def value(self, name: str, value: Any, schema: type[BaseConfig]) -> Any:
-        """The value of one field."""
+    def __enter__(self) -> "Reader":
+        """Nothing is prepared: most requests have no files."""
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        """Delete the files."""
+        if self._folder is not None:
+            if isinstance(error, AmphionError):
+                error.message, error.hint = self._without_folder(error.message), self._without_folder(error.hint)
+            self._folder.cleanup()
+
+    def check(self, name: str, value: Any, schema: type[BaseConfig]) -> None:
+        """Raise DataError for a file where a value belongs, and for a text that is too long."""
+        if name in schema.model_fields and reads_file(schema, name):
+            return
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, Upload) and name in schema.model_fields:
+                raise DataError(f"{name} is a value, and a file was sent", hint=f"send it as text: -F {name}=VALUE")
+            check_length(each, self.settings, name)
+
+    def from_file(self, schema: type[BaseConfig], name: str, value: Any) -> Any:
+        """The value of a field that reads a file."""
         kind = kind_of(schema.model_fields[name].annotation)
         if isinstance(kind, type) and issubclass(kind, FromFile):
             return self._file(name, value) if isinstance(value, Upload | str) else value
-        if _is_file(schema, name):
-            return self._recordings(name, value)
-        if isinstance(value, Upload):
-            raise DataError(f"{name} is a value, and a file was sent", hint=f"send it as text: -F {name}=VALUE")
-        check_length(value, self.settings, name)
-        return value if takes_text(kind) else _parsed(value)
+        if isinstance(value, list | tuple):
+            return [self.from_file(schema, name, each) for each in value]
+        return value if value is None else self.recording(name, value)
 
     def recording(self, name: str, value: Any) -> Audio:
         """An upload or a ``data:`` URL as audio. Raises AudioError, DataError."""
         path = self._file(name, value)
         from amphion_core.audio_files.reading import AudioFile
 
-        with without_folder(path.parent):
-            with AudioFile(path) as file:
-                length = file.length()
-                seconds, samples = length / file.samplerate, length * file.channels
-            if seconds > self.settings.max_audio:
-                raise DataError(
-                    f"{name} lasts {seconds:.0f} seconds, and this server takes at most {self.settings.max_audio:g}",
-                    hint="send it in parts; the server's option --max-audio is the limit",
-                )
-            self._samples += samples  # a small file of silence may have any rate, and a request many files
-            if self._samples > self.settings.max_audio * WIDEST:
-                raise DataError(
-                    f"the recordings have {self._samples:,} samples, and this server takes at most "
-                    f"{self.settings.max_audio * WIDEST:,.0f}, counting all channels",
-                    hint="send them in mono or at a lower rate; the server's option --max-audio is the limit",
-                )
-            return Audio.load(path)
-
-    def _recordings(self, name: str, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [self._recordings(name, each) for each in value]
-        return value if value is None else self.recording(name, value)
+        with AudioFile(path) as file:
+            length = file.length()
+            seconds, samples = length / file.samplerate, length * file.channels
+        if seconds > self.settings.max_audio:
+            raise DataError(
+                f"{name} lasts {seconds:.0f} seconds, and this server takes at most {self.settings.max_audio:g}",
+                hint="send it in parts; the server's option --max-audio is the limit",
+            )
+        self._samples += samples  # a small file of silence may have any rate, and a request many files
+        if self._samples > self.settings.max_audio * WIDEST:
+            raise DataError(
+                f"the recordings have {self._samples:,} samples, and this server takes at most "
+                f"{self.settings.max_audio * WIDEST:,.0f}, counting all channels",
+                hint="send them in mono or at a lower rate; the server's option --max-audio is the limit",
+            )
+        return Audio.load(path)
 
     def _file(self, name: str, value: Any) -> Path:
         """The content of an upload or of a ``data:`` URL in a new file."""
@@ -159,28 +175,18 @@ class Reader:
                 f"{name} is a file, and {_short(value)} was sent",
                 hint=f"send its content: -F {name}=@FILE in a form, or data:audio/wav;base64,... in JSON",
             )
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="amphion-")
         self._count += 1
-        place = self.folder / str(self._count)
+        place = Path(self._folder.name, str(self._count))
         place.mkdir()
         path = place / re.sub(r"[^\w.-]", "_", called)[-100:]
         path.write_bytes(content)
         return path
 
-
-class without_folder:
-    """Takes the folder of a request out of the messages of errors, so that they name the client's own file."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = f"{folder}/"
-
-    def __enter__(self) -> None:
-        """Nothing is prepared."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        """Change the message of an error of Amphion."""
-        if isinstance(error, AmphionError):
-            error.message = re.sub(rf"{re.escape(self._folder)}(\d+/)?", "", error.message)
-            error.hint = error.hint and re.sub(rf"{re.escape(self._folder)}(\d+/)?", "", error.hint)
+    def _without_folder(self, text: Any) -> Any:
+        folder = self._folder.name if self._folder else ""
+        return text and re.sub(rf"{re.escape(folder)}/(\d+/)?", "", text)
 
 
 def check_length(value: Any, settings: Settings, name: str = "the text") -> None:
@@ -192,32 +198,8 @@ def check_length(value: Any, settings: Settings, name: str = "the text") -> None
         )
 
 
-def _is_file(schema: type[BaseConfig], name: str) -> bool:
-    """Whether a field holds a recording or the path of a file, by its JSON schema."""
-    whole = schema.model_json_schema()
-    text = json.dumps(whole["properties"][name])
-    text += json.dumps(whole.get("$defs", {})) if '"$ref"' in text else ""
-    return any(f'"format": {form}' in text for form in _FILES)
-
-
-def _parsed(value: Any) -> Any:
-    """A text of a form as the value that it states in JSON; other values and texts as they are."""
-    if isinstance(value, list):
-        return [_parsed(each) for each in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _shown(value: Any) -> Any:
-    return value.filename if isinstance(value, Upload) else value
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The models that a client may name: those that the command line states, and the cards that are on this disk."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Offers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._names = _names(place for places in settings.places.values() for place in places)
         self._defaults: dict[str, Offer] = {}
 
     def of(self, task: str) -> list[Offer]:
@@ -67,11 +69,37 @@ class Offers:
         return Offer(task, card.name, card.name)
 
     def _stated(self, task: str) -> Iterator[Offer]:
-        for place in self._settings.places.get(task, ()):
-            is_name = registry.NAME.fullmatch(place) and not Path(place).exists()
-            yield Offer(task, place if is_name else Path(place).resolve().name, place)
+        places = self._settings.places.get(task, ())
+        first = {self._names[place]: place for place in reversed(places)}  # a folder may be stated twice
+        yield from (Offer(task, name, first[name]) for name in dict.fromkeys(self._names[place] for place in places))
 
     def _cards(self, task: str) -> Iterator[Offer]:
         for card in cards.cards(f"{task}/"):
             if card.source is not None and card.status == "ready":
                 yield Offer(task, card.name, card.name)
+
+
+def _names(places: Iterable[str]) -> dict[str, str]:
+    """A name for each place: of a card its own, of a folder that of the folder.
+
+    Folders of the same name, such as ``ann/final`` and ``ben/final``, get as many of the folders above as tell them
+    apart. No folder gets the name of a card, or one that means the default model.
+    """
+    found: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    for place in places:
+        if registry.NAME.fullmatch(place) and not Path(place).exists():
+            found[place] = place
+        else:
+            paths[place] = Path(place).expanduser().resolve()
+    taken = {*DEFAULT_NAMES, *found.values(), *(card.name for card in cards.cards())} if paths else set()
+    depth = 1
+    while open_places := paths.keys() - found.keys():
+        tails = {path: "/".join(path.parts[1:][-depth:]) for path in {paths[place] for place in open_places}}
+        uses = Counter(tails.values())
+        for place in open_places:
+            name = tails[paths[place]]
+            if (uses[name] == 1 and name not in taken) or depth >= len(paths[place].parts):
+                found[place] = name
+        depth += 1
+    return found

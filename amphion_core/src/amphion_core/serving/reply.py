@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from amphion_core.audio import Audio
 from amphion_core.errors import AmphionError
-from amphion_core.serving.answers import ClientGone, answer, as_json, log, status_of
+from amphion_core.serving.answers import ClientGone, as_json, clear, log, status_of
 from amphion_core.serving.counters import Counters
 from amphion_core.serving.formats import MEDIA, Encoder
 from amphion_core.serving.running import Slot
@@ -21,7 +21,7 @@ class AudioReply(Response):
     """The pieces of an audio in one format, each sent when it is ready.
 
     ``events``: as server-sent events of OpenAI, with the bytes in base64. An error after the first piece closes the
-    connection without its regular end, or is an event of its own.
+    connection without its regular end; with ``events`` it is sent as one more event before.
     """
 
     def __init__(
@@ -41,13 +41,12 @@ class AudioReply(Response):
             await first_of(self._send(send), receive, self._slot)
         except ClientGone:
             pass
-        except AmphionError as error:
-            log.warning("an answer was cut short: %s", error.message)
-            if self._events:
-                await self._event(send, as_json(error, status_of(error)))
-                await send({"type": "http.response.body", "body": b""})
         except Exception as error:
-            answer(error)  # writes the log
+            known = clear(error)
+            log.warning("an answer was cut short: %s", known.message)
+            if self._events:
+                await self._event(send, as_json(known, status_of(known)))
+                await send({"type": "http.response.body", "body": b""})
         finally:
             self._slot.release()
             await self._pieces.aclose()  # type: ignore[attr-defined]

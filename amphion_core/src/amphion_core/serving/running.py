@@ -17,11 +17,9 @@ import numpy as np
 from amphion_core.audio import Audio
 from amphion_core.errors import AudioError
 from amphion_core.loaded_tasks import GIGABYTE, LoadedTasks
-from amphion_core.serving.answers import Refused
+from amphion_core.serving.answers import RETRY, Refused
 from amphion_core.serving.offers import Offer
 from amphion_core.serving.settings import Settings
-
-RETRY = 2  # seconds after which a client that was refused may ask again
 
 
 class Slot:
@@ -63,7 +61,7 @@ class Runner:
         if len(self.slots) >= self.settings.queue:
             raise Refused(
                 503, f"the server is busy: {self.settings.queue} requests are in work or wait", retry_after=RETRY,
-                hint="ask again later; the server's option --queue is the limit",
+                hint="ask again later; the server's option --queue is the limit", unread=True,
             )  # fmt: skip
         self.slots.add(slot := Slot(self, self.settings.timeout))
         return slot
@@ -109,7 +107,8 @@ class Runner:
         async with AsyncExitStack() as stack:
             task = await self.in_time(stack.enter_async_context(self.using(offer)), slot)
             pool = self._pool(task)
-            stack.callback((made := _Pieces(task, request)).close)
+            early = len(self.slots) <= self.workers  # with more requests, what each takes in total matters most
+            stack.callback((made := _Pieces(task.stream_early if early else task.stream, request)).close)
             while (piece := await self.in_time(self.compute(pool, made), slot)) is not None:
                 if not np.isfinite(piece.samples).all():
                     raise AudioError("the audio has samples that are not finite (NaN or infinite)")
@@ -170,8 +169,8 @@ class Runner:
 class _Pieces:
     """The pieces that a task makes for a request. A call computes the next one; it is None at the end."""
 
-    def __init__(self, task: Any, request: Any) -> None:
-        self._task, self._request = task, request
+    def __init__(self, stream: Callable[[Any], Iterator[Audio]], request: Any) -> None:
+        self._stream, self._request = stream, request
         self._made: Iterator[Audio] | None = None
         self._lock, self._is_closed = threading.Lock(), False
 
@@ -181,7 +180,7 @@ class _Pieces:
             if self._is_closed:
                 return None
             if self._made is None:
-                self._made = iter(self._task.stream(self._request))
+                self._made = iter(self._stream(self._request))
             found = next(self._made, None)
             if self._is_closed:  # while it was computed
                 self._end()

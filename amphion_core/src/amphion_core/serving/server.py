@@ -13,20 +13,23 @@ import uvicorn
 from amphion_core.convolution_cache import keep_few_convolutions
 from amphion_core.errors import AmphionError
 from amphion_core.serving.app import Server, make_app
+from amphion_core.serving.places import check_places
 from amphion_core.serving.settings import Settings
 from amphion_core.serving.speech import TASK
 
+KEPT = 75  # seconds of an idle connection; clients give up theirs after 5 to 60, and must not find it closed before
 GRACE = 5  # seconds that answers may take after the signal to end
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal ends it. Raises AmphionError for an address that cannot be used."""
+    """Serve until a signal ends it. Raises AmphionError for a model or an address that cannot be used."""
     keep_few_convolutions()  # memory stays flat, whatever lengths the sentences have
-    server = Server(settings)
     with _listening(settings) as listening:
+        check_places(settings)
+        server = Server(settings)
         config = uvicorn.Config(
             make_app(server), log_config=None, log_level="critical", access_log=False, lifespan="off",
-            timeout_graceful_shutdown=GRACE, server_header=False,
+            timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEPT, server_header=False,
         )  # fmt: skip
         try:
             asyncio.run(_serve(server, _Uvicorn(config), listening))

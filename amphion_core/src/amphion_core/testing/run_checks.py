@@ -53,6 +53,9 @@ def check_generate(ref: ComponentRef) -> None:
     require(np.array_equal(one.samples, other.samples), "the same request gives another audio")
     pieces = Audio.concatenate(list(task.stream(request)))
     require(np.array_equal(one.samples, pieces.samples), "stream gives another audio than generate")
+    early = Audio.concatenate(list(task.stream_early(request))).samples
+    is_same = early.shape == one.samples.shape and np.allclose(early, one.samples, rtol=0, atol=1e-3)
+    require(is_same, "stream_early gives another audio than generate")
     found, count = task.pieces(request)
     made = list(found)
     require(count in (None, len(made)), f"pieces announces {count} pieces and gives {len(made)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amphion_core.api import Synthesis, TextFrontend, TextToSpeech, Vocoder, is_recording, report
+from amphion_core.api import Audio, Synthesis, TextFrontend, TextToSpeech, Vocoder, is_recording, report
+from amphion_tts.early import in_two
 from amphion_tts.pieces import Piece
 from amphion_tts.plan import Plan
 from amphion_tts.spoken import Spoken
@@ -42,6 +44,31 @@ def spoken_pieces(voice: Voice, pieces: Iterable[Planned], batch_size: int) -> I
                 made[index] = spoken
         for index in range(len(window)):
             yield made.pop(index)
+
+
+def spoken_in_parts(voice: Voice, plan: Plan, piece: Piece) -> Iterator[Audio]:
+    """One piece in parts, each as soon as it is decoded, and the silence after it; the audio of `spoken_pieces`."""
+    if piece.ids:
+        seed = plan.request.seed + piece.number
+        inputs = _inputs(voice, [(plan, piece)], [seed])
+        for made in voice.net.synthesize_parts(**inputs):
+            for wave in _wave_parts(voice, made, seed):
+                yield Audio(wave, voice.sample_rate)
+    if piece.pause:
+        yield Audio(np.zeros(round(piece.pause * voice.sample_rate), np.float32), voice.sample_rate)
+
+
+def _wave_parts(voice: Voice, made: Synthesis, seed: int) -> Iterator[Wave]:
+    count, vocoder = int(made.lengths[0]), voice.vocoder
+    if made.mel is None or vocoder is None or vocoder.context is None or vocoder.needs_f0:
+        yield _wave(voice, made, 0, count, seed)
+        return
+    mel = made.mel[:1, :, :count]
+    for part in in_two(
+        partial(vocoder.vocode, seed=seed), mel, context=vocoder.context, hop=vocoder.config.mel.hop_length,
+        rate=voice.sample_rate,
+    ):  # fmt: skip
+        yield part[0].float().cpu().numpy()
 
 
 def _groups(order: list[int], window: list[Planned], size: int) -> Iterator[list[int]]:
@@ -85,6 +112,11 @@ def _report(voice: Voice, group: list[Planned], made: Synthesis) -> None:
 
 
 def _synthesized(voice: Voice, group: list[Planned], seeds: list[int]) -> Synthesis:
+    return voice.net.synthesize(**_inputs(voice, group, seeds))
+
+
+def _inputs(voice: Voice, group: list[Planned], seeds: list[int]) -> dict[str, Any]:
+    """The arguments of ``synthesize`` for a group of pieces."""
     device = voice.net.device
     lengths = [len(piece.ids) for _, piece in group]
     ids = torch.zeros(len(group), max(lengths), dtype=torch.long)
@@ -92,10 +124,11 @@ def _synthesized(voice: Voice, group: list[Planned], seeds: list[int]) -> Synthe
         row[: len(piece.ids)] = torch.tensor(piece.ids)
     speakers: list[Tensor] = [plan.speaker for plan, _ in group if plan.speaker is not None]
     seed: Any = seeds if len(seeds) > 1 else seeds[0]  # a list only for models that take one
-    return voice.net.synthesize(
-        ids.to(device), torch.tensor(lengths, device=device), torch.cat(speakers) if speakers else None,
-        prompt=group[0][0].prompt, seed=seed, controls=group[0][0].controls,
-    )  # fmt: skip
+    return {
+        "ids": ids.to(device), "lengths": torch.tensor(lengths, device=device),
+        "speaker": torch.cat(speakers) if speakers else None, "prompt": group[0][0].prompt, "seed": seed,
+        "controls": group[0][0].controls,
+    }  # fmt: skip
 
 
 def _wave(voice: Voice, made: Synthesis, row: int, count: int, seed: int) -> Wave:

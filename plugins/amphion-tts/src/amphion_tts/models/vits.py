@@ -7,7 +7,7 @@ Layouts read: "jaywalnut310" (authors), "amphion", "piper" (checkpoint, or ONNX 
 Deviations: items of different lengths are decoded one by one, so that padding does not change their ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -38,7 +38,6 @@ from amphion_core.speakers import check_speakers, speaker_fields, speakers_for
 from amphion_core.text.symbols import frontend_with_symbols
 from amphion_tts.models.alignment import expand, monotonic_alignment
 from amphion_tts.models.stochastic_duration import DurationPredictor, StochasticDurationPredictor
-from amphion_tts.models.token_checks import checked_lengths
 from amphion_tts.models.vits_losses import VITSOutput, prior_log_likelihood
 from amphion_tts.models.vits_modules import TextEncoder
 from amphion_tts.models.vits_speech import CPUSpeech, GPUSpeech, Speech
@@ -254,22 +253,21 @@ class VITS(TextToSpeech):
         so its result does not depend on the other items. Raises DataError for ids and speakers that the network does
         not have, and for a prompt.
         """
-        c = self.config
-        sizes = checked_lengths(ids, lengths, self.config.vocabulary_size, model="VITS")
-        if prompt is not None:
-            raise DataError("VITS cannot imitate a recording", hint="leave the prompt out, or use another model")
-        noise_scale = self._scale(controls, "noise_scale")
-        duration_noise_scale = self._scale(controls, "duration_noise_scale")
-        length_scale = self._scale(controls, "length_scale")
-        draws, speech, g = generators(seed, len(ids), ids.device), self._speech(), self._speaker(speaker)
-        noise = None
-        if isinstance(self.dp, StochasticDurationPredictor):
-            noise = draw_noise(draws, 2, sizes, ids.shape[1]) * duration_noise_scale
-        m_p, logs_p, durations, frames = speech.plan(ids, lengths, noise, g, length_scale)
-        counts = frames.tolist()
-        noise = draw_noise(draws, c.latent_channels, counts, max(counts)) if noise_scale else None
-        wave = speech.render(m_p, logs_p, durations, frames, noise, g, noise_scale, size=max(counts))
-        return Synthesis(frames * c.mel.hop_length, wave=wave, durations=durations[:, : ids.shape[1]].long())
+        speech = self._speech()
+        planned, durations = speech.planned(ids, lengths, speaker, prompt, seed, controls)
+        frames = planned["frames"]
+        wave = speech.render(**planned, size=int(frames.max()))
+        return Synthesis(frames * self.config.mel.hop_length, wave=wave, durations=durations)
+
+    @torch.inference_mode()
+    def synthesize_parts(
+        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None = None, *, prompt: Prompt | None = None,
+        seed: int | Sequence[int] | None = None, controls: Controls | None = None,
+    ) -> Iterator[Synthesis]:  # fmt: skip
+        """The wave of ``synthesize`` for one item, its beginning before the rest."""
+        speech = self._speech()
+        for wave in speech.parts(**speech.planned(ids, lengths, speaker, prompt, seed, controls)[0]):
+            yield Synthesis(torch.tensor([wave.shape[1]]), wave=wave)
 
     @torch.inference_mode()
     def convert(

@@ -4,6 +4,7 @@ Between them one number must be read back, the number of frames. On a GPU each h
 launching its several hundred operations takes longer than computing them.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amphion_core.api import Prompt
+from amphion_core.errors import DataError
 from amphion_core.modules.cuda_graphs import GraphCache, rounded
+from amphion_core.modules.item_noise import draw_noise, generators
 from amphion_core.modules.masks import length_mask
 from amphion_core.modules.workers import run_on_one_thread
-from amphion_core.recording import report
+from amphion_core.recording import is_recording, report
+from amphion_tts.early import in_two
 from amphion_tts.models.alignment import expand, path_of_durations
 from amphion_tts.models.stochastic_duration import StochasticDurationPredictor
+from amphion_tts.models.token_checks import checked_lengths
 
 LONGEST_TOKEN = 5.0  # seconds; limits the memory that a wrong network or text can need
 GRAPH_TOKENS, GRAPH_FRAMES = 2048, 1024  # up to so many in a batch, launching takes longer than computing
@@ -27,6 +33,25 @@ class Speech:
 
     def __init__(self, net: Any) -> None:
         self.net = net
+
+    def planned(
+        self, ids: Tensor, lengths: Tensor, speaker: Tensor | None, prompt: Prompt | None,
+        seed: int | Sequence[int] | None, controls: Any,
+    ) -> tuple[dict[str, Any], Tensor]:  # fmt: skip
+        """The arguments of ``render`` for a text except ``size``, and its durations (B, L). Errors of `synthesize`."""
+        net = self.net
+        sizes = checked_lengths(ids, lengths, net.config.vocabulary_size, model="VITS")
+        if prompt is not None:
+            raise DataError("VITS cannot imitate a recording", hint="leave the prompt out, or use another model")
+        draws, g = generators(seed, len(ids), ids.device), net._speaker(speaker)
+        noise, noise_scale = None, net._scale(controls, "noise_scale")
+        if isinstance(net.dp, StochasticDurationPredictor):
+            noise = draw_noise(draws, 2, sizes, ids.shape[1]) * net._scale(controls, "duration_noise_scale")
+        m_p, logs_p, durations, frames = self.plan(ids, lengths, noise, g, net._scale(controls, "length_scale"))
+        counts = frames.tolist()
+        noise = draw_noise(draws, net.config.latent_channels, counts, max(counts)) if noise_scale else None
+        planned = {"m_p": m_p, "logs_p": logs_p, "durations": durations, "frames": frames, "noise": noise, "g": g}
+        return planned | {"noise_scale": noise_scale}, durations[:, : ids.shape[1]].long()
 
     def plan(
         self, ids: Tensor, lengths: Tensor, noise: Tensor | None, g: Tensor | None, length_scale: float | Tensor
@@ -50,6 +75,10 @@ class Speech:
     ) -> Tensor:  # fmt: skip
         """What ``plan`` gives, noise (B, C, N) or None -> wave (B, N * hop), N = ``size``, 0 after each item's end."""
         return self.decode(self.latent(m_p, logs_p, durations, frames, noise, g, noise_scale, size), frames, g)
+
+    def parts(self, *, frames: Tensor, g: Tensor | None, **planned: Any) -> Iterator[Tensor]:
+        """The wave of ``render`` for one item in parts (1, T), of which the first is ready early."""
+        yield self.render(**planned, frames=frames, g=g, size=int(frames[0]))
 
     def latent(
         self, m_p: Tensor, logs_p: Tensor, durations: Tensor, frames: Tensor, noise: Tensor | None, g: Tensor | None,
@@ -94,6 +123,20 @@ class CPUSpeech(Speech):
         return run_on_one_thread(
             partial(super().render, m_p, logs_p, durations, frames, noise, g, noise_scale, size=size)
         )
+
+    def parts(self, *, frames: Tensor, g: Tensor | None, **planned: Any) -> Iterator[Tensor]:
+        """As `Speech.parts`: the decoder computes the beginning before the rest."""
+        net = self.net
+        if not net.dec.keeps_length or is_recording():
+            yield from super().parts(frames=frames, g=g, **planned)
+            return
+        z = run_on_one_thread(partial(super().latent, **planned, frames=frames, g=g, size=int(frames[0])))
+        mel = net.config.mel
+
+        def decode(part: Tensor) -> Tensor:
+            return run_on_one_thread(lambda: net.dec(part, g)[:, 0])
+
+        yield from in_two(decode, z, context=net.dec.context, hop=mel.hop_length, rate=mel.sample_rate)
 
 
 class GPUSpeech(Speech):

@@ -59,6 +59,7 @@ class HiFiGANGenerator(PackedModule):
         channels = config.channels
         self.hop = math.prod(config.upsample_rates)
         self.keeps_length = keep_length(config.upsample_rates, config.upsample_kernels)
+        self.context = _context(config)  # frames before and behind a frame that its audio depends on
         self.conv_pre = TimeConv1d(in_channels, channels, 7, padding=3)
         if condition_channels:
             self.cond = nn.Conv1d(condition_channels, channels, 1)
@@ -147,6 +148,19 @@ class ResBlock2(nn.Module):
         return x
 
 
+def _context(config: GeneratorConfig) -> int:
+    """Frames before and behind a frame of the input that its audio depends on: half the taps of each convolution."""
+    rate, found = 1, 3.0  # the first convolution has 7 taps
+    for factor, kernel in zip(config.upsample_rates, config.upsample_kernels, strict=True):
+        rate *= factor
+        widest = max(
+            (size - 1) / 2 * sum(dilation + (config.resblock == "1") for dilation in dilations)
+            for size, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True)
+        )
+        found += (kernel - 1 - (kernel - factor) // 2 + widest) / rate
+    return math.ceil(found + 3 / rate)
+
+
 def _conv(channels: int, kernel: int, dilation: int) -> nn.Module:
     return weight_norm(TimeConv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
 
@@ -191,6 +205,11 @@ class HiFiGAN(FeedForwardVocoder):
         """4 bands, 2 stages, 16 channels."""
         mel = MelConfig.preset("hifigan_22k_80").replace(n_mels=4, hop_length=4)
         return cls.Config(mel=mel, channels=16, upsample_rates=(2, 2), upsample_kernels=(4, 4))
+
+    @property
+    def context(self) -> int | None:
+        """Frames of the mel around a frame that its audio depends on."""
+        return self.generator.context if self.generator.keeps_length else None
 
     def forward(self, mel: Tensor, f0: Tensor | None = None) -> Tensor:
         """(B, F, N) -> (B, 1, T); ``f0`` is not used."""
