@@ -83,7 +83,10 @@ async def checked_request(task: Any, given: Mapping[str, Any], settings: Setting
 
     Raises RecipeError that lists every wrong field, AudioError for recordings, DataError for what is too long.
     """
-    return await asyncio.to_thread(_checked, task, given, settings)
+    schema: type[BaseConfig] = task.Request
+    if any(name in schema.model_fields and reads_file(schema, name) for name in given):
+        return await asyncio.to_thread(_checked, task, given, settings)
+    return _checked(task, given, settings)
 
 
 def _checked(task: Any, given: Mapping[str, Any], settings: Settings) -> Any:

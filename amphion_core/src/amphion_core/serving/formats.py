@@ -20,6 +20,7 @@ _RATES = {
     "opus": (8000, 12000, 16000, 24000, 48000),
     "pcm": (PCM_RATE,),
 }
+QUICK = 1 << 17  # samples, 6 seconds of speech: rounding and resampling them takes some 3 ms
 _BLOCK = 1 << 14  # samples that are encoded at a time; libsndfile's encoders keep a block on the stack
 _UNKNOWN = 0xFFFFFFFF  # bytes, in the header of a wav file whose length is not known yet
 
@@ -50,6 +51,10 @@ class Encoder:
         """The bytes that are complete after a piece; none of flac, whose header states the length, until the end."""
         samples = audio.mono().samples if self.channels == 1 else audio.samples.T
         return self._written(samples)
+
+    def is_quick(self, audio: Audio | None = None) -> bool:
+        """Whether `add` of an audio, or `end`, takes a few milliseconds at most, less than a change of the thread."""
+        return self._file is None and (audio is None or audio.samples.size <= QUICK)
 
     def end(self) -> bytes:
         """The last bytes of the file."""

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -56,9 +57,11 @@ class AudioReply(Response):
         piece: Audio | None = self._first
         while piece is not None:
             self._counters.audio.labels(self._task).inc(piece.duration)
-            await self._part(send, await asyncio.to_thread(self._encoder.add, piece))
+            encode = partial(self._encoder.add, piece)
+            await self._part(send, encode() if self._encoder.is_quick(piece) else await asyncio.to_thread(encode))
             piece = await anext(self._pieces, None)
-        await self._part(send, await asyncio.to_thread(self._encoder.end))
+        end = self._encoder.end
+        await self._part(send, end() if self._encoder.is_quick() else await asyncio.to_thread(end))
         if self._events:
             await self._event(send, {"type": "speech.audio.done"})
         await send({"type": "http.response.body", "body": b""})
