@@ -90,6 +90,16 @@ def test_missing_packages_are_an_error_with_the_pip_line(tmp_path, monkeypatch):
         onnx_export.export(Bands(Bands.example_config()), tmp_path / "bands.onnx")
     assert caught.value.hint == pip_command("amphion-core", ["onnx", "onnxscript", "onnxruntime"])
     assert caught.value.hint.startswith("pip install")
+    with pytest.raises(MissingPackage, match="running an ONNX file needs onnxruntime") as caught:
+        onnx_export.run(tmp_path / "bands.onnx", {})
+    assert caught.value.hint == pip_command("amphion-core", ["onnxruntime"])
+
+
+def test_the_command_says_which_packages_are_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxscript" else True)
+    assert main(["export", "vocoder/hifigan@kathleen", "-o", str(tmp_path / "made.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert "the export needs onnxscript" in error and 'pip install "amphion-core[onnx]"' in error
 
 
 @needs_onnx

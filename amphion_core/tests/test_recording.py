@@ -1,6 +1,9 @@
 """The recorder: what is reported inside of ``record`` is kept, and nothing is kept, copied or slowed down outside."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -95,3 +98,40 @@ def test_a_sampler_reports_every_step_as_a_mel_and_the_last_one_is_the_result(sa
     assert times == sorted(times, reverse=True) and len(set(times)) == 5
     np.testing.assert_allclose(steps[-1].array.clip(-10, 10), 10 * found.numpy(), atol=1e-6)
     torch.testing.assert_close(found, run())  # recording changes nothing
+
+
+def test_threads_that_share_a_recorder_keep_their_runs_apart():
+    """Two samplers work at once: all of their steps are there, each converted and numbered as its own run says."""
+    steps, both = 50, Barrier(2)
+
+    def sampler(factor):
+        with steps_as_mels(lambda x: x * factor, f"mel {factor}"):
+            both.wait()  # both runs have begun before either reports
+            for number in range(steps):
+                report_step(torch.full((1, 2, 3), float(number)), time=number)
+
+    with record() as recorder, ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(copy_context().run, sampler, factor) for factor in (10, 1000)]
+        for job in jobs:
+            job.result()
+    found = recorder.all("step")
+    assert len(found) == 2 * steps
+    runs = {stage.details["run"]: stage.details["mel"] for stage in found}
+    assert sorted(runs) == [0, 1] and sorted(runs.values()) == ["mel 10", "mel 1000"]
+    for run, mel in runs.items():
+        own = [stage for stage in found if stage.details["run"] == run]
+        factor = float(mel.removeprefix("mel "))
+        assert [float(stage.array[0, 0, 0]) for stage in own] == [factor * number for number in range(steps)]
+
+
+def test_another_thread_is_not_recorded_and_may_have_another_recorder():
+    def work():
+        report("alone", "nobody listens")
+        with record() as own:
+            report("own", "here")
+        return [stage.name for stage in own.stages]
+
+    with record() as recorder, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() == ["own"]
+        report("mine", "here")
+    assert [stage.name for stage in recorder.stages] == ["mine"]

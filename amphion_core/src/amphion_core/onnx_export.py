@@ -125,7 +125,11 @@ def run(path: Path, inputs: Mapping[str, Any], *, threads: int = 0) -> dict[str,
 
 
 def open_session(path: Path, *, threads: int = 0) -> Any:
-    """A session of onnxruntime on the CPU. Raises WeightsError for a file that it cannot read."""
+    """A session of onnxruntime on the CPU. Raises MissingPackage, and WeightsError for a file that it cannot read."""
+    if find_spec("onnxruntime") is None:
+        raise MissingPackage(
+            "running an ONNX file needs onnxruntime", hint=pip_command("amphion-core", ["onnxruntime"])
+        )
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

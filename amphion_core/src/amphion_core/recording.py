@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ class Stage:
 
 
 class Recorder:
-    """The stages that models reported, in their order."""
+    """The stages that models reported, in their order.
+
+    Several threads may report at once: their stages are in the order in which they were reported, and the steps of each
+    run of a sampler become mels as this run says.
+    """
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
-        self._as_mel: list[tuple[Callable[[Any], Any], dict[str, Any]]] = []
-        self._runs = 0
+        self._runs = count()  # its next number is taken by one thread at a time
 
     def all(self, name: str) -> list[Stage]:
         """Every stage called ``name``."""
@@ -75,23 +79,32 @@ class Recorder:
 
     def add_step(self, data: "Tensor", details: dict[str, Any]) -> None:
         """Store what a sampler holds, as a mel (B, F, N) inside of ``steps_as_mels``, else as it is."""
-        if self._as_mel:
-            convert, about = self._as_mel[-1]
-            self.add(STEP, convert(data), "BFN", {**about, **details})
+        run = _run.get()
+        if run is not None and run.recorder is self:
+            self.add(STEP, run.convert(data), "BFN", {**run.details, **details})
         else:
             self.add(STEP, data, "BCDEFGH"[: data.ndim], details)
 
     @contextmanager
     def steps_as_mels(self, convert: "Callable[[Tensor], Tensor]", mel: Any) -> Iterator[None]:
         """One run of a sampler: its steps have the detail ``run``, a number that counts the runs from 0."""
-        self._as_mel.append((convert, {"mel": mel, "run": self._runs}))
-        self._runs += 1
+        token = _run.set(_Run(self, convert, {"mel": mel, "run": next(self._runs)}))
         try:
             yield
         finally:
-            self._as_mel.pop()
+            _run.reset(token)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a sampler: how its steps become mels, and what they have in common."""
+
+    recorder: Recorder
+    convert: Callable[[Any], Any]
+    details: dict[str, Any]
+
+
+_run: ContextVar[_Run | None] = ContextVar("amphion_run_of_sampler", default=None)
 _recorder: ContextVar[Recorder | None] = ContextVar("amphion_recorder", default=None)
 
 
@@ -102,7 +115,11 @@ def is_recording() -> bool:
 
 @contextmanager
 def record() -> Iterator[Recorder]:
-    """Record the stages that are reported while the block runs, in this thread and in the workers that it uses."""
+    """Record the stages that are reported while the block runs, in this thread and in the workers that it uses.
+
+    A thread that is started otherwise is recorded where it runs in a copy of this thread's context:
+    ``pool.submit(contextvars.copy_context().run, work)``. Each thread may have a recorder for itself.
+    """
     recorder = Recorder()
     token = _recorder.set(recorder)
     try:

@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--against", action="append", default=[], metavar="VOCODER",
         help="a further vocoder of the same mel, for a page about vocoders; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--credit", default="", metavar="TEXT", help="shown on the page: who made the recordings, and their licences"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, or auto: a GPU if there is one (cpu)")
     complete(
         parser,
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     index = make_page(
         args.model, args.inputs, args.out, fields=dict(map(_pair, args.set)), others=dict(map(_pair, args.compare)),
-        vocoder=args.vocoder, against=args.against, device=args.device,
+        vocoder=args.vocoder, against=args.against, device=args.device, credit=args.credit,
     )  # fmt: skip
     print(f"wrote {index}; open it in a browser, no server is needed")
     return 0

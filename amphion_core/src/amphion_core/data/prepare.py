@@ -77,6 +77,11 @@ class PrepareConfig(BaseConfig):
         default=None, description="what must not be shared by two splits; null: the reader decides"
     )
 
+    licence: str = Field(
+        default="", max_length=1000,
+        description="licence and credit of the recordings; the card of a model that is trained on them states it",
+    )  # fmt: skip
+
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
         if self.shortest >= self.longest:

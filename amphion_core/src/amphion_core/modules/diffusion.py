@@ -31,6 +31,9 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+_REPORTED = {"epsilon": "noise", "v_prediction": "velocity", "sample": "sample"}  # what a page calls a prediction
+
+
 class Diffusion(BaseConfig):
     """The noise of the training, what the network predicts, and what limits a sample."""
 
@@ -159,7 +162,7 @@ def sample(
         x = source.step(found, step, x, **extra).prev_sample
         if diffusion.clip == "every_step":
             x = x.clamp(-1, 1)
-        report_step(x, time=step)
+        report_step(x, time=step, method=_REPORTED[diffusion.prediction])
     if start is not None and kept is not None:
         x = torch.where(kept, start, x)
     return x if diffusion.clip == "never" else x.clamp(-1, 1)

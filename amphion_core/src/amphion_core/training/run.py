@@ -97,7 +97,7 @@ def _train(recipe: Recipe, run: RunFolder, processes: Processes) -> Path | None:
     if not processes.first:
         return run.path / "weights"
     vocoder = getattr(trainer.config, "vocoder", None)
-    return export(trainer.model, engine.state, run, recipe=recipe.name, vocoder=vocoder)
+    return export(trainer.model, engine.state, run, recipe=recipe, vocoder=vocoder)
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

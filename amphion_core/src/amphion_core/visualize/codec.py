@@ -10,7 +10,7 @@ from amphion_core.audio import Audio
 from amphion_core.errors import DataError
 from amphion_core.families import Codec, Codes
 from amphion_core.visualize.explanations import CODEC
-from amphion_core.visualize.page import Page, card, columns
+from amphion_core.visualize.page import Page, card, codes_card, columns
 from amphion_core.visualize.pictures import Array, Line, chart, spectrum_png
 from amphion_core.visualize.vocoders import RANGE, spectrum
 
@@ -79,7 +79,11 @@ def add_codec(page: Page, net: Codec, recording: Audio) -> None:
     page.facts.append(("codes", f"{size}, {net.bitrate() / 1000:.1f} kbit/s"))
     page.chapter(
         CODEC,
-        [_lab(page, groups, states, source, original, top), _numbers(net, groups, distances), _codes(page, codes)],
+        [
+            _lab(page, groups, states, source, original, top),
+            _numbers(net, groups, distances),
+            codes_card(page, codes.indices[:, 0].float().cpu().numpy()),
+        ],
     )
 
 
@@ -129,13 +133,3 @@ def _numbers(net: Codec, groups: list[range], distances: dict[str, float]) -> st
         x_label="kbit/s", y_label="dB",
     )  # fmt: skip
     return card("What the bits buy", curve)
-
-
-def _codes(page: Page, codes: Codes) -> str:
-    values = codes.indices[:, 0].float().cpu().numpy()
-    picture = page.spectrum("codes", values, f"The codes: {values.shape[0]} levels over {values.shape[1]} frames")
-    return card(
-        "The codes",
-        picture.replace("<img ", '<img class="codes" '),
-        note="One row for each level, the first at the bottom.",
-    )

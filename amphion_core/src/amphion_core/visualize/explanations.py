@@ -17,21 +17,104 @@ SPEECH = Explanation(
     "https://arxiv.org/abs/2006.04558",
 )
 
-SAMPLING = Explanation(
-    "From noise to sound, step by step",
-    "A diffusion model begins with pure noise, like the hiss between two radio stations. In each step a network "
-    "guesses which part of the picture is noise, and a little of it is taken away; what you asked for guides the "
-    "guess. The coarse shape appears first and the details last, so the slider shows when melody and voice come into "
-    "being.",
-    "x<sub>t&minus;1</sub> = (1 / &radic;&alpha;<sub>t</sub>) (x<sub>t</sub> &minus; (1 &minus; &alpha;<sub>t</sub>) "
-    "/ &radic;(1 &minus; &alpha;&#772;<sub>t</sub>) &epsilon;<sub>&theta;</sub>(x<sub>t</sub>, t)) + "
-    "&sigma;<sub>t</sub> z",
-    "The next data is the present data minus a share of the noise epsilon that the network predicts, scaled, plus a "
-    "little new noise z. Other samplers take larger steps along the same path. A consistency model jumps to the data "
-    "in each step, and adds new noise before the next one.",
-    'Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", algorithm 2.',
-    "https://arxiv.org/abs/2006.11239",
+CODE_SPEECH = Explanation(
+    "From text to speech, code by code",
+    "This model writes speech as language models write text: one piece after another. It reads the symbols of the text "
+    "and a recording of the voice as codes of a neural codec, and guesses the next code of the first codebook again "
+    "and again, until it guesses the end; it decides no duration of a symbol beforehand. A second network adds the "
+    "other codebooks, each for all frames at once, and the codec turns all codes into the wave that you hear.",
+    "p(c | x, c&#771;) = &Pi;<sub>n</sub> p(c<sub>n,1</sub> | c<sub>&lt;n,1</sub>, x, c&#771;) &nbsp; "
+    "&Pi;<sub>k&ge;2</sub> p(c<sub>k</sub> | c<sub>&lt;k</sub>, x, c&#771;)",
+    "The probability of the codes c, given the text x and the codes of the prompt, is a product: each code of the "
+    "first codebook depends on those before it, and each further codebook k on the codebooks before it.",
+    'Wang et al.: "Neural Codec Language Models are Zero-Shot Text to Speech Synthesizers", section 4.',
+    "https://arxiv.org/abs/2301.02111",
 )
+
+OTHER_SPEECH = Explanation(
+    "From text to speech, step by step",
+    "Most systems do not read letters directly: they first write the text as symbols for sounds, so-called "
+    "phonemes. A network turns the symbols into speech, directly or by way of a picture of it, the mel spectrogram. "
+    "This page shows what this model reported while it did so.",
+    "y = g(f(x))",
+    "The wave y is made by a decoder g from what an encoder f finds in the symbols x.",
+    'Tan et al.: "A Survey on Neural Speech Synthesis", on encoders and decoders.',
+    "https://arxiv.org/abs/2106.15561",
+)
+
+NOISE_TO_SOUND = "From noise to sound, step by step"
+
+
+def _sampling(guess: str, equation: str, in_words: str, paper: str, address: str) -> Explanation:
+    """The chapter about a sampler; ``guess`` says what the network does in each step."""
+    return Explanation(
+        NOISE_TO_SOUND,
+        f"The model begins with pure noise, like the hiss between two radio stations. {guess}; what you asked for "
+        "guides the guess. The coarse shape appears first and the details last, so the slider shows when melody and "
+        "voice come into being.",
+        equation, in_words, paper, address,
+    )  # fmt: skip
+
+
+SAMPLING = {  # by the detail ``method`` of the steps that a sampler reports
+    "noise": _sampling(
+        "In each step a network guesses which part of the picture is noise, and a little of it is taken away",
+        "x<sub>t&minus;1</sub> = (1 / &radic;&alpha;<sub>t</sub>) (x<sub>t</sub> &minus; (1 &minus; "
+        "&alpha;<sub>t</sub>) / &radic;(1 &minus; &alpha;&#772;<sub>t</sub>) "
+        "&epsilon;<sub>&theta;</sub>(x<sub>t</sub>, t)) + &sigma;<sub>t</sub> z",
+        "The next data is the present data minus a share of the noise epsilon that the network predicts, scaled, plus "
+        "a little new noise z. Other samplers take larger steps along the same path, most of them without new noise.",
+        'Ho, Jain, Abbeel: "Denoising Diffusion Probabilistic Models", algorithm 2.',
+        "https://arxiv.org/abs/2006.11239",
+    ),
+    "velocity": _sampling(
+        "In each step a network guesses the velocity, the direction that leads from the finished picture to noise, and "
+        "the picture moves a little the other way",
+        "x&#770;<sub>0</sub> = &radic;&alpha;&#772;<sub>t</sub> x<sub>t</sub> &minus; &radic;(1 &minus; "
+        "&alpha;&#772;<sub>t</sub>) v<sub>&theta;</sub>(x<sub>t</sub>, t)",
+        "The data that a step aims at is the present data minus the velocity v that the network predicts, both "
+        "weighted by the level of the noise.",
+        'Salimans, Ho: "Progressive Distillation for Fast Sampling of Diffusion Models", on the prediction of v.',
+        "https://arxiv.org/abs/2202.00512",
+    ),
+    "sample": _sampling(
+        "In each step a network guesses the finished picture, and the present one moves a little towards the guess",
+        "x<sub>t&minus;1</sub> = &radic;&alpha;&#772;<sub>t&minus;1</sub> x<sub>&theta;</sub> + &radic;(1 &minus; "
+        "&alpha;&#772;<sub>t&minus;1</sub>) (x<sub>t</sub> &minus; &radic;&alpha;&#772;<sub>t</sub> "
+        "x<sub>&theta;</sub>) / &radic;(1 &minus; &alpha;&#772;<sub>t</sub>)",
+        "The next data is a mixture of the data x theta that the network predicts and of the noise that is then left "
+        "in the present data. Other samplers combine several steps, or add new noise.",
+        'Song, Meng, Ermon: "Denoising Diffusion Implicit Models", equation 12 without new noise.',
+        "https://arxiv.org/abs/2010.02502",
+    ),
+    "edm": _sampling(
+        "In each step a network guesses the finished picture, and the present one moves towards the guess as far as "
+        "the noise shall fall",
+        "x<sub>i+1</sub> = x<sub>i</sub> + (&sigma;<sub>i+1</sub> &minus; &sigma;<sub>i</sub>) (x<sub>i</sub> &minus; "
+        "D<sub>&theta;</sub>(x<sub>i</sub>, &sigma;<sub>i</sub>)) / &sigma;<sub>i</sub>",
+        "The next data is the present data plus the change of the noise level sigma times the slope: the difference "
+        "from the data D that the network predicts, over the level.",
+        'Karras et al.: "Elucidating the Design Space of Diffusion-Based Generative Models", algorithm 1.',
+        "https://arxiv.org/abs/2206.00364",
+    ),
+    "consistency": _sampling(
+        "In each step a network jumps to the finished picture at once, and before the next step new noise is added, "
+        "less each time",
+        "x = f<sub>&theta;</sub>(x&#770;, &tau;), &nbsp; x&#770; = x + &radic;(&tau;<sup>2</sup> &minus; "
+        "&epsilon;<sup>2</sup>) z",
+        "The data x is what the network f makes of noisy data at once; for the next jump, new noise z of the level tau "
+        "is added to it.",
+        'Song et al.: "Consistency Models", algorithm 1.',
+        "https://arxiv.org/abs/2303.01469",
+    ),
+    "": _sampling(
+        "In each step a network guesses how the picture should change, and it changes a little",
+        "x<sub>t&minus;1</sub> = S(x<sub>t</sub>, f<sub>&theta;</sub>(x<sub>t</sub>, t), t)",
+        "The next data is made by the sampler S from the present data and what the network f predicts for it.",
+        'Yang et al.: "Diffusion Models: A Comprehensive Survey of Methods and Applications".',
+        "https://arxiv.org/abs/2209.00796",
+    ),
+}
 
 SINGING = Explanation(
     "The melody before and after the conversion",

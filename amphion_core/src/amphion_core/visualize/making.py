@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KNOWN = {  # stages that a chapter other than the general one shows
     "text", "symbols", "durations", "mel", "f0", "pitch", "energy", "prior", "latents", "attention", "alignment",
-    "path", "key_shift", STEP,
+    "path", "key_shift", "codes", STEP,
 }  # fmt: skip
 
 
@@ -40,13 +40,14 @@ class Made:
 def make_page(
     model: str, inputs: Sequence[str], out: Path, *, fields: Mapping[str, Any] | None = None,
     others: Mapping[str, Any] | None = None, vocoder: str | None = None, against: Sequence[str] = (),
-    device: str = "cpu",
+    device: str = "cpu", credit: str = "",
 ) -> Path:  # fmt: skip
     """Write the page about ``model`` and ``inputs`` into the folder ``out``; returns its ``index.html``.
 
     ``fields`` are further fields of the task's request. ``others``, or a second input, is a second condition, shown
     beside the first. ``against`` are further vocoders of a page about vocoders. A run folder without inputs gives its
-    curves. Raises AmphionError for everything that a user can get wrong; then nothing is written.
+    curves. ``credit`` is shown at the top of the page: who made the recordings, and their licences. Raises AmphionError
+    for everything that a user can get wrong; then nothing is written.
     """
     out = Path(out)
     check_out(out)
@@ -57,7 +58,7 @@ def make_page(
         with whole_folder(out) as folder:
             page = Page(folder, f"How {short_name(model)} learned", [])
             add_training(page, Path(model))
-            page.finish()
+            page.finish(credit)
         return out / "index.html"
     name = architecture(model)
     family = name.partition("/")[0]
@@ -76,7 +77,7 @@ def make_page(
             add_codec(page, loading.load(model, device=device), recording)
         else:
             _add_task(page, model, family, inputs, fields, others, vocoder, device)
-        page.finish()
+        page.finish(credit)
     return out / "index.html"
 
 
@@ -167,7 +168,10 @@ def _labelled(
 ) -> list[Made]:
     """With labels that say in what two conditions differ."""
     if others:
-        labels = [", ".join(f"{key} {own.get(key, 'as by default')}" for key in others) for own in (fields, others)]
+        labels = [
+            ", ".join(f"{key} {short_name(str(own.get(key, 'as by default')))}" for key in others)
+            for own in (fields, others)
+        ]
     else:
         labels = [Path(one).stem if is_file(one) else one for one in inputs]
     return [

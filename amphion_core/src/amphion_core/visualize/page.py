@@ -102,9 +102,10 @@ class Page:
         """A sound with its label above the player."""
         return player(self.sound_file(name, audio), label)
 
-    def finish(self) -> None:
-        """Write the HTML, the data, and the script and the style that every page has."""
-        facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in self.facts)
+    def finish(self, credit: str = "") -> None:
+        """Write the HTML, the data, and the script and the style that every page has; ``credit`` is the last fact."""
+        stated = [*self.facts, ("credit", credit)] if credit else self.facts
+        facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in stated)
         contents = "".join(self._chapters)
         html = (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -145,6 +146,16 @@ def card(title: str, *parts: str, note: str = "") -> str:
     """A part of a chapter with its own heading, and a sentence below it."""
     text = f'<p class="note">{escape(note)}</p>' if note else ""
     return f'<article class="card"><h3>{escape(title)}</h3>{text}{"".join(parts)}</article>'
+
+
+def codes_card(page: Page, values: Array) -> str:
+    """Codes (K, N) of a codec as a picture."""
+    picture = page.spectrum("codes", values, f"The codes: {values.shape[0]} levels over {values.shape[1]} frames")
+    return card(
+        "The codes",
+        picture.replace("<img ", '<img class="codes" '),
+        note="One row for each level, the first at the bottom.",
+    )
 
 
 def columns(*parts: str, small: bool = False) -> str:

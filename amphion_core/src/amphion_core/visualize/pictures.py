@@ -14,7 +14,7 @@ from amphion_core.colours import colour_map
 Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDTH, HEIGHT = 480, 170  # units of a chart; the page stretches it to the width of its window
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 20, 30  # margins of a chart for its axes
+LEFT, RIGHT, TOP, BOTTOM = 50, 8, 20, 30  # margins of a chart for its axes
 STROKES = ("line-a", "line-b", "line-c", "line-d", "line-e", "line-f")  # classes of lines, see page.css
 MOST_POINTS = 600  # of a curve; more would only make the page large
 
@@ -129,9 +129,9 @@ def _axes(scale: _Scale, x_label: str, y_label: str) -> list[str]:
             f'<text class="tick" x="{LEFT - 4}" y="{scale.y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
     for value in _ticks(scale.x0, scale.x1, 6):
-        parts.append(
-            f'<text class="tick" x="{scale.x(value):.1f}" y="{bottom + 13}" text-anchor="middle">{value:g}</text>'
-        )
+        x = scale.x(value)
+        anchor = "end" if x > WIDTH - 2 * RIGHT else "middle"  # the last number stays inside of the picture
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 13}" text-anchor="{anchor}">{value:g}</text>')
     parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_label)}</text>')
     parts.append(f'<text class="tick" x="{LEFT}" y="{TOP - 8}">{escape(y_label)}</text>')
     return parts

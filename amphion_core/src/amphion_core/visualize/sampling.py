@@ -57,10 +57,11 @@ def add_sampling(page: Page, task: Any, made: Sequence[Any]) -> None:
         for name, (lines, unit) in {name: (lines, _unit(name)) for name, lines in curves.items()}.items()
     ]
     labels = [film.label for film in films]
+    method = str(made[0].recorder.last(STEP).details.get("method", ""))
     parts = [strip(page, "steps", frames, labels, charts=columns(*charts))]
     if notes:
         parts.append(card("Not measured", "".join(f'<p class="note">{escape(note)}</p>' for note in notes)))
-    page.chapter(SAMPLING, parts)
+    page.chapter(SAMPLING.get(method, SAMPLING[""]), parts)
 
 
 class _Film:

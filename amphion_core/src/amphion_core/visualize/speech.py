@@ -12,8 +12,8 @@ from amphion_core.features.mel import mel_spectrogram
 from amphion_core.mel import MelConfig
 from amphion_core.recording import Recorder
 from amphion_core.visualize import sounds
-from amphion_core.visualize.explanations import SPEECH
-from amphion_core.visualize.page import Page, card, columns, player
+from amphion_core.visualize.explanations import CODE_SPEECH, OTHER_SPEECH, SPEECH
+from amphion_core.visualize.page import Page, card, codes_card, columns, player
 from amphion_core.visualize.pictures import Array, Line, chart, spectrum_png, wave_svg
 
 NARROWEST = 1.1  # rem of a symbol in the timeline
@@ -50,11 +50,15 @@ def add_speech(page: Page, made: Any, *, condition: str = "") -> None:
             most = 3 * float(values.std())
             picture = page.spectrum(name, values, f"{title}: channels over time", low=-most, high=most)
             parts.append(card(title, picture, note=note))
+    codes = recorder.last("codes")
+    if codes is not None:
+        parts.append(codes_card(page, codes.array[0]))
     parts.append(_timeline(page, made.audio, symbols, durations.array[0] if durations else None, config))
     page.data.setdefault("speech", []).append(
         {"symbols": symbols, "durations": durations.array[0] if durations else None, "label": made.label}
     )
-    page.chapter(SPEECH, [f'<div class="numbered">{"".join(parts)}</div>'], condition=condition)
+    about = SPEECH if durations else CODE_SPEECH if codes else OTHER_SPEECH
+    page.chapter(about, [f'<div class="numbered">{"".join(parts)}</div>'], condition=condition)
 
 
 def shown(symbol: str) -> str:

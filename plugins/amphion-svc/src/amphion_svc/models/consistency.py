@@ -100,7 +100,7 @@ def sample_edm(denoise: Denoise, noise: Tensor, times: Tensor, solver: Solver) -
     path = [*times.flip(0).tolist(), 0.0]
     for sigma, to in pairwise(path):
         x = solver_step(denoise, x, x.new_full((len(x),), sigma), x.new_full((len(x),), to), solver)
-        report_step(x, time=to)
+        report_step(x, time=to, method="edm")
     return x
 
 
@@ -115,5 +115,5 @@ def sample_consistency(denoise: Denoise, draw: Callable[[], Tensor], times: Tens
         if number:
             x = x + (sigma**2 - least**2) ** 0.5 * draw()
         x = denoise(x, x.new_full((len(x),), sigma))
-        report_step(x, time=sigma)
+        report_step(x, time=sigma, method="consistency")
     return x

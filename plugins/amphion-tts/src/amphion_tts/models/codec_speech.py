@@ -26,6 +26,7 @@ from amphion_core.api import (
     Synthesis,
     TextToSpeech,
     open_codec,
+    report,
 )  # fmt: skip
 from amphion_core.draws import random_generator
 from amphion_core.errors import DataError, RecipeError, WeightsError
@@ -186,6 +187,7 @@ class CodecSpeech(TextToSpeech):
                 raise DataError(
                     "the speech ended before its first frame", hint="--seed NUMBER, or a prompt without a long pause"
                 )
+            report("codes", codes[None], "BKN")
             waves.append(self._decoded(codec, heard, codes))
         sizes = [len(wave) for wave in waves]
         padded = torch.stack([F.pad(wave, (0, max(sizes) - len(wave))) for wave in waves])
