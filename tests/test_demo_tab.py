@@ -1,4 +1,4 @@
-"""The tab of a task without a browser: what a filled form makes, and what the page is told meanwhile."""
+"""The tab of a task without a browser: what a filled form makes, and what the page shows while it works."""
 
 import gc
 import threading
@@ -95,6 +95,22 @@ def test_an_optional_number_is_typed_as_text():
         if field.name == "key_shift"
     )
     assert [key_shift.read(text) for text in ("", "-12", "2.5", "high")] == [None, -12, 2.5, "high"]
+
+
+def test_a_stored_voice_can_be_chosen_instead_of_a_recording(tmp_path, monkeypatch):
+    voices = pytest.importorskip("amphion_tts.voices")
+    from amphion_core.demo import forms
+    from amphion_core.demo.results import _values
+
+    monkeypatch.setenv(voices.VARIABLE, str(tmp_path))
+    request = registry.get("tasks", "tts").Request
+    form = [field for field in forms.fields(request.model_fields, "tts") if field.name == "prompt"]
+    assert forms.read(form, [None, "anna"]) == {}
+    voices.add("anna", Audio([0.1] * 16000, 16000), text="Hello.")
+    chosen = forms.read(form, ["/tmp/upload/a.wav", "anna"])
+    assert chosen == {"prompt": "anna"} and forms.read(form, ["a.wav", ""]) == {"prompt": "a.wav"}
+    heard = registry.get("tasks", "tts").request(text="A.", **_values(request, chosen)).prompt
+    assert heard.name == "anna" and heard.text == "Hello."
 
 
 def test_only_models_that_are_here_can_be_named_by_other_computers():

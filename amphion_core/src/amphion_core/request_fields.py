@@ -12,7 +12,7 @@ from amphion_core import yaml
 from amphion_core.audio import Audio
 from amphion_core.config import BaseConfig
 from amphion_core.errors import RecipeError
-from amphion_core.requests import FromFile
+from amphion_core.requests import FromFile, Named
 
 
 def typed_values(
@@ -67,6 +67,14 @@ def kind_of(annotation: Any) -> Any:
         else:
             return annotation
     return annotation
+
+
+def named(annotation: Any) -> Named | None:
+    """The names that a field takes beside recordings; None for a field that takes none."""
+    for one in getattr(annotation, "__metadata__", ()):
+        if isinstance(one, Named):
+            return one
+    return next((found for inner in get_args(annotation) if (found := named(inner)) is not None), None)
 
 
 def is_mapping(kind: Any) -> bool:

@@ -1,5 +1,7 @@
 """Types for the fields of a task's ``Request`` that are neither numbers nor texts: recordings, files and controls."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,17 @@ AudioInput = Annotated[Audio, PlainValidator(_read), WithJsonSchema({"type": "st
 Reading a file raises AudioError. A server must turn what a client sends into an ``Audio`` first: a text from a client
 would be the path of any file of the server.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Metadata of a field that holds a recording: it also takes the names that ``names`` lists, such as stored voices.
+
+    ``what`` is one of them in words. The demo page offers the names beside the recording.
+    """
+
+    what: str
+    names: Callable[[], list[str]]
 
 
 class FromFile:

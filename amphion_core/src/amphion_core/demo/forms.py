@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from amphion_core import registry
 from amphion_core.config import limits
 from amphion_core.demo import models
-from amphion_core.request_fields import choices_of, is_file, is_mapping, is_recording, kind_of
+from amphion_core.request_fields import choices_of, is_file, is_mapping, is_recording, kind_of, named
+from amphion_core.requests import Named
 
 SLOTS = 16  # text fields for the controls of a model
 WIDEST = 1000  # of a range that a slider can show
@@ -77,12 +78,41 @@ class Field:
         return None if not self.info.is_required() and value == self.default else value
 
 
+class NamedField(Field):
+    """The names that a field for a recording takes instead of one, such as those of stored voices."""
+
+    def __init__(self, name: str, info: FieldInfo, prefix: str, known: Named) -> None:
+        super().__init__(name, info, prefix, own_places=False)
+        self._known = known
+
+    def component(self) -> Any:
+        """A list that is read anew whenever it gets the focus."""
+
+        def choices() -> list[str]:
+            return ["", *self._known.names()]
+
+        text = f"{label(self.name)}: {self._known.what}"
+        box = gr.Dropdown(choices(), value="", label=text, info="instead of a recording", elem_id=f"{self._id}-named")
+        box.focus(lambda: gr.update(choices=choices()), None, box, queue=False, api_visibility="private")
+        return box
+
+    def read(self, value: Any) -> Any:
+        """The chosen name; None where there is none."""
+        return value if value in self._known.names() else None
+
+
 def fields(
     schema: Mapping[str, FieldInfo], prefix: str, *, skip: Iterable[str] = (), own_places: bool = True
 ) -> list[Field]:
     """The fields of a schema that a form shows: all but those of ``skip`` and those with a ``dict``."""
-    every = (Field(name, info, prefix, own_places=own_places) for name, info in schema.items() if name not in {*skip})
-    return [field for field in every if not is_mapping(field.kind)]
+    found: list[Field] = []
+    for name, info in schema.items():
+        if name in {*skip} or is_mapping(kind_of(info.annotation)):
+            continue
+        found.append(Field(name, info, prefix, own_places=own_places))
+        if known := named(info.annotation) or next((one for one in info.metadata if isinstance(one, Named)), None):
+            found.append(NamedField(name, info, prefix, known))
+    return found
 
 
 def read(form: Sequence[Field], values: Sequence[Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from amphion_core.demo.jobs import Job
 from amphion_core.demo.lines import Typed, command_line, python_lines
 from amphion_core.errors import AmphionError
 from amphion_core.loaded_tasks import LoadedTasks
-from amphion_core.request_fields import is_recording, kind_of, typed_values
+from amphion_core.request_fields import is_recording, kind_of, named, typed_values
 from amphion_core.system_errors import explained, is_memory_error
 
 KEPT = 50  # folders of results on the disk, the newest ones
@@ -127,7 +127,10 @@ def _values(schema: type[BaseConfig], typed: Mapping[str, Any]) -> dict[str, Any
     """The values of a request: recordings are read here, because a field would read the path of any file."""
 
     def read_file(name: str, value: Any) -> Any:
-        return Audio.load(value) if is_recording(kind_of(schema.model_fields[name].annotation)) else Path(value)
+        annotation = schema.model_fields[name].annotation
+        if (known := named(annotation)) is not None and value in known.names():
+            return value  # the field finds what has this name
+        return Audio.load(value) if is_recording(kind_of(annotation)) else Path(value)
 
     return typed_values(schema, typed, read_file)
 

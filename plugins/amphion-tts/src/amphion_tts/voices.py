@@ -23,6 +23,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from amphion_core.audio import Audio
 from amphion_core.errors import AmphionError, DataError, nearest, shortened
 from amphion_core.files import make_folder, not_written
+from amphion_core.requests import Named
 
 VARIABLE = "AMPHION_DATA"
 RECORDING, ABOUT = "recording.wav", "voice.json"
@@ -191,7 +192,12 @@ def read_prompt(value: Any) -> Audio:
     )
 
 
-PromptInput = Annotated[Audio, PlainValidator(read_prompt), WithJsonSchema({"type": "string", "format": "audio-file"})]
+PromptInput = Annotated[
+    Audio,
+    PlainValidator(read_prompt),
+    WithJsonSchema({"type": "string", "format": "audio-file"}),
+    Named("a stored voice", names),
+]
 """Annotation of a request's field for a prompt: as `AudioInput`, and the name of a stored voice too.
 
 A server must not hand the text of a client to it: it could name any file of the server.
