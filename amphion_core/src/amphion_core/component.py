@@ -214,11 +214,13 @@ class TaskFramework(Component):
     ``Request`` describes what a user may request. Command line, demo page and server are generated from its fields.
     ``command`` is how ``amphion`` is called for this task, such as ``vocode {audio} --vocoder {model}``: a name in
     braces is a field of ``Request`` or ``Config``. Other fields have options of their own names; ``-o`` names the file.
-    Empty: the task has no command.
+    Empty: the task has no command. ``voice_recipes`` are the recipes that learn a new voice for it from recordings with
+    texts; the demo page offers them.
     """
 
     Request: ClassVar[type[BaseConfig]]
     command: ClassVar[str] = ""
+    voice_recipes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def is_thread_safe(self) -> bool:

@@ -1,6 +1,7 @@
 """Show a page with all installed tasks in the browser: fill in, listen, compare models, download."""
 
 import argparse
+from pathlib import Path
 
 from amphion_core.cli.completion import complete
 from amphion_core.cli.request_options import add_device_options, add_memory_option
@@ -18,6 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_memory_option(parser)
     parser.add_argument("--queue", type=_count, default=16, help="requests that may wait at once, 1 to 1000 (16)")
+    parser.add_argument(
+        "--voices", type=Path, default=Path("voices"), metavar="DIR", help="folder of the voices that are made with "
+        "the page, which it keeps (./voices)"
+    )  # fmt: skip
     add_device_options(parser)
     complete(parser, task=("tasks",))
     parser.set_defaults(run=run)
@@ -29,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     serve(
         args.task, host=args.host, port=args.port, device=args.device, precision=args.precision, memory=args.memory,
-        queue=args.queue,
+        queue=args.queue, voices=args.voices,
     )  # fmt: skip
     return 0
 

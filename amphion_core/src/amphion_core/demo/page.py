@@ -1,4 +1,4 @@
-"""The page of ``amphion demo``: a tab for each task."""
+"""The page of ``amphion demo``: a tab for each task, and one for the user's own voice."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,31 @@ from amphion_core.demo import models
 from amphion_core.demo.jobs import Jobs
 from amphion_core.demo.results import Studio
 from amphion_core.demo.tab import Tab, title_of
+from amphion_core.demo.voice_layout import STYLE as VOICE_STYLE
+from amphion_core.demo.voice_steps import Steps
+from amphion_core.demo.voice_tab import TITLE, VoiceTab, missing, speaking_task
+from amphion_core.demo.voices import Voices
 from amphion_core.errors import AmphionError
 from amphion_core.request_fields import is_recording, kind_of
 
 HOUR = 3600
-STYLE = """
+STYLE = (
+    """
 .amphion-error { border-left: 4px solid #b91c1c; padding: 0.4em 0.8em; }
 .amphion-about { font-size: 0.85em; margin: 0.4em 0.6em 0; }
 .amphion-audio .wrap { min-height: 6.5rem; font-size: 0.9em; }
 progress { width: 8em; vertical-align: middle; }
 """
+    + VOICE_STYLE
+)
 
 
-def build(names: Sequence[str], studio: Studio, jobs: Jobs, *, own_places: bool, queue: int) -> gr.Blocks:
+def build(
+    names: Sequence[str], studio: Studio, jobs: Jobs, voices: Voices, steps: Steps, *, own_places: bool, queue: int
+) -> gr.Blocks:
     """The page with the tabs of the named tasks. At most ``queue`` requests wait at once.
 
-    ``own_places``: a user may name any folder of this computer as a model.
+    ``own_places``: a user may name any folder of this computer as a model, and change any setting of a recipe.
     """
     with gr.Blocks(title="Amphion", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as page:
         gr.Markdown("# Amphion\nEverything is computed on the computer that runs this page.")
@@ -32,6 +41,13 @@ def build(names: Sequence[str], studio: Studio, jobs: Jobs, *, own_places: bool,
             for ref in in_order([registry.find("tasks", name) for name in names]):
                 with gr.Tab(title_of(ref), id=ref.name):
                     Tab(ref, studio, jobs, own_places=own_places)
+            if (speaking := speaking_task(names)) or not registry.names("tasks", "tts"):
+                with gr.Tab(TITLE, id="own_voice"):
+                    if absent := missing(speaking):
+                        gr.HTML(absent)
+                    else:
+                        own = VoiceTab(speaking, voices, steps, studio, jobs, own_settings=own_places)
+                        page.load(own.opened, None, own.outputs, queue=False, api_visibility="private")
 
         def leave(user: gr.Request) -> None:
             jobs.stop(f"{user.session_hash}/")

@@ -70,9 +70,12 @@ def prepare_gradio(folder: Path) -> None:
 
 
 def serve(
-    names: Sequence[str], *, host: str, port: int, device: str, precision: str, memory: float, queue: int
+    names: Sequence[str], *, host: str, port: int, device: str, precision: str, memory: float, queue: int, voices: Path
 ) -> None:
-    """Show the page until the process is interrupted. Prints the address when the page can be opened."""
+    """Show the page until the process is interrupted. Prints the address when the page can be opened.
+
+    ``voices`` is the folder of the voices that are made with the page; it need not exist.
+    """
     require_gradio()
     shown, secret = tasks(names), account(host)
     port = free_port(host, port)
@@ -84,12 +87,15 @@ def serve(
         from amphion_core.demo.jobs import Jobs
         from amphion_core.demo.page import STYLE, build, theme
         from amphion_core.demo.results import Studio
+        from amphion_core.demo.voice_steps import Steps
+        from amphion_core.demo.voices import Voices
         from amphion_core.devices import resolve_device
         from amphion_core.loaded_tasks import GIGABYTE, LoadedTasks
 
         loaded = LoadedTasks(round(memory * GIGABYTE))
         studio, jobs = Studio(loaded, precision=precision, device=str(resolve_device(device))), Jobs()
-        page = build(shown, studio, jobs, own_places=is_loopback(host), queue=queue)
+        steps = Steps()
+        page = build(shown, studio, jobs, Voices(voices), steps, own_places=is_loopback(host), queue=queue)
         try:
             page.launch(
                 server_name=host, server_port=port, auth=secret, max_file_size=UPLOAD * 10**6, theme=theme(), css=STYLE,
@@ -102,6 +108,7 @@ def serve(
             signal.signal(signal.SIGTERM, lambda *_: ended.set())
             ended.wait()
         finally:
+            steps.close()
             jobs.close()
             page.close(verbose=False)
             studio.close()

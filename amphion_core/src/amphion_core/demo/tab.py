@@ -77,21 +77,13 @@ class Tab:
                     self.cancel = gr.Button("Cancel", interactive=False, elem_id=f"{self.name}-cancel")
                 self.status = gr.HTML(elem_id=f"{self.name}-status")
                 with gr.Row():
-                    self.results = [part for index in range(MOST) for part in self._result(index)]
+                    self.results = [
+                        part
+                        for index in range(MOST)
+                        for part in result_parts(f"{self.name}-result-{index}", f"Result {index + 1}")
+                    ]
         form = (*self.request, *self.config)
         return [self.model, *(made[id(field)] for field in form), *self.slots]
-
-    def _result(self, index: int) -> list[Any]:
-        """The components of one result, hidden until there is one."""
-        place = f"{self.name}-result-{index}"
-        with gr.Column(visible=False, min_width=320, elem_id=place) as column:
-            title = gr.HTML()
-            audio = gr.Audio(label=f"Result {index + 1}", interactive=False, type="filepath", buttons=[])
-            download = gr.DownloadButton("Download the audio", size="sm", elem_id=f"{place}-download")
-            options: dict[str, Any] = {"interactive": False, "lines": 1, "wrap_lines": True, "show_line_numbers": False}
-            command = gr.Code(label="The same on the command line", language="shell", **options)
-            python = gr.Code(label="The same in Python", language="python", **options)
-        return [column, title, audio, download, command, python]
 
     def _connect(self, inputs: list[Any]) -> None:
         outputs = [self.status, self.run, self.cancel, *self.results]
@@ -124,7 +116,7 @@ class Tab:
         return Asked(self.name, tuple(chosen), forms.read(self.config, rest[ends[0] : ends[1]]), request)
 
     def _generate(self, user: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        """Run the request, and yield what the page shows meanwhile."""
+        """Run the request, and yield what the page shows while it runs."""
         asked, start, before = self._asked(values), time.monotonic(), ""
         job, future = self._jobs.start(f"{user.session_hash}/{self.name}", partial(self._studio.make, asked=asked))
         hidden = [gr.update(visible=False), *[gr.skip()] * (PARTS - 1)] * MOST
@@ -150,6 +142,18 @@ class Tab:
     def _cancel(self, user: gr.Request) -> list[Any]:
         self._jobs.stop(f"{user.session_hash}/{self.name}")
         return [CANCELLED, *buttons(running=False)]
+
+
+def result_parts(place: str, label: str) -> list[Any]:
+    """The components of one result, hidden until there is one; ``place`` is the id of its column."""
+    with gr.Column(visible=False, min_width=320, elem_id=place) as column:
+        title = gr.HTML()
+        audio = gr.Audio(label=label, interactive=False, type="filepath", buttons=[])
+        download = gr.DownloadButton("Download the audio", size="sm", elem_id=f"{place}-download")
+        options: dict[str, Any] = {"interactive": False, "lines": 1, "wrap_lines": True, "show_line_numbers": False}
+        command = gr.Code(label="The same on the command line", language="shell", **options)
+        python = gr.Code(label="The same in Python", language="python", **options)
+    return [column, title, audio, download, command, python]
 
 
 WAITING = '<p role="status">Waiting for the requests before this one.</p>'

@@ -32,10 +32,10 @@ def add_training(page: Page, run: Path) -> None:
         )
     last = max(point["step"] for point in points)
     page.facts += [("run", short_name(str(run))), ("steps", f"{last:,}")]
-    curves = _curves(points)
+    curves = curves_of(points)
     page.data["curves"] = {name: {"step": steps, "value": values} for name, (steps, values) in curves.items()}
     frames, labels = _samples(page, run)
-    charts = _charts(curves, marker=bool(frames))
+    charts = charts_of(curves, marker=bool(frames))
     note = f"The lines whose names begin with {DEV} are the validation, on data that the model never trains with."
     if frames:
         parts = [f'<p class="note">{note}</p>', strip(page, "checkpoints", frames, labels, charts=columns(*charts))]
@@ -47,7 +47,8 @@ def add_training(page: Page, run: Path) -> None:
 Curves = dict[str, tuple[list[int], list[float]]]
 
 
-def _curves(points: list[dict[str, Any]]) -> Curves:
+def curves_of(points: list[dict[str, Any]]) -> Curves:
+    """The steps and values of each name in the lines of a run's curve."""
     found: Curves = {}
     for point in points:
         for name, value in point.items():
@@ -58,7 +59,7 @@ def _curves(points: list[dict[str, Any]]) -> Curves:
     return found
 
 
-def _charts(curves: Curves, *, marker: bool) -> list[str]:
+def charts_of(curves: Curves, *, marker: bool) -> list[str]:
     """One chart for each quantity; that of the validation is in the chart of the same quantity in training."""
     groups: dict[str, list[str]] = {}
     for name in curves:

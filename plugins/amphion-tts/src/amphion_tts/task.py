@@ -46,6 +46,7 @@ class TTSTask(TaskFramework):
     config: Config
     Request = TTSRequest
     command = "tts {text}"
+    voice_recipes = ("fastspeech2_from_kathleen", "fastspeech2_small", "vits_from_joe")
 
     def __init__(self, config: Config, *, precision: Precision = "float32", device: str = "cpu") -> None:
         """Load the networks. Raises UnknownComponent, WeightsError, and AudioError when mel conventions differ."""
