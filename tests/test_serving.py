@@ -1,6 +1,5 @@
 """The server at its public face: the client package of OpenAI, and HTTP, over a real server on a random port."""
 
-import asyncio
 import base64
 import contextlib
 import contextvars
@@ -30,8 +29,6 @@ from amphion_core.api import Audio, BaseConfig, TaskFramework
 from amphion_core.cli.main import main
 from amphion_core.requests import AudioInput
 from amphion_core.serving.app import Server, make_app
-from amphion_core.serving.offers import Offers
-from amphion_core.serving.running import Runner
 from amphion_core.serving.settings import Settings
 
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
@@ -370,43 +367,6 @@ def test_a_failure_of_the_server_is_no_error_of_the_client(url, monkeypatch):
 
 def fail(error, *args):
     raise error
-
-
-def test_a_model_in_use_stays_in_memory_and_makes_room_when_its_use_ends(settings):
-    async def work():
-        runner = Runner(replace(settings, memory=1e-9))
-        one, other, *_ = Offers(settings).of("tts")
-        async with runner.using(one) as held:
-            async with runner.using(other) as second:
-                assert len(runner.tasks) == 2 and second is not held
-            async with runner.using(one) as again:
-                assert again is held
-            request = held.request(text="Hello.")
-            assert [piece async for piece in runner.pieces(one, request, runner.admit())]
-        assert len(runner.tasks) == 1 and runner.claim(other) is None
-        runner.close()
-
-    asyncio.run(work())
-
-
-def test_one_loading_serves_all_who_wait_and_its_error_is_not_kept(settings):
-    async def work():
-        runner, go, calls = Runner(settings), threading.Event(), []
-        runner.tasks.get = lambda **fields: calls.append(fields) or (go.wait(60) and 1 / 0)
-        offer = Offers(settings).default("tts")
-        gone, *waiting = [asyncio.create_task(runner.load(offer)) for _ in range(3)]
-        while not calls:
-            await asyncio.sleep(0)
-        gone.cancel()
-        go.set()
-        ends = await asyncio.gather(gone, *waiting, return_exceptions=True)
-        assert [type(end) for end in ends] == [asyncio.CancelledError, ZeroDivisionError, ZeroDivisionError]
-        with pytest.raises(ZeroDivisionError):
-            await runner.load(offer)
-        assert len(calls) == 2
-        runner.close()
-
-    asyncio.run(work())
 
 
 def test_a_key_is_needed_where_one_is_set(settings):

@@ -1,11 +1,14 @@
-"""How the server starts and ends: options, models that cannot be used, names, kills and signals."""
+"""The models of the server and its start: names, loading, wrong models and options, kills and signals."""
 
+import asyncio
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -14,6 +17,7 @@ import torch
 from amphion_core import registry, weights
 from amphion_core.cli.main import main
 from amphion_core.serving.offers import Offers
+from amphion_core.serving.running import Runner
 from amphion_core.serving.settings import Settings
 
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
@@ -27,6 +31,12 @@ def voice(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("serving") / "tiny"
     return weights.save(vits(vits.Config(**fields | {"n_speakers": 1})), folder)
+
+
+@pytest.fixture(scope="module")
+def settings(voice):
+    other = shutil.copytree(voice, voice.with_name("other"))
+    return Settings(tasks=("tts",), places={"tts": (str(voice), str(other))})
 
 
 def test_folders_of_the_same_name_are_told_apart_by_those_above(voice, tmp_path):
@@ -96,3 +106,58 @@ def test_a_killed_server_is_started_again_at_the_same_port_and_ends_on_a_signal(
                 process.send_signal(end)
                 assert process.wait(60) == code
             assert "Traceback" not in process.stderr.read()
+
+
+def test_a_model_in_use_stays_in_memory_and_makes_room_when_its_use_ends(settings):
+    async def work():
+        runner = Runner(replace(settings, memory=1e-9))
+        one, other, *_ = Offers(settings).of("tts")
+        async with runner.using(one) as held:
+            async with runner.using(other) as second:
+                assert len(runner.tasks) == 2 and second is not held
+            async with runner.using(one) as again:
+                assert again is held
+            request = held.request(text="Hello.")
+            assert [piece async for piece in runner.pieces(one, request, runner.admit())]
+        assert len(runner.tasks) == 1 and runner.claim(other) is None
+        runner.close()
+
+    asyncio.run(work())
+
+
+def fail():
+    raise MemoryError
+
+
+def test_models_that_nobody_uses_are_unloaded_when_memory_runs_out(settings):
+    async def work():
+        runner = Runner(settings)
+        one, other, *_ = Offers(settings).of("tts")
+        await runner.load(other)
+        async with runner.using(one) as task:
+            with pytest.raises(MemoryError):
+                await runner.compute(runner._pool(task), fail)
+            assert runner.claim(other) is None and runner.claim(one) is task
+        runner.close()
+
+    asyncio.run(work())
+
+
+def test_one_loading_serves_all_who_wait_and_its_error_is_not_kept(settings):
+    async def work():
+        runner, go, calls = Runner(settings), threading.Event(), []
+        runner.tasks.get = lambda **fields: calls.append(fields) or (go.wait(60) and 1 / 0)
+        offer = Offers(settings).default("tts")
+        gone, *waiting = [asyncio.create_task(runner.load(offer)) for _ in range(3)]
+        while not calls:
+            await asyncio.sleep(0)
+        gone.cancel()
+        go.set()
+        ends = await asyncio.gather(gone, *waiting, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError, ZeroDivisionError, ZeroDivisionError]
+        with pytest.raises(ZeroDivisionError):
+            await runner.load(offer)
+        assert len(calls) == 2
+        runner.close()
+
+    asyncio.run(work())

@@ -20,6 +20,7 @@ from amphion_core.loaded_tasks import GIGABYTE, LoadedTasks
 from amphion_core.serving.answers import RETRY, Refused
 from amphion_core.serving.offers import Offer
 from amphion_core.serving.settings import Settings
+from amphion_core.system_errors import is_memory_error
 
 
 class Slot:
@@ -115,8 +116,16 @@ class Runner:
                 yield piece
 
     async def compute(self, pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
-        """The result of a function that computes in a thread of ``pool``."""
-        return await asyncio.get_running_loop().run_in_executor(pool, self._step, work)
+        """The result of a function that computes in a thread of ``pool``.
+
+        Where memory runs out, the models that nobody uses are unloaded, so that the next request may succeed.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, self._step, work)
+        except Exception as error:
+            if is_memory_error(error) or is_memory_error(error.__cause__):
+                self.tasks.unload()
+            raise
 
     def close(self) -> None:
         """Start nothing new. What is computed at present ends by itself."""
