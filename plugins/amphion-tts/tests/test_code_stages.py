@@ -69,8 +69,8 @@ def make(root, model, stage, steps, *, init=None, **engine):
 
 @pytest.mark.parametrize("model", ["tts/valle", "tts/valle_v1"])
 def test_two_learned_sentences_are_spoken_back_code_by_code(corpus, tmp_path, model):
-    first = train(make(corpus, model, "ar", 90), tmp_path / "ar")
-    second = train(make(corpus, model, "nar", 320, init=str(first)), tmp_path / "nar")
+    first = train(make(corpus, model, "ar", 90, log_every=90), tmp_path / "ar")
+    second = train(make(corpus, model, "nar", 320, init=str(first), log_every=320), tmp_path / "nar")
     scores = RunFolder(tmp_path / "ar").curve()[-1]
     assert scores["dev/accuracy"] == 1 and scores["dev/cross_entropy"] < 0.2
     net = amphion.load(second)
