@@ -223,7 +223,11 @@ def test_a_dead_entry_of_a_factorised_codebook_becomes_a_vector_of_the_batch():
     latents = vectors(1, 40, DIM)
     used = codebook(latents).indices.unique()
     codebook.cluster_size.fill_(0)
+    codebook.cluster_size[used] = 9
+    before = codebook.decode(used[None])
     codebook.after_update()
+    torch.testing.assert_close(codebook.decode(used[None]), before, atol=1e-5, rtol=0)  # used entries mean what they meant
+    assert codebook.in_proj(latents).mean((0, 1)).abs().max() < 1e-5  # cosines are measured from the mean
     projected = codebook.in_proj(latents)[0]
     for entry in set(range(ENTRIES)) - set(used.tolist()):
         assert (projected - codebook.codebook.weight[entry]).abs().sum(1).min() < 1e-6

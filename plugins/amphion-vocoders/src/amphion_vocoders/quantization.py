@@ -147,13 +147,14 @@ class FactorizedCodebook(nn.Module):
     weight norm. ``codebook`` holds the entries (size, code_dim).
 
     ``threshold``: entries that fewer vectors choose in a step, on a moving average, are replaced by vectors of the
-    batch; 0: never. Only with it the state holds ``cluster_size``, the averages.
+    batch, and each step moves the origin, from which cosines are measured, to the mean of its projections; 0: neither.
+    Only with it the state holds ``cluster_size``, the averages.
     """
 
     cluster_size: Tensor
 
     def __init__(
-        self, entries: int, dim: int, *, code_dim: int = 8, threshold: float = 0.0, decay: float = 0.99
+        self, entries: int, dim: int, *, code_dim: int = 8, threshold: float = 0.0, decay: float = 0.95
     ) -> None:
         super().__init__()
         self.in_proj = weight_norm(nn.Linear(dim, code_dim))
@@ -165,6 +166,7 @@ class FactorizedCodebook(nn.Module):
         if threshold:
             self.register_buffer("cluster_size", torch.ones(entries))
         self._counts: Tensor | None = None  # statistics of this step on this process, until `after_update`
+        self._sums: Tensor | None = None  # of the projections, (code_dim)
         self._spares: Tensor | None = None  # vectors of its first micro-batch, which replace dead entries
 
     def forward(self, vectors: Tensor, *, searched: bool = True) -> Stage:
@@ -202,8 +204,7 @@ class FactorizedCodebook(nn.Module):
         """
         projected = self.in_proj(vectors)
         centre = projected.mean(0)
-        self.out_proj.bias.copy_(self.out_proj(centre))
-        self.in_proj.bias.sub_(centre)
+        self._centre(centre)
         centres, sizes = _kmeans(projected - centre, len(self.codebook.weight), _most_similar)
         self.codebook.weight.copy_(centres)
         if self.threshold:
@@ -211,16 +212,24 @@ class FactorizedCodebook(nn.Module):
 
     @torch.no_grad()
     def after_update(self) -> None:
-        """Replace dead entries by the statistics of all micro-batches since the last update."""
-        if self._counts is None or self._spares is None:
+        """Move the origin and replace dead entries by the statistics of all micro-batches since the last update."""
+        if self._counts is None or self._sums is None or self._spares is None:
             return
-        counts, spares = _sum_over_processes(self._counts), self._spares
-        self._counts = self._spares = None
+        counts, sums = _sum_over_processes(self._counts), _sum_over_processes(self._sums)
+        spares, self._counts, self._sums, self._spares = self._spares, None, None, None
+        centre = sums / counts.sum()
+        self._centre(centre)
+        self.codebook.weight.sub_(centre)
         self.cluster_size.mul_(self.decay).add_(counts, alpha=1 - self.decay)
         dead = self.cluster_size < self.threshold
         if bool(dead.any()):
-            self.codebook.weight[dead] = _from_first_process(spares)[dead]
+            self.codebook.weight[dead] = (_from_first_process(spares) - centre)[dead]
             self.cluster_size[dead] = self.threshold
+
+    def _centre(self, centre: Tensor) -> None:
+        """Make ``centre`` (code_dim) the origin of the projections: what ``in_proj`` loses, ``out_proj`` adds again."""
+        self.out_proj.bias.copy_(self.out_proj(centre))
+        self.in_proj.bias.sub_(centre)
 
     def perplexity(self) -> Tensor:
         """How many entries are in use, where ``threshold`` is set: as `EMACodebook.perplexity`."""
@@ -229,10 +238,10 @@ class FactorizedCodebook(nn.Module):
     def _collect(self, flat: Tensor, indices: Tensor) -> None:
         """Count the entries (M) of the projections (M, code_dim), and keep some projections."""
         counts = torch.zeros_like(self.cluster_size).index_add_(0, indices, torch.ones_like(flat[:, 0]))
-        if self._counts is None:
-            self._counts, self._spares = counts, _shuffled(flat, len(counts))
+        if self._counts is None or self._sums is None:
+            self._counts, self._sums, self._spares = counts, flat.sum(0), _shuffled(flat, len(counts))
         else:
-            self._counts = self._counts + counts
+            self._counts, self._sums = self._counts + counts, self._sums + flat.sum(0)
 
     def _search(self, projected: Tensor) -> Tensor:
         flat = projected.detach().flatten(0, -2)
