@@ -226,7 +226,7 @@ def test_a_dead_entry_of_a_factorised_codebook_becomes_a_vector_of_the_batch():
     codebook.cluster_size[used] = 9
     before = codebook.decode(used[None])
     codebook.after_update()
-    torch.testing.assert_close(codebook.decode(used[None]), before, atol=1e-5, rtol=0)  # used entries mean what they meant
+    torch.testing.assert_close(codebook.decode(used[None]), before, atol=1e-5, rtol=0)  # the same vectors
     assert codebook.in_proj(latents).mean((0, 1)).abs().max() < 1e-5  # cosines are measured from the mean
     projected = codebook.in_proj(latents)[0]
     for entry in set(range(ENTRIES)) - set(used.tolist()):
