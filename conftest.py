@@ -118,3 +118,22 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def lively():
+    """Makes the example network of a name with weights that are far from their first values: every layer matters."""
+    import torch
+
+    from amphion_core.registry import get
+
+    def make(name, **changes):
+        cls = get("models", name)
+        torch.manual_seed(0)
+        net = cls(cls.example_config().replace(**changes))
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        return net
+
+    return make

@@ -25,18 +25,7 @@ SCALES = {
 }  # fmt: skip
 
 
-def lively(name, **changes):
-    """The example network with weights that are far from their first values, so that every layer matters."""
-    cls = amphion.get("models", name)
-    torch.manual_seed(0)
-    net = cls(cls.example_config().replace(**changes))
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return net
-
-
-def test_vits_of_two_speakers_says_in_onnxruntime_what_synthesize_says(tmp_path):
+def test_vits_of_two_speakers_says_in_onnxruntime_what_synthesize_says(lively, tmp_path):
     net = lively("tts/vits")
     path = onnx_export.export(net, tmp_path / "made.onnx").path
     controls = net.controls({"noise_scale": 0.0, "duration_noise_scale": 0.0, "length_scale": 2.0})
@@ -62,7 +51,7 @@ def test_vits_of_two_speakers_says_in_onnxruntime_what_synthesize_says(tmp_path)
     "changes",
     [{"energy_level": "frame", "pitch_level": "frame", "postnet_channels": 8}, pytest.param({}, marks=slow)],
 )
-def test_fastspeech2_gives_a_batch_in_onnxruntime_the_mels_of_synthesize(changes, tmp_path):
+def test_fastspeech2_gives_a_batch_in_onnxruntime_the_mels_of_synthesize(changes, lively, tmp_path):
     net = lively("tts/fastspeech2", **changes)
     net.variance_adaptor.duration_predictor.linear_layer.bias.data += 1.2  # about three frames a symbol
     path = onnx_export.export(net, tmp_path / "made.onnx").path
