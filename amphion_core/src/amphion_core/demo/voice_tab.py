@@ -88,8 +88,13 @@ class VoiceTab:
         on(f.language.blur, self._set_language, [f.language], f.said_texts)
         on(f.transcribe.click, self._transcribe, [f.language], f.said_texts)
         on(f.stop_transcribing.click, partial(self._stop, step="transcribe"), [], f.said_texts)
-        for event in (f.table.input, f.save.click):
-            event(self._save, [f.voice, f.table, f.loaded], [f.said_texts, f.loaded], **quick)
+        for event, otherwise in ((f.table.input, ""), (f.save.click, "All texts are saved.")):
+            event(
+                partial(self._save, otherwise=otherwise),
+                [f.voice, f.table, f.loaded],
+                [f.said_texts, f.loaded],
+                **quick,
+            )
         f.table.select(self._listen, [f.voice], [f.chosen, f.player], **quick)
         on(f.remove.click, self._remove, [f.chosen], f.said_texts)
         on(f.prepare.click, self._prepare, [], f.said_prepare)
@@ -176,8 +181,8 @@ class VoiceTab:
         self.steps.stop(voice, step)
         return ""
 
-    def _save(self, name: str, table: list[list[Any]], loaded: dict[str, str]) -> list[Any]:
-        """Write the texts that were changed in the page to the disk, at once."""
+    def _save(self, name: str, table: list[list[Any]], loaded: dict[str, str], otherwise: str) -> list[Any]:
+        """Write the texts that were changed in the page to the disk, at once; ``otherwise`` is said if none was."""
         written = dict(loaded)
 
         def work() -> str:
@@ -186,9 +191,10 @@ class VoiceTab:
                 voice.set_text(recording, text)
                 written[recording] = text
             changed = [each for each in written if written[each] != loaded.get(each)]
-            return view.said(f"Saved: {', '.join(changed)}." if changed else "All texts are saved.")
+            return view.said(f"Saved: {', '.join(changed)}." if changed else otherwise)
 
-        return [_message(work), written]
+        message = _message(work)
+        return [gr.skip() if message == view.said("") else message, written]
 
     def _listen(self, name: str, event: gr.SelectData) -> list[Any]:
         try:
