@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -298,6 +299,15 @@ def test_pages_of_other_sites_are_refused(address):
         answer = httpx.post(f"{address}/gradio_api/upload", headers=headers, files={"files": ("a.txt", b"a")})
         assert answer.status_code == 403 and "hint: " in answer.text
     assert httpx.get(address, headers={"origin": address}).status_code == 200
+
+
+def test_a_port_in_use_is_an_error_with_the_next_command(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"hint: amphion demo --port {port + 1}"
 
 
 def test_every_field_has_a_name_for_screen_readers(page):

@@ -290,6 +290,8 @@ def test_bad_requests_of_tasks(url):
     assert error_of(HTTP.post(post, files=wide))[1].startswith("the recordings have 1,536,000 samples")
     for content in (b"{", b"[]", b"\xff"):
         assert error_of(HTTP.post(post, content=content))[0] == 400
+    hint = HTTP.post(post, content=b"[]").json()["error"]["hint"]
+    assert hint == "send an object, or a form with files"  # names no field, because the tasks have different fields
     assert error_of(HTTP.post(post, content=b" " * 400_000))[0] == 413
     assert HTTP.post(post, json={"seconds": [0.1]}).status_code == 200  # also after a body that was too large
     parts = (b" " * 100_000 for _ in range(4))  # without a stated length

@@ -57,8 +57,10 @@ def free_port(host: str, port: int) -> int:
         try:
             listener.bind((host, port))
         except OSError as error:
-            hint = f"--port {port + 1}" if is_loopback(host) and port < 65535 else "--host 127.0.0.1"
-            raise AmphionError(f"{host}:{port} cannot be used: {error.strerror}", hint=hint) from error
+            option = f"--port {port + 1}" if is_loopback(host) and port < 65535 else "--host 127.0.0.1"
+            raise AmphionError(
+                f"{host}:{port} cannot be used: {error.strerror}", hint=f"amphion demo {option}"
+            ) from error
         return int(listener.getsockname()[1])
 
 

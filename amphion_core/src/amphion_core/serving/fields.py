@@ -65,7 +65,7 @@ async def read_body(request: Request, settings: Settings) -> dict[str, Any]:
             f"the body of the request is no JSON: {shortened(error, 100)}", hint="send an object, or a form with files"
         ) from error
     if not isinstance(parsed, dict):
-        raise DataError("the body of the request is no JSON object", hint='{"text": "Any sentence you like."}')
+        raise DataError("the body of the request is no JSON object", hint="send an object, or a form with files")
     return parsed
 
 

@@ -78,7 +78,10 @@ def _add_heads(page: Page, recorder: Recorder) -> None:
     page.data["attention"] = [{"head": name, "diagonality": d, "focus": f} for name, d, f in scores]
     shown = [heads[index] for index in sorted({round(place) for place in np.linspace(0, len(heads) - 1, MOST_HEADS)})]
     pictures = [_matrix(page, name.capitalize(), weights, "what is read", "who reads") for name, weights in shown]
-    note = f"{len(shown)} of {len(heads)} heads. Who reads is from bottom to top, what is read from left to right."
+    note = (
+        f"{len(shown)} of {len(heads)} heads. Who reads is from bottom to top, what is read from left to right. "
+        "Diagonality is 1 when each reads its own place; focus is 1 when each reads one place only."
+    )
     page.chapter(SELF_ATTENTION, [card("Heads", columns(*pictures, small=True), _table(scores), note=note)])
 
 
