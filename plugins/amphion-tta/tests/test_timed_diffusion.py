@@ -133,7 +133,7 @@ def test_times_are_learned_and_hold_for_new_captions():
     assert right > 0.97  # measured: 1.0, and 0.48 before the training
 
 
-@pytest.mark.parametrize("name", ["picoaudio", "picoaudio_small"])
+@pytest.mark.parametrize("name", ["picoaudio", "picoaudio_small_vae", "picoaudio_small"])
 def test_recipes_can_be_read_and_their_models_built(name):
     recipe = recipes.read(name)
     assert name in recipe.resolved()  # what a run writes into its folder
