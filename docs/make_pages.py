@@ -28,6 +28,7 @@ SINGERS = (
     'song: vocadito_10, "vocadito", Bittner et al. 2021, CC BY 4.0; singer: xserra_female, MTG sms-tools, CC BY 4.0'
 )
 TRAINED = "the codec was trained on these and on excerpts of LibriSpeech, Panayotov et al. 2015, CC BY 4.0"
+SOUNDS = "the network was trained on ESC-10, K. J. Piczak 2015, CC BY 3.0"
 SAMPLE, STEPS = "kathleen_a0060", 4  # of the run on the page: the sample, which is CC0, and how many validations
 
 
@@ -78,9 +79,9 @@ def codec(out: Path, data: Path, model: str) -> None:
 
 
 def steps(out: Path, data: Path, model: str) -> None:
-    """Two captions; every step has a picture and a sound of each."""
-    captions = ["the sound of rain", "a dog barks"]
-    make_page(model, captions, out, fields={"duration": 2.0, "controls": {"steps": 8}})
+    """Two captions with the same times; every step has a picture and a sound of each."""
+    captions = ["dog at 0.5-1.5 and rooster at 3-4", "rain at 0.5-1.5 and helicopter at 3-4"]
+    make_page(model, captions, out, fields={"seconds": 5.0, "controls": {"steps": 5}}, credit=SOUNDS)
 
 
 def training(out: Path, data: Path, run: str) -> None:

@@ -33,6 +33,7 @@ from amphion_core.serving.settings import Settings
 
 LETTERS = ("_", *" .,!?'-", *"abcdefghijklmnopqrstuvwxyz")
 HTTP = httpx.Client(timeout=120)
+PATIENCE = 120  # seconds after which something counts as stuck
 TEXT = "One sentence. Another one! And a third?"
 
 
@@ -314,7 +315,7 @@ def test_a_client_that_goes_away_stops_its_work(url):
     Tone.closed.clear()
     with HTTP.stream("POST", f"{url}/v1/tasks/tone", json={}) as answer:
         next(answer.iter_bytes())
-    assert Tone.closed.wait(30)
+    assert Tone.closed.wait(PATIENCE)
     wait_until_idle(url)
 
 
@@ -328,7 +329,7 @@ def test_a_full_queue_and_a_long_request_are_refused(settings):
             with pytest.raises(httpx.RemoteProtocolError):  # after the time limit the answer ends without its end
                 for _ in first.iter_bytes():
                     pass
-        assert Tone.closed.wait(30)
+        assert Tone.closed.wait(PATIENCE)
         wait_until_idle(url)
         assert HTTP.post(f"{url}/v1/tasks/tone", json={"seconds": [1]}).status_code == 200
 
