@@ -295,6 +295,7 @@ def test_every_recipe_is_valid_and_its_first_line_says_what_it_trains(path):
         "waveglow": "waveglow",
         "encodec": "codec",
         "facodec": "facodec",
+        "speechtokenizer": "speechtokenizer",
     }
     others |= {"wavenet": "autoregressive_vocoder", "wavernn": "autoregressive_vocoder"}
     own = [trainer for name, trainer in others.items() if path.startswith(name)]
