@@ -108,14 +108,20 @@ def prepared(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium_options():
+    """Further options of Chromium; a file that needs some has a fixture of this name."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_options):
     """Chromium. It serves one file: a playwright that is open keeps others from running an event loop."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        chromium = playwright.chromium.launch(executable_path=path, args=[*CHROMIUM_OPTIONS, *chromium_options])
         yield chromium
         chromium.close()
 

@@ -16,6 +16,7 @@ from amphion_core.demo.cutting import LONGEST, cut_at_pauses
 from amphion_core.demo.voice_steps import Steps
 from amphion_core.demo.voices import Voices
 from amphion_core.errors import AmphionError, AudioError, DataError
+from amphion_core.training.run_folder import RunFolder
 
 RATE = 16000
 
@@ -210,15 +211,21 @@ def test_a_child_ends_when_the_server_is_killed(voice, tmp_path):
 
 def test_a_damaged_line_of_the_curve_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\nnull\n{"ste')
-    points = voice_view.curve(tmp_path)
+    points = RunFolder(tmp_path).points()
     assert [point["step"] for point in points] == [1, 2] and "<svg" in voice_view.charts(points)
 
 
 def test_a_setting_is_name_and_value():
-    assert voice_steps.override_lines(" a.b=1\n\n c=2 ") == ["a.b=1", "c=2"]
+    assert voice_steps.override_lines(" a.b=1\n\n c=2 ", are_free=True) == ["a.b=1", "c=2"]
     for wrong in ("steps 5", "--out=/etc"):
         with pytest.raises(AmphionError, match="not"):
-            voice_steps.override_lines(wrong)
+            voice_steps.override_lines(wrong, are_free=True)
+
+
+def test_a_page_that_others_can_open_takes_no_settings(tmp_path):
+    assert voice_steps.override_lines(" \n", are_free=False) == []
+    with pytest.raises(AmphionError, match="cannot be changed"):
+        voice_steps.override_lines("data.root=/etc", are_free=False)
 
 
 def test_an_unreadable_sample_is_no_error(tmp_path):

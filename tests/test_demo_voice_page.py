@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 
 from amphion_core.api import Audio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 240_000  # milliseconds after which something counts as stuck
 TINY = """
 model.hidden_channels=8
@@ -78,18 +76,8 @@ def start(place):
 
 
 @pytest.fixture(scope="module")
-def browser(place):
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    options = [
-        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={place / 'microphone.wav'}",
-    ]  # fmt: skip
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield chromium
-        chromium.close()
+def chromium_options(place):
+    return [f"--use-file-for-fake-audio-capture={place / 'microphone.wav'}"]
 
 
 def opened(browser, address):

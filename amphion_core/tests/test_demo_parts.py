@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from amphion_core import loaded_tasks
+from amphion_core import loading
 from amphion_core.cli.main import main
 from amphion_core.demo.jobs import Jobs, Stopped
 from amphion_core.demo.lines import Typed, command_line, python_lines
@@ -41,7 +41,7 @@ def loads(monkeypatch):
         return Holder()
 
     loaded = LoadedTasks(2000)
-    monkeypatch.setattr(loaded_tasks, "task", load)
+    monkeypatch.setattr(loading, "task", load)
     return loaded, calls
 
 
@@ -90,7 +90,7 @@ def test_many_threads_load_a_task_once_and_another_task_does_not_wait_for_it(mon
             assert go.wait(60)
         return Holder()
 
-    monkeypatch.setattr(loaded_tasks, "task", load)
+    monkeypatch.setattr(loading, "task", load)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(loaded.get, "tts", model="slow") for _ in range(4)]
         assert begun.wait(60)

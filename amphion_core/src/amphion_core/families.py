@@ -1,5 +1,6 @@
 """Families of networks: the base classes that models subclass, so that tasks and the command line can rely on them.
 
+They stand in one file, longer than others, so that the author of a model sees side by side what each family asks for.
 Letters: B batch, C channels, T samples, F mel bands, N frames, L tokens, K codebooks.
 """
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from amphion_core.errors import AmphionError
-from amphion_core.loading import task
 from amphion_core.system_errors import is_memory_error
 
 if TYPE_CHECKING:
@@ -113,6 +112,8 @@ class LoadedTasks:
             return made
 
     def _load(self, name: str, fields: Mapping[str, Any]) -> "TaskFramework":
+        from amphion_core.loading import task  # here, since commands import this module for the limit alone
+
         made: TaskFramework = task(name, **fields)
         return made
 

@@ -67,10 +67,14 @@ def recordings(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}", hint=path_hint(root))
-    found = sorted(path for path in root.iterdir() if is_audio(path) and not path.name.startswith("."))
-    if not found:
+    if not (found := recordings_in(root)):
         raise DataError(f"{root} contains no audio files", hint=f"known suffixes: {', '.join(SUFFIXES)}")
     return found
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The audio files of ``folder`` itself, sorted by name; hidden ones are left out."""
+    return sorted(path for path in folder.iterdir() if is_audio(path) and not path.name.startswith("."))
 
 
 def open_recognizer(name: str | None = None) -> SpeechRecognizer:

@@ -144,15 +144,17 @@ class Tab:
         return [CANCELLED, *buttons(running=False)]
 
 
+CODE: dict[str, Any] = {"interactive": False, "lines": 1, "wrap_lines": True, "show_line_numbers": False}
+
+
 def result_parts(place: str, label: str) -> list[Any]:
     """The components of one result, hidden until there is one; ``place`` is the id of its column."""
     with gr.Column(visible=False, min_width=320, elem_id=place) as column:
         title = gr.HTML()
         audio = gr.Audio(label=label, interactive=False, type="filepath", buttons=[])
         download = gr.DownloadButton("Download the audio", size="sm", elem_id=f"{place}-download")
-        options: dict[str, Any] = {"interactive": False, "lines": 1, "wrap_lines": True, "show_line_numbers": False}
-        command = gr.Code(label="The same on the command line", language="shell", **options)
-        python = gr.Code(label="The same in Python", language="python", **options)
+        command = gr.Code(label="The same on the command line", language="shell", **CODE)
+        python = gr.Code(label="The same in Python", language="python", **CODE)
     return [column, title, audio, download, command, python]
 
 

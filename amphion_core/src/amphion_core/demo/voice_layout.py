@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from amphion_core.demo import voice_steps, voice_view as view
-from amphion_core.demo.tab import result_parts
+from amphion_core.demo.tab import CODE, result_parts
 from amphion_core.demo.voice_steps import Choice
 from amphion_core.demo.voices import MOST_RECORDINGS
 
@@ -155,9 +155,8 @@ class Form:
 
     def _command(self, step: str) -> None:
         """The command line of a step."""
-        options: dict[str, Any] = {"interactive": False, "lines": 1, "wrap_lines": True, "show_line_numbers": False}
         label = f"{step}: the same on the command line"
-        self.commands.append(gr.Code(label=label, language="shell", visible=False, **options))
+        self.commands.append(gr.Code(label=label, language="shell", visible=False, **CODE))
 
     def _speak(self) -> None:
         gr.Markdown("### 5. Speak")

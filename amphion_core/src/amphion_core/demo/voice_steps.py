@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from amphion_core import cards, recipe as recipes, registry, yaml
-from amphion_core.demo.voices import Voice, read_json, write_json
+from amphion_core.demo.voices import Voice, digest_of, read_json, write_json
 from amphion_core.errors import AmphionError, DataError, RecipeError
 from amphion_core.files import locked, make_folder, not_written
 from amphion_core.training import checkpoint
@@ -200,7 +200,7 @@ def begin_training(steps: Steps, voice: Voice, recipe: str, overrides: Sequence[
     prepared = steps.outcome(voice, "prepare")
     if prepared.status != "done":
         raise DataError("the recordings are not prepared yet", hint="press Prepare first")
-    if prepared.of != voice.digest():
+    if prepared.of != digest_of(voice.recordings()):
         raise DataError("recordings or texts have changed since they were prepared", hint="press Prepare again")
     out = voice.runs / recipe
     number = 2
@@ -288,9 +288,15 @@ def _needs(values: dict[str, Any], header: str) -> str:
     return ""
 
 
-def override_lines(text: str) -> list[str]:
-    """The lines ``NAME=VALUE`` of a text. Raises RecipeError for a line that is none."""
+def override_lines(text: str, *, are_free: bool) -> list[str]:
+    """The lines ``NAME=VALUE`` of a text. Raises RecipeError for a line that is none.
+
+    Without ``are_free`` every line is refused: a page that others can open hides the field, but a client may still send
+    it, and a setting can name any file of this computer.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and not are_free:
+        raise RecipeError("on this page the settings of a recipe cannot be changed", hint="leave them empty")
     for line in lines:
         if "=" not in line or line.startswith("-"):
             raise RecipeError(f"{line[:80]!r} is not a setting", hint="write NAME=VALUE, such as optim.lr=1e-4")

@@ -15,7 +15,7 @@ from amphion_core.demo.jobs import Jobs, Stopped
 from amphion_core.demo.results import Asked, Studio, clear_error
 from amphion_core.demo.tab import EVERY, said, shown_result
 from amphion_core.demo.voice_steps import Steps
-from amphion_core.demo.voices import Voice, Voices
+from amphion_core.demo.voices import Voice, Voices, digest_of
 from amphion_core.errors import AmphionError, DataError, MissingPackage
 from amphion_core.extras import pip_command
 from amphion_core.request_fields import kind_of
@@ -58,7 +58,7 @@ class VoiceTab:
         self, task: str, voices: Voices, steps: Steps, studio: Studio, jobs: Jobs, *, own_settings: bool
     ) -> None:
         self.task, self.voices, self.steps = task, voices, steps
-        self._studio, self._jobs = studio, jobs
+        self._studio, self._jobs, self._own_settings = studio, jobs, own_settings
         self.text_field = next(
             name for name, info in registry.get("tasks", task).Request.model_fields.items()
             if info.is_required() and kind_of(info.annotation) is str
@@ -213,7 +213,7 @@ class VoiceTab:
 
     def _prepare(self, voice: Voice) -> str:
         voice.check_texts()
-        self.steps.start(voice, "prepare", voice_steps.prepare_words(voice), of=voice.digest())
+        self.steps.start(voice, "prepare", voice_steps.prepare_words(voice), of=digest_of(voice.recordings()))
         return ""
 
     def _recipe_changed(self, name: str) -> list[Any]:
@@ -224,7 +224,7 @@ class VoiceTab:
         choice = next((each for each in self.choices if each.name == recipe), None)
         if choice is None or choice.needs:
             raise DataError("this recipe cannot be used yet", hint=choice.needs if choice else "choose another one")
-        overrides = voice_steps.override_lines(settings or "")
+        overrides = voice_steps.override_lines(settings or "", are_free=self._own_settings)
         if (wanted := _count(steps)) and wanted != choice.steps:
             overrides = [f"engine.steps={wanted}", *overrides]
         voice_steps.begin_training(self.steps, voice, recipe, overrides)

@@ -1,7 +1,6 @@
 """What the page shows of a voice, read from the disk: sentences, the table of texts, curves and samples. No Gradio."""
 
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 from amphion_core.audio import Audio
 from amphion_core.data.report import duration_text, summary
 from amphion_core.demo.voice_steps import Outcome, Run, Steps, newest_run
-from amphion_core.demo.voices import GOOD_SECONDS, LEAST_RECORDINGS, Recording, Voice, read_json
+from amphion_core.demo.voices import GOOD_SECONDS, LEAST_RECORDINGS, Recording, Voice, digest_of, read_json
 from amphion_core.errors import AmphionError, counted, shortened
+from amphion_core.training.run_folder import RunFolder
 from amphion_core.visualize.training import charts_of, curves_of
 
 HEADERS = ["Recording", "Seconds", "Text", "Where the text comes from"]
@@ -125,23 +125,6 @@ def progress(done: int, total: int, what: str) -> str:
     return f'<progress aria-label="progress of the {what}"{known}></progress>'
 
 
-def curve(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's curve. A line that is being written, or is damaged, is left out."""
-    try:
-        text = (run / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines():
-        try:
-            point = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(point, dict) and isinstance(point.get("step"), int):
-            found.append({name: value for name, value in point.items() if isinstance(value, int | float)})
-    return found
-
-
 def charts(points: list[dict[str, Any]]) -> str:
     """The first curves of a run as SVG; empty before there are two points."""
     if len(points) < 2:
@@ -181,11 +164,11 @@ class View:
         self.recordings = voice.recordings()
         self.outcomes = {name: steps.outcome(voice, name) for name in ("transcribe", "prepare", "train")}
         self.run = newest_run(voice, steps)
-        self.points = curve(self.run.path) if self.run else []
+        self.points = RunFolder(self.run.path).points() if self.run else []
         self.sample_step, self.samples = samples(self.run.path) if self.run else (0, [])
         self.ours = {name: steps.is_ours(voice, name) for name in self.outcomes}
         self.stopping = steps.is_stopping(voice, "train")
-        self.digest = voice.digest()
+        self.digest = digest_of(self.recordings)
 
     @property
     def is_busy(self) -> bool:

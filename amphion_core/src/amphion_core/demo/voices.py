@@ -24,7 +24,7 @@ from typing import Any
 
 from amphion_core.audio import Audio
 from amphion_core.audio_files import is_audio
-from amphion_core.data.transcripts import read_heard, read_text, text_file, write_text
+from amphion_core.data.transcripts import read_heard, read_text, recordings_in, text_file, write_text
 from amphion_core.demo.cutting import LONGEST, cut_at_pauses
 from amphion_core.errors import AmphionError, AudioError, DataError, shortened
 from amphion_core.files import atomic_write, make_folder, not_written
@@ -113,10 +113,6 @@ def _changed(place: Path) -> int:
     return max(_time(path) for path in (place / ABOUT, *(place / name for name in ("recordings", "work", "prepared"))))
 
 
-def _by_name(path: Path) -> str:
-    return path.stem
-
-
 def _time(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
@@ -151,12 +147,12 @@ class Voice:
     def recordings(self) -> list[Recording]:
         """All recordings, sorted by name."""
         try:
-            found = [path for path in self.audio.iterdir() if is_audio(path) and not path.name.startswith(".")]
+            found = recordings_in(self.audio)
         except OSError:
             return []
         return [
             Recording(path, _seconds(path, _time(path)), read_text(path), read_heard(path))
-            for path in sorted(found, key=_by_name)
+            for path in sorted(found, key=lambda path: path.stem)
         ]
 
     def recording(self, name: str) -> Recording:
@@ -240,14 +236,6 @@ class Voice:
         except OSError as error:
             raise not_written(error, path) from error
 
-    def digest(self) -> str:
-        """A checksum of all recordings and texts: another one means that they have to be prepared again."""
-        facts = []
-        for one in self.recordings():
-            found = one.path.stat()
-            facts.append([one.path.name, found.st_size, found.st_mtime_ns, one.text])
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
     def check_texts(self) -> None:
         """Raise DataError unless there are enough recordings with a text."""
         known = self.recordings()
@@ -267,6 +255,15 @@ class Voice:
                 f"there are {seconds:.1f} seconds of speech with a text, and at least {LEAST_SECONDS:g} are needed",
                 hint="record more sentences",
             )
+
+
+def digest_of(recordings: Iterable[Recording]) -> str:
+    """A checksum of recordings and their texts: another one means that they have to be prepared again."""
+    facts = []
+    for one in recordings:
+        found = one.path.stat()
+        facts.append([one.path.name, found.st_size, found.st_mtime_ns, one.text])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def check_recording(audio: Audio, name: str) -> None:

@@ -109,8 +109,7 @@ class Runner:
             task = await self.in_time(stack.enter_async_context(self.using(offer)), slot)
             pool = self._pool(task)
             early = len(self.slots) <= self.workers  # with more requests, what each takes in total matters most
-            made = _Pieces(task.stream_early if early else task.stream, request, is_first_small=early)
-            stack.callback(made.close)
+            stack.callback((made := _Pieces(task.stream_early if early else task.stream, request)).close)
             while (piece := await self.in_time(self.compute(pool, made), slot)) is not None:
                 if not np.isfinite(piece.samples).all():
                     raise AudioError("the audio has samples that are not finite (NaN or infinite)")
@@ -157,11 +156,11 @@ class Runner:
         return self._alone[task]
 
     def _step(self, work: Callable[[], Any]) -> Any:
-        """Compute in this thread, with its share of torch's threads, or with one where the work is small."""
+        """Compute in this thread, with its share of torch's threads."""
         import torch
 
         with self._counted() as running:
-            torch.set_num_threads(1 if getattr(work, "is_small", False) else max(1, self.threads // running))
+            torch.set_num_threads(max(1, self.threads // running))
             return work()
 
     @contextmanager
@@ -177,13 +176,10 @@ class Runner:
 
 
 class _Pieces:
-    """The pieces that a task makes for a request. A call computes the next one; it is None at the end.
+    """The pieces that a task makes for a request. A call computes the next one; it is None at the end."""
 
-    ``is_small``: the next piece is so short that several threads wait for one another longer than they help.
-    """
-
-    def __init__(self, stream: Callable[[Any], Iterator[Audio]], request: Any, *, is_first_small: bool) -> None:
-        self._stream, self._request, self.is_small = stream, request, is_first_small
+    def __init__(self, stream: Callable[[Any], Iterator[Audio]], request: Any) -> None:
+        self._stream, self._request = stream, request
         self._made: Iterator[Audio] | None = None
         self._lock, self._is_closed = threading.Lock(), False
 
@@ -195,7 +191,6 @@ class _Pieces:
             if self._made is None:
                 self._made = iter(self._stream(self._request))
             found = next(self._made, None)
-            self.is_small = False
             if self._is_closed:  # while it was computed
                 self._end()
             return found

@@ -160,6 +160,14 @@ class RunFolder:
             )
         return [point for point in found if point is not None]
 
+    def points(self) -> list[dict[str, Any]]:
+        """The lines of a curve that may be written at this moment: those that are not whole are left out."""
+        try:
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return []
+        return [point for line in lines if (point := _point(line)) is not None]
+
 
 def _point(line: str) -> dict[str, Any] | None:
     """A line of the curve: the step and numbers by name. None for a damaged line."""

@@ -54,7 +54,7 @@ class FACodec24k(BranchedCodec):
         )
         lstm_layers: int = Field(default=2, ge=0, le=16, description="LSTM layers of the encoder and of the decoder")
         causal: bool = Field(default=True, description="convolutions see no later input")
-        residual_books: int = Field(default=2, gt=0, le=64, description="codebooks of what is left")
+        residual_books: int = Field(default=2, gt=0, le=64, description="codebooks of the residual")
         prosody_bands: int = Field(default=20, gt=0, description="number of the lowest mel bands that hold prosody")
         prosody_channels: int = Field(default=256, gt=0, le=8192, description="channels of the encoder of prosody")
         prosody_layers: int = Field(default=8, gt=0, le=256, description="its layers")

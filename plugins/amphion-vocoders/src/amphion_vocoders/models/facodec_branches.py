@@ -28,7 +28,7 @@ class BranchedConfig(BaseConfig):
 
     prosody_books: int = Field(default=1, gt=0, le=64, description="codebooks of prosody")
     content_books: int = Field(default=2, gt=0, le=64, description="codebooks of content")
-    residual_books: int = Field(default=3, gt=0, le=64, description="codebooks of what is left")
+    residual_books: int = Field(default=3, gt=0, le=64, description="codebooks of the residual")
     book_size: int = Field(default=1024, gt=1, le=1 << 20, description="entries of each codebook")
     code_dim: int = Field(default=8, gt=0, le=4096, description="dimensions in which entries are searched")
     dead_below: float = Field(
