@@ -130,7 +130,7 @@ def result(page, task, folder, index=0):
     """(audio, command, Python lines) of one result."""
     place = page.locator(f"#{task}-result-{index}")
     with page.expect_download() as download:
-        place.locator(f"#{task}-result-{index}-download").click()
+        place.locator(f"#{task}-result-{index}-download").press("Enter")  # the player above may still move it
     download.value.save_as(file := folder / f"{task}-{index}.wav")
     shown = [each.inner_text() for each in place.locator(".cm-content").all()]
     command = next((text for text in shown if text.startswith("amphion ")), "")

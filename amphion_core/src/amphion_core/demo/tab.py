@@ -93,6 +93,7 @@ class Tab:
         running = started.then(
             self._generate, inputs, outputs, concurrency_id="generate", concurrency_limit=1, show_progress="minimal",
             show_progress_on=self.status, api_name=f"generate_{self.name}", api_visibility="private",
+            trigger_mode="multiple",  # otherwise a click soon after a cancelled request would be ignored
         )  # fmt: skip
         self.cancel.click(self._cancel, None, outputs[:3], cancels=running, queue=False, api_visibility="private")
         if self.has_controls:

@@ -135,7 +135,8 @@ class Runner:
     async def in_time(self, waiting: Awaitable[Any], slot: Slot) -> Any:
         """What is awaited. Raises Refused (503) at the deadline of the slot."""
         try:
-            return await asyncio.wait_for(waiting, slot.left)
+            async with asyncio.timeout(slot.left):  # asyncio.wait_for of Python 3.11 may lose a cancellation
+                return await waiting
         except TimeoutError as error:
             raise Refused(
                 503, f"the request was not done after {self.settings.timeout:g} seconds", retry_after=RETRY,
