@@ -60,6 +60,7 @@ PARTS = """() => {
 
 def check_common(page):
     """What every page has: labels for screen readers, an explanation, keyboard focus, no sideways scrolling."""
+    page.wait_for_function("() => [...document.images].every(one => one.complete)")
     found = page.evaluate(PARTS)  # all at once: a question to the browser takes milliseconds
     assert all(found["images"]) and not found["unnamed"]
     for chapter in found["chapters"]:

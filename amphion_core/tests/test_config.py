@@ -70,18 +70,6 @@ def test_configs_are_frozen_and_replaced():
         config.replace(n_mel=3)
 
 
-class Grouped(BaseConfig):
-    """A config with a group whose default differs from the defaults of its class."""
-
-    mel: MelConfig = Field(default=MelConfig(n_mels=64, fmin=50.0), description="a group")
-
-
-def test_a_group_that_is_given_in_part_keeps_the_rest_of_its_default():
-    assert validate(Grouped, {"mel": {"fmin": 20}}).mel == MelConfig(n_mels=64, fmin=20.0)
-    assert Grouped().mel == Grouped(mel={}).mel == MelConfig(n_mels=64, fmin=50.0)
-    assert Grouped(mel=MelConfig(fmin=20.0)).mel.n_mels == MelConfig().n_mels
-
-
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
 

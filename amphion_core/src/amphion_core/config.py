@@ -39,15 +39,6 @@ class BaseConfig(BaseModel):
             raise ValueError(f"a number is needed, got {shown(value)}")
         return value
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _unstated_stays(cls, value: Any, info: ValidationInfo) -> Any:
-        """Where only some fields of a group are given, the others keep the values of the group's own default."""
-        field = cls.model_fields[info.field_name or ""]
-        if isinstance(value, Mapping) and isinstance(field.default, BaseConfig):
-            return field.default.model_dump(exclude_unset=True) | dict(value)
-        return value
-
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; checked like a new one. Raises RecipeError."""
         return validate(type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes)
