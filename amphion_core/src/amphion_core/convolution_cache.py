@@ -7,7 +7,6 @@ def keep_few_convolutions() -> None:
     """Let torch keep few prepared convolutions. By default it keeps 1024 of each kind, one for each length of input.
 
     Each sentence and each recording has another length, so with every one of them the process would grow by some 15 MB.
-    A network of speech prepares some 30 for a sentence; with fewer places it prepares them again in each sentence.
     Works before torch has computed a convolution, and does not change what the user has set.
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):

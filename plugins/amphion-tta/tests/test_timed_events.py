@@ -1,7 +1,7 @@
 """Captions with times: both notations, simple phrases, and what a caption that cannot be used says."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from amphion_core.errors import DataError
 from amphion_tta.onsets import onset_matrix, read_caption
@@ -102,7 +102,6 @@ def test_a_wrong_answer_of_a_translator_is_named(answer, message):
 spans = st.lists(st.integers(0, 200), min_size=2, max_size=8, unique=True).map(sorted)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # other tests may use the processor
 @given(st.dictionaries(st.sampled_from(NAMES), spans, min_size=1))
 def test_what_is_written_is_read_again(ticks):
     events = [
