@@ -97,9 +97,11 @@ def open_tab(page, title):
 
 
 def choose(page, task, *models):
-    """Replace the chosen models."""
-    box = page.locator(f"#{task}-model input")
-    for _ in page.locator(f"#{task}-model .token").all():
+    """Replace the chosen models, unless they are these. The page then builds the controls of the model anew."""
+    box, tokens = page.locator(f"#{task}-model input"), page.locator(f"#{task}-model .token")
+    if [name.strip() for name in tokens.all_inner_texts()] == [*models]:
+        return
+    for _ in tokens.all():
         box.focus()
         page.keyboard.press("Backspace")
     for model in models:
