@@ -92,8 +92,25 @@ def page(browser, address):
     assert not wrong
 
 
+def settle(page):
+    """Wait until the page stands still: it builds the fields of an opened part first, and then gives them values."""
+    page.evaluate(
+        """() => new Promise(done => {
+            let quiet = setTimeout(done, 300);
+            new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 300); })
+                .observe(document.body, {subtree: true, childList: true, attributes: true});
+        })"""
+    )
+
+
 def open_tab(page, title):
     page.get_by_role("tab", name=title, exact=True).click()
+    settle(page)
+
+
+def unfold(page, title):
+    page.get_by_text(title).locator("visible=true").click()
+    settle(page)
 
 
 def choose(page, task, *models):
@@ -190,7 +207,7 @@ def test_a_request_is_cancelled(page):
 def test_a_model_has_its_own_controls(page):
     open_tab(page, "Text to speech")
     choose(page, "tts", "tts/fastspeech2@kathleen")
-    page.get_by_text("Controls of the model").locator("visible=true").click()
+    unfold(page, "Controls of the model")
     page.get_by_role("textbox", name=re.compile("^Length scale")).fill("99")
     assert "length_scale" in generate(page, "tts")
     picture(page, "controls")
@@ -284,7 +301,7 @@ def test_a_recording_passes_a_codec(page, place, tmp_path, monkeypatch):
 def test_the_task_of_a_plugin_of_others_has_a_tab(page, tmp_path):
     open_tab(page, "Tones")
     page.get_by_role("textbox", name=re.compile("^Notes")).fill("cde")
-    page.get_by_text("More options").locator("visible=true").click()
+    unfold(page, "More options")
     page.get_by_role("textbox", name=re.compile("^Repeats")).fill("2\n1")
     page.get_by_role("checkbox", name=re.compile("^Loud")).check()
     assert generate(page, "sketch_tones") == "Done."
