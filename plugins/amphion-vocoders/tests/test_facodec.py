@@ -261,5 +261,15 @@ def test_training_leaves_out_the_residual_of_some_items_and_reverses_gradients()
     assert float(direct.abs().max()) > 0
 
 
+def test_a_branch_cannot_escape_a_reversed_predictor_by_growing():
+    net = network(dropout=0.0).train()
+    factors = net.factorise(speech(8))
+    grown = factors.__class__(tuple(part * 100 for part in factors.parts), *fields(factors))
+    before, after = net.predict(factors), net.predict(grown)
+    for name in ("residual_f0", "residual_phone", "sum_speaker"):
+        torch.testing.assert_close(after[name][0], before[name][0], atol=2e-2, rtol=0)
+    assert not torch.allclose(after["f0"][0], before["f0"][0], atol=2e-2)
+
+
 def fields(factors):
     return factors.indices, factors.speaker, factors.commitment, factors.codebook

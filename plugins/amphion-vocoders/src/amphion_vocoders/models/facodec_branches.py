@@ -150,7 +150,9 @@ class BranchedCodec(Codec):
     def predict(self, factors: Factors) -> dict[str, list[Tensor]]:
         """What each predictor makes of its branch: F0 and voicing (B, N, 1), phones (B, N, P), speakers (B, S).
 
-        Gradients of predictors of what a branch should not hold are reversed where they enter the branch.
+        Gradients of predictors of what a branch should not hold are reversed where they enter the branch. In training
+        these predictors read normalised frames: `mix` normalises, so that nothing else bounds the size of a branch, and
+        a branch that grew would make such a predictor worse for ever.
         """
         prosody, content, residual = factors.parts
         inputs = {
@@ -161,6 +163,8 @@ class BranchedCodec(Codec):
         found = {}
         for name, head in self.heads.items():
             x = reversed_gradient(inputs[name]) if name in REVERSED else inputs[name]
+            if name in REVERSED and self.training:
+                x = nn.functional.layer_norm(x.mT, x.shape[1:2]).mT
             made = head(x)
             found[name] = [made] if isinstance(made, Tensor) else made
         return found

@@ -113,4 +113,4 @@ class SpeakerCollator:
         try:
             return speaker_index(example.utterance.speaker, self.speakers)
         except DataError as error:
-            raise DataError(f"{example.utterance.id}: {error.message}", hint=error.hint) from error
+            raise DataError(f"item {example.utterance.id}: {error.message}", hint=error.hint) from error

@@ -3,8 +3,9 @@
 Ju et al.: "NaturalSpeech 3", arXiv:2403.03100, section 3.2: multi-scale mel loss, adversarial and feature matching
 losses, the losses of the codebooks, and predictors of F0, phones and speakers, some of them behind a reversed gradient.
 The paper does not state its weights. The defaults here are those of the trainable community variant, where it has one.
-Deviations: the encoder reads whole recordings, each by itself, so that the timbre is that of the recording and no
-padding reaches a convolution; the decoder makes a random slice of each. Phones: see ``facodec_labels.py``. A redecoder
+Deviations: the encoder reads whole recordings, each by itself, so that the timbre is that of the recording; zeros fill
+the last half second, so that lengths repeat, and with them torch's prepared convolutions. The decoder makes a random
+slice of each. Phones: see ``facodec_labels.py``. A redecoder
 learns to make the same slices from codes without the residual and from the timbre, by the mel loss.
 """
 
@@ -37,6 +38,8 @@ from amphion_vocoders.trainers.mel_losses import mel_distance
 if TYPE_CHECKING:
     from amphion_vocoders.models.facodec_branches import BranchedCodec
     from amphion_vocoders.models.facodec_redecoder import Redecoder
+
+FILLED = 0.5  # seconds; recordings in training are filled with zeros to a multiple
 
 
 class FACodecTrainer(CodecTrainer):
@@ -134,11 +137,13 @@ class FACodecTrainer(CodecTrainer):
     def copies(self, network: nn.Module, batch: Batch) -> Copies:
         """``wave`` (B, T), ``lengths`` and labels -> random slices of recordings, what the codec makes of them, losses.
 
-        The encoder reads each item by itself: zeros after a shorter one would change its end.
+        The encoder reads each item by itself, so that zeros after a shorter one change less than its last half second.
         """
         codec = cast("BranchedCodec", network)
+        grid = self.hop_length * round(FILLED * self.sample_rate / self.hop_length)  # samples
         pairs = zip(batch["wave"], batch["lengths"].tolist(), strict=True)
-        factors = [codec.factorise(wave[None, None, :size]) for wave, size in pairs]
+        waves = [nn.functional.pad(wave[:size], (0, -size % grid)) for wave, size in pairs]
+        factors = [codec.factorise(wave[None, None]) for wave in waves]
         starts = random_starts(batch["lengths"] // self.hop_length, self.config.segment).tolist()
         real = self._slices(list(batch["wave"][:, None, None]), starts, self.hop_length)  # (B, 1, segment * hop)
         made = codec.decoder(self._slices([codec.mix(one) for one in factors], starts))

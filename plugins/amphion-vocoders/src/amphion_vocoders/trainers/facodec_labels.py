@@ -51,13 +51,13 @@ class LabelCollator:
         try:
             return self._frontend.ids(self._frontend.tokens(text))
         except AmphionError as error:
-            raise DataError(f"{item}: {error.message}", hint=error.hint) from error
+            raise DataError(f"item {item}: {error.message}", hint=error.hint) from error
 
     def _speaker(self, example: Example) -> int:
         try:
             return speaker_index(example.utterance.speaker, self.speakers)
         except DataError as error:
-            raise DataError(f"{example.utterance.id}: {error.message}", hint=error.hint) from error
+            raise DataError(f"item {example.utterance.id}: {error.message}", hint=error.hint) from error
 
 
 def head_losses(found: Mapping[str, list[Tensor]], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
