@@ -144,7 +144,8 @@ class CodecTrainer(VocoderTrainer):
             for module in self.model.modules()
             if isinstance(module, EMACodebook) or (isinstance(module, FactorizedCodebook) and module.threshold)
         ]
-        if books:  # the same in all micro-batches, so each contributes its share of the items
+        if books and step >= self.config.codebook_start:
+            # The same in all micro-batches, so each contributes its share of the items.
             used = torch.stack([book.perplexity() for book in books]).mean()
             logs["perplexity"] = used * len(copies.real) / items
         yield Update("codec", total, logs)
