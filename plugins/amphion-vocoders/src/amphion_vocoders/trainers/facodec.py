@@ -5,8 +5,8 @@ losses, the losses of the codebooks, and predictors of F0, phones and speakers, 
 The paper does not state its weights. The defaults here are those of the trainable community variant, where it has one.
 Deviations: the encoder reads whole recordings, each by itself, so that the timbre is that of the recording; zeros fill
 the last half second, so that lengths repeat, and with them torch's prepared convolutions. The decoder makes a random
-slice of each. Phones: see ``facodec_labels.py``. A redecoder
-learns to make the same slices from codes without the residual and from the timbre, by the mel loss.
+slice of each. Phones: see ``facodec_labels.py``. A redecoder learns to make the same slices from codes without the
+residual and from the timbre, by the mel loss.
 """
 
 from collections.abc import Mapping
