@@ -104,6 +104,14 @@ def test_a_folder_is_encoded_and_a_second_run_keeps_it(codec, sounds, tmp_path, 
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert run("decode", tmp_path / "codes", "-o", tmp_path / "audio", "--codec", codec) == 0
     assert sorted(path.name for path in (tmp_path / "audio").glob("*.wav")) == ["mono.wav", "silence.wav", "stereo.wav"]
+    capsys.readouterr()
+    other = stored(tmp_path / "trained", 1)
+    assert run("decode", tmp_path / "codes", "-o", tmp_path / "noise", "--codec", other) == 1
+    shown = capsys.readouterr().err
+    assert (
+        f"not decoded: {tmp_path / 'codes' / 'mono.safetensors'}: holds codes of a codec/encodec with other weights"
+        in shown
+    )
 
 
 def test_roundtrip_reports_the_bitrate_and_metrics(codec, sounds, tmp_path, capsys):

@@ -114,7 +114,7 @@ def process(
                 if not several or (error.__cause__ is not None and is_full(error.__cause__)):
                     raise
                 failed += 1
-                reason = error.reason if isinstance(error, AudioFileError) else error.message
+                reason = error.reason if isinstance(error, AudioFileError) else error.message.removeprefix(f"{source} ")
                 print(f"not {done}: {shortened(source)}: {reason}", file=sys.stderr)
             advance()
     if kept:
