@@ -137,7 +137,7 @@ class FACodecTrainer(CodecTrainer):
     def copies(self, network: nn.Module, batch: Batch) -> Copies:
         """``wave`` (B, T), ``lengths`` and labels -> random slices of recordings, what the codec makes of them, losses.
 
-        The encoder reads each item by itself, so that zeros after a shorter one change less than its last half second.
+        The encoder reads each item by itself, followed by zeros up to the next half second only.
         """
         codec = cast("BranchedCodec", network)
         grid = self.hop_length * round(FILLED * self.sample_rate / self.hop_length)  # samples
